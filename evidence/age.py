@@ -93,11 +93,8 @@ class Encryptor:
         if not recipients:
             raise EvidenceError("age-recipients", "no recipient is given; the office-signed configuration names them")
         file_key = random(_FILE_KEY)
-        lines = [_VERSION]
-        for recipient in recipients:
-            lines.append(_wrap(file_key, recipient, random))
-        lines.append(b"---")
-        mac_input = b"".join(lines)
+        stanzas = [_wrap(file_key, recipient, random) for recipient in recipients]
+        mac_input = b"".join([_VERSION, *stanzas, b"---"])
         raw = mac_input + b" " + _b64(_mac(file_key, mac_input)) + b"\n"
         nonce = random(NONCE)
         self.header = raw + nonce
@@ -182,7 +179,9 @@ def unwrap(header: Header, identity: str) -> bytes:
         if len(file_key) != _FILE_KEY or not hmac.compare_digest(_mac(file_key, header.mac_input), header.mac):
             raise EvidenceError("age-mac", "the header of the encrypted file was altered")
         return file_key
-    raise EvidenceError("age-identity", "this identity is not among the file's recipients; use the office's or recovery")
+    raise EvidenceError(
+        "age-identity", "this identity is not among the file's recipients; use the office's or recovery"
+    )
 
 
 class Decryptor:
@@ -246,7 +245,9 @@ def _wrap(file_key: bytes, recipient: str, random: Random) -> bytes:
     public = _public_bytes(recipient)
     ephemeral = X25519PrivateKey.from_private_bytes(random(_KEY))
     share = ephemeral.public_key().public_bytes_raw()
-    key = _hkdf(ephemeral.exchange(X25519PublicKey.from_public_bytes(public)), share + public, b"age-encryption.org/v1/X25519")
+    key = _hkdf(
+        ephemeral.exchange(X25519PublicKey.from_public_bytes(public)), share + public, b"age-encryption.org/v1/X25519"
+    )
     body = ChaCha20Poly1305(key).encrypt(bytes(12), file_key, None)
     return b"-> X25519 " + _b64(share) + b"\n" + _b64(body) + b"\n"
 

@@ -1,7 +1,7 @@
 """Compact JWS (RFC 7515) in the one form that evidence uses, and strict JSON.
 
-ES256 only. The protected header holds exactly `alg`, `kid`, `typ`: nothing that brings a key along (`jwk`, `x5u`, `jku`)
-and no `crit` can be in it. `typ` separates the uses, so that no document passes for another.
+ES256 only. The protected header holds exactly `alg`, `kid`, `typ`: nothing that brings a key along (`jwk`, `x5u`,
+`jku`) and no `crit` can be in it. `typ` separates the uses, so that no document passes for another.
 """
 
 from __future__ import annotations
