@@ -120,7 +120,6 @@ class Configuration(_Document):
         "recipients": shape.list_of(shape.text),
         "segment_seconds": shape.number(2, 60),
         "fragment_ms": shape.number(100, 2_000),
-        "pad_bytes": lambda value: value in (0, 65_536) and type(value) is int,
         "pre_event_seconds": shape.number(0, 120),
         "pre_event_bytes": shape.number(0, 512 * 1024 * 1024),
         "pre_event_sound": shape.boolean,
@@ -140,7 +139,6 @@ class Configuration(_Document):
     recipients: tuple[str, ...]  # age recipients: the office's and the recovery key's
     segment_seconds: int = 60
     fragment_ms: int = 500
-    pad_bytes: int = 65_536
     pre_event_seconds: int = 30
     pre_event_bytes: int = 64 * 1024 * 1024
     pre_event_sound: bool = False

@@ -26,8 +26,9 @@ ACTIVITIES: Final = ("inspection", "complaint", "case", "service", "coercion", "
 """The six kinds of activity of rule 5."""
 
 CAUSES: Final = (
-    "power_cut", "crash", "encoder_changed", "camera_stall", "camera_lost", "microphone_lost", "encoder_stall", "storage_full",
-    "storage_failing", "slow_storage", "battery_low", "heat", "weather", "change_of_site", "privacy", "shutdown", "unknown",
+    "power_cut", "crash", "encoder_changed", "camera_stall", "camera_lost", "microphone_lost", "encoder_stall",
+    "storage_full", "storage_failing", "slow_storage", "battery_low", "heat", "weather", "change_of_site", "privacy",
+    "shutdown", "unknown",
 )  # fmt: skip
 """Causes of a gap (rule 15): what the camera found out, or what the officer chose."""
 
