@@ -12,7 +12,6 @@ from firmware.capture.sound_clock import SoundClock
 from firmware.capture.writer import CloseSegment, Job, Place, WriteFragment
 from firmware.hal.ports import Frame
 
-
 _WAIT_NS = 2_000_000_000  # how long sound waits for the first picture of a part
 
 
