@@ -9,8 +9,6 @@ import select
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import cast
 
 EX_UNAVAILABLE = 69
@@ -34,9 +32,9 @@ _PROGRAMS = {
     "provision": _Program("provisioning.main:main", "provision", "发证 agency, keys, certificates, configuration"),
     "sim": _Program("hw_sim.main:main", "sim", "仿真 the hardware simulated, and the demonstration"),
     "verify": _Program("bodycam.verify:main", "", "验真 what a recording proves, and what it does not"),
-    "version": _Program("bodycam.__main__:_print_version", "", "版本 this program's version"),
+    "version": _Program("bodycam.version:main", "", "版本 this program's version"),
 }
-_SIM_CAMERA = _Program("bodycam.__main__:_sim_camera", "sim", "")
+_SIM_CAMERA = _Program("bodycam.sim_camera:main", "sim", "")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -113,26 +111,6 @@ def _reader_left() -> bool:
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
     return True
-
-
-def _print_version(argv: list[str]) -> int:
-    argparse.ArgumentParser(prog="bodycam version", description="版本 this program's version").parse_args(argv)
-    sys.stdout.write(f"bodycam {version('bodycam')}\n")
-    return 0
-
-
-def _sim_camera(argv: list[str]) -> int:
-    """The camera's own program over simulated hardware. Joined here, since neither may import the other."""
-    parser = argparse.ArgumentParser(
-        prog="bodycam sim camera",
-        usage="bodycam sim camera --world WORLD -- [ARGUMENTS OF bodycam camera...]",
-        description="在仿真硬件上运行记录仪程序 the camera's program over simulated hardware",
-    )
-    parser.add_argument("--world", type=Path, required=True, help="what surrounds the camera: lens, room, pins")
-    parser.add_argument("arguments", nargs="*", help="for bodycam camera, after --")
-    options = parser.parse_args(argv)
-    importlib.import_module("hw_sim.camera").install(options.world)
-    return _load(_PROGRAMS["camera"].main)(options.arguments)
 
 
 if __name__ == "__main__":
