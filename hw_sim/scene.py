@@ -220,7 +220,9 @@ def _draw_number(planes: Planes, number: int) -> None:
     planes.y[top - cell : top + (_ROWS + 1) * cell, left - cell : left + (_COLUMNS + 1) * cell] = _NEUTRAL
     planes.y[top : top + _ROWS * cell, left : left + _COLUMNS * cell] = cells
     for chroma in (planes.u, planes.v):
-        chroma[(top - cell) // 2 : (top + (_ROWS + 1) * cell) // 2, (left - cell) // 2 : (left + 17 * cell) // 2] = _NEUTRAL
+        chroma[(top - cell) // 2 : (top + (_ROWS + 1) * cell) // 2, (left - cell) // 2 : (left + 17 * cell) // 2] = (
+            _NEUTRAL
+        )
 
 
 def _place(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -241,7 +243,7 @@ def _draw_wall(width: int, height: int) -> Planes:
     brick = max(8, height // 12)
     luma[::brick] -= 25
     luma[:, :: 2 * brick] -= 25
-    chroma = [96 + 64 * _noise(random, width // 2, height // 2, 6) for _ in range(2)]
+    chroma = [118 + 20 * _noise(random, width // 2, height // 2, 6) for _ in range(2)]
     return Planes(*(np.tile(np.clip(plane, 16, 235).astype(np.uint8), (1, 2)) for plane in (luma, *chroma)))
 
 
@@ -261,7 +263,9 @@ def _open(address: str, input_format: str | None) -> av.container.InputContainer
     try:
         container = av.open(address, format=input_format)
     except (OSError, FFmpegError) as error:
-        raise SceneError(f"cannot open {address} as a video: {error.strerror}; give the path of a video file") from error
+        raise SceneError(
+            f"cannot open {address} as a video: {error.strerror}; give the path of a video file"
+        ) from error
     if not container.streams.video:
         container.close()
         raise SceneError(f"{address} has no video stream; give the path of a video file")

@@ -260,7 +260,9 @@ class Camera:
             return True
         self._apply(request.controls)
         if fate is Fate.DELIVERED:
-            self._optics.paint([self._planes(*item) for item in request.buffers.items() if _is_picture(item[0])], sensor_ns)
+            self._optics.paint(
+                [self._planes(*item) for item in request.buffers.items() if _is_picture(item[0])], sensor_ns
+            )
         self._optics.record(fate, sensor_ns, sequence)
         self._complete(request, fate, sensor_ns, sequence)
         return True
