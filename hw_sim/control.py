@@ -11,13 +11,11 @@ import os
 import socket
 import socketserver
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 ANSWER_SECONDS = 30.0
 

@@ -22,16 +22,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw_sim import control
 from hw_sim.forgetful_ops import Operations, Rules
 from hw_sim.forgetful_tree import Keep, Tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 READY_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import NoReturn
 
 
 def fail(code: int) -> NoReturn:

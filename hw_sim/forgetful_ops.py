@@ -10,14 +10,11 @@ import os
 import stat
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hw_sim.forgetful_nodes import File, Folder, Node, fail
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from hw_sim.forgetful_tree import Tree
+from hw_sim.forgetful_tree import Tree
 
 OPERATIONS = ("open", "create", "read", "write", "truncate", "fsync", "fsyncdir", "rename", "unlink", "mkdir", "rmdir")
 _BLOCK = 4096

@@ -17,13 +17,11 @@ import secrets
 import shutil
 import stat
 import time
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 from hw_sim.forgetful_nodes import File, Folder, Node, fail
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 Keep = Literal["none", "bytes", "sectors"]
 _SECTOR = 512

@@ -14,10 +14,8 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 LABEL = "sim-bcm2710"
 REVISION = 0x902120  # Raspberry Pi Zero 2 W, revision 1.0
@@ -247,9 +245,9 @@ class Chip:
 
 
 def install(log: Path | None = None) -> Chip:
-    """Put a chip under lgpio in this process and make gpiozero believe in the board; call it once.
+    """Put a chip under lgpio in this process, in place of an earlier one, and make gpiozero believe in the board.
 
-    gpiozero must not have been imported yet: it opens the library that it finds. Raises ImportError without lgpio.
+    Call it before lgpio or gpiozero are imported, or their pipe lies in the working folder. Raises ImportError.
     """
     chip = Chip(log)
     lgpio = _import_elsewhere()

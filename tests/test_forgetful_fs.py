@@ -8,20 +8,16 @@ import random
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hw_sim import forgetful_fs
 from hw_sim.control import ControlError
+from hw_sim.forgetful_fs import MountedDisk
 from hw_sim.forgetful_tree import Tree
 from runtime.disk import PosixDisk, sync_folder, write_once
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hw_sim.forgetful_fs import MountedDisk
 
 pytestmark = [
     pytest.mark.fuse,
@@ -268,7 +264,7 @@ def test_posix_disk_from_several_threads(disk: MountedDisk) -> None:
         assert (disk.store / path).read_bytes() == b"".join(written)
 
 
-def test_random_histories_survive_as_the_model_says(tmp_path: Path) -> None:  # noqa: C901 - one branch an operation
+def test_random_histories_survive_as_the_model_says(tmp_path: Path) -> None:
     """Replay random operations on the tree and on plain dictionaries; every cut must leave what the latter say."""
     for seed in range(30):
         chance = random.Random(seed)

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from firmware.hal.ports import Control, DriverError, Lamps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from firmware.hal.ports import Clock
+from firmware.hal.ports import Clock, Control, DriverError, Lamps
 
 _DRIVER = "gpiozero"
 _log = logging.getLogger(__name__)
@@ -42,7 +38,7 @@ class GpiozeroPanel:
     """Buttons, dock contact, lamps and buzzer.
 
     A press is told when the contact has settled, not on release: evidence comes first. A hold is told in addition,
-    `hold_seconds` later. A button that is already down at `start` counts as pressed, never as held.
+    `hold_seconds` later. The record button counts as pressed if it is down already at `start`.
     """
 
     def __init__(self, config: GpiozeroPanelConfig, clock: Clock) -> None:
@@ -68,26 +64,26 @@ class GpiozeroPanel:
             raise DriverError(
                 _DRIVER, f"no GPIO chip: {error}; run on a Raspberry Pi, as a member of the group gpio"
             ) from error
+        self._devices: list[Any] = []
         try:
-            self._record, self._mark, self._dock = self._inputs(gpiozero)
+            self._record, self._mark = (
+                self._claim(gpiozero.Button, pin, bounce_time=config.bounce_ms / 1000, hold_time=config.hold_seconds)
+                for pin in (config.record_pin, config.mark_pin)
+            )
+            self._dock = self._claim(gpiozero.Button, config.dock_pin, bounce_time=config.dock_bounce_ms / 1000)
             self._lamps = {
-                name: gpiozero.LED(pin, pin_factory=self._factory)
+                name: self._claim(gpiozero.LED, pin)
                 for name, pin in (("green", config.green_pin), ("red", config.red_pin), ("yellow", config.yellow_pin))
             }
-            self._buzzer = gpiozero.Buzzer(config.buzzer_pin, pin_factory=self._factory)
+            self._buzzer = self._claim(gpiozero.Buzzer, config.buzzer_pin)
         except (gpiozero.GPIOZeroError, lgpio.error) as error:
-            self._factory.close()
+            self.stop()
             raise DriverError(_DRIVER, f"a pin cannot be used: {error}; check the panel's pin numbers") from error
 
-    def _inputs(self, gpiozero: Any) -> tuple[Any, Any, Any]:
-        config = self._config
-        pins = (config.record_pin, config.bounce_ms), (config.mark_pin, config.bounce_ms)
-        record, mark = (
-            gpiozero.Button(pin, bounce_time=bounce_ms / 1000, hold_time=config.hold_seconds, pin_factory=self._factory)
-            for pin, bounce_ms in pins
-        )
-        dock = gpiozero.Button(config.dock_pin, bounce_time=config.dock_bounce_ms / 1000, pin_factory=self._factory)
-        return record, mark, dock
+    def _claim(self, kind: Callable[..., Any], pin: int, **options: float) -> Any:
+        device = kind(pin, pin_factory=self._factory, **options)
+        self._devices.append(device)
+        return device
 
     def start(self, on_control: Callable[[Control, int], None]) -> None:
         """Deliver controls from gpiozero's threads; what `on_control` raises is logged and goes no further."""
@@ -109,7 +105,7 @@ class GpiozeroPanel:
         self._mark.when_released = tell(Control.MARK_RELEASED, bounce_ns)
         self._dock.when_pressed = tell(Control.DOCKED, dock_bounce_ns)
         self._dock.when_released = tell(Control.UNDOCKED, dock_bounce_ns)
-        if self._record.is_pressed:
+        if self._record.active_time is not None:  # unlike is_pressed, as debounced: else the press would be told twice
             tell(Control.RECORD_PRESSED)()
 
     def stop(self) -> None:
@@ -118,7 +114,8 @@ class GpiozeroPanel:
             if self._closed:
                 return
             self._closed = True
-            for device in (self._record, self._mark, self._dock, *self._lamps.values(), self._buzzer):
+            for device in self._devices:
+                device.pin.when_changed = None  # gpiozero's close leaves it, and a late edge would end lgpio's thread
                 device.close()
             self._factory.close()
 
