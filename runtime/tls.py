@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from evidence import pki
 from evidence.errors import EvidenceError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000  # openssl/x509_vfy.h; the ssl module passes it on but has no name for it
 
