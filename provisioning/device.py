@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from evidence import age, pki
@@ -74,10 +73,8 @@ def make_request(device: Device, hosts: Iterable[str], say: Say) -> Path:
     requests = b""
     for role in device.roles:
         key = make_key(device.key(role), say)
-        builder = x509.CertificateSigningRequestBuilder().subject_name(pki.common_name(role, device.name))
-        if role is Role.OFFICE and (names := pki.alternative_names(hosts)):
-            builder = builder.add_extension(names, critical=False)
-        requests += builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        request = pki.make_request(role, device.name, key, hosts if role is Role.OFFICE else ())
+        requests += request.public_bytes(serialization.Encoding.PEM)
     path = device.folder / REQUEST
     replace_file(path, requests)
     say(f"request: {path}")
