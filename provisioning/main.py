@@ -32,7 +32,7 @@ _KINDS: dict[str, Callable[[Path, str], device.Device]] = {
     "dock": device.dock,
     "camera": device.camera,
 }
-_SETTINGS = (
+_NUMBERS = (
     "segment_seconds",
     "fragment_ms",
     "pre_event_seconds",
@@ -41,6 +41,7 @@ _SETTINGS = (
     "answer_seconds",
     "release_after_seconds",
 )
+_SETTINGS = (*_NUMBERS, "officer_number", "officer_name", "unit", "pre_event_sound")
 
 
 def main(argv: Sequence[str], now: datetime | None = None) -> int:
@@ -55,11 +56,11 @@ def main(argv: Sequence[str], now: datetime | None = None) -> int:
     except EvidenceError as error:
         return _fail(error, os.EX_DATAERR)
     except OSError as error:
-        return _fail(error, os.EX_CANTCREAT)
+        return _fail(f"{error.filename}: {error.strerror}", os.EX_CANTCREAT)
     return os.EX_OK
 
 
-def _fail(error: Exception, status: int) -> int:
+def _fail(error: Exception | str, status: int) -> int:
     sys.stderr.write(f"bodycam provision: {error}\n")
     return status
 
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("id", type=_identifier)
     command.add_argument("--office", type=Path, required=True, metavar="DIR", help="the office's folder")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the answer")
-    _add_assignment(command)
+    _add_settings(command)
     command.set_defaults(run=_configure)
     return parser
 
@@ -113,16 +114,21 @@ def _add_device(command: argparse.ArgumentParser, kind: str) -> None:
         command.add_argument("--host", action="append", default=[], help="name or address of the office; repeatable")
     if kind == "camera":
         command.add_argument("--office", type=Path, metavar="DIR", help="the office's folder; goes with --agency")
-        _add_assignment(command)
+        _add_settings(command)
     command.set_defaults(run=_enrol, kind=kind)
 
 
-def _add_assignment(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--officer", default="000000", metavar="NUMBER", help="the officer's number")
-    command.add_argument("--officer-name", default="", metavar="NAME")
-    command.add_argument("--unit", default="", help="the officer's unit, for example 执法大队")
-    command.add_argument("--pre-event-sound", action="store_true", help="keep sound from before the press, too")
-    for name in _SETTINGS:
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    """Options are named like the fields of `Configuration`; what is not given stays as it was."""
+    command.add_argument("--officer", dest="officer_number", metavar="NUMBER", help="the officer's number")
+    command.add_argument("--officer-name", metavar="NAME")
+    command.add_argument("--unit", help="the officer's unit, for example 执法大队")
+    command.add_argument(
+        "--pre-event-sound",
+        action=argparse.BooleanOptionalAction,
+        help="whether sound from before the press is kept, too (default: not)",
+    )
+    for name in _NUMBERS:
         command.add_argument("--" + name.replace("_", "-"), type=int, metavar="N")
 
 
@@ -142,11 +148,9 @@ def _sign(arguments: argparse.Namespace, now: datetime) -> None:
     agency.sign(arguments.agency, arguments.request, arguments.out, now, _say, replace=arguments.replace)
 
 
-def _configure(arguments: argparse.Namespace, now: datetime) -> None:
-    settings = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
-    settings["pre_event_sound"] = arguments.pre_event_sound
-    assignment = configuration.Assignment(arguments.officer, arguments.officer_name, arguments.unit, settings)
-    configuration.configure(arguments.office, arguments.id, assignment, arguments.out, now, _say)
+def _configure(arguments: argparse.Namespace, now: datetime, former: Path | None = None) -> None:
+    changes = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
+    configuration.configure(arguments.office, arguments.id, changes, arguments.out, now, _say, former=former)
 
 
 def _enrol(arguments: argparse.Namespace, now: datetime) -> None:
@@ -154,19 +158,30 @@ def _enrol(arguments: argparse.Namespace, now: datetime) -> None:
     if arguments.install:
         device.install(target, arguments.install, now, _say)
         return
-    if arguments.kind == "camera" and arguments.agency and not arguments.office:
-        raise ProvisioningError(os.EX_USAGE, "a camera needs its office, too: --office DIR")
+    _require_issuers(arguments)
     request = device.make_request(target, _hosts(arguments), _say)
     if arguments.kind == "office":
         device.make_log_key(target.folder, _say)
         device.make_age_identity(target.folder, "office", _say)
     if arguments.agency:
-        with tempfile.TemporaryDirectory() as folder:
-            arguments.out = Path(folder)
+        with tempfile.TemporaryDirectory() as answer:
+            arguments.out = Path(answer)
             agency.sign(arguments.agency, request, arguments.out, now, _say)
             if arguments.kind == "camera":
-                _configure(arguments, now)
+                _configure(arguments, now, target.folder / device.CONFIGURATION)
             device.install(target, arguments.out, now, _say)
+
+
+def _require_issuers(arguments: argparse.Namespace) -> None:
+    """Before keys are made: are those who will sign at hand?"""
+    needed = [arguments.agency / "certs" / "issuing.pem"] if arguments.agency else []
+    if arguments.kind == "camera" and arguments.agency:
+        if not arguments.office:
+            raise ProvisioningError(os.EX_USAGE, "a camera needs its office, too: --office DIR")
+        needed.append(arguments.office / "certs" / "signer.pem")
+    for path in needed:
+        if not path.exists():
+            raise ProvisioningError(os.EX_NOINPUT, f"{path}: missing; provision the agency, then the office, first")
 
 
 def _hosts(arguments: argparse.Namespace) -> list[str]:
