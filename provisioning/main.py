@@ -12,6 +12,7 @@ and the signed configuration travel:
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import tempfile
@@ -56,7 +57,8 @@ def main(argv: Sequence[str], now: datetime | None = None) -> int:
     except EvidenceError as error:
         return _fail(error, os.EX_DATAERR)
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}", os.EX_CANTCREAT)
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror}", os.EX_IOERR if error.errno == errno.EIO else os.EX_CANTCREAT)
     return os.EX_OK
 
 
@@ -157,32 +159,37 @@ def _enrol(arguments: argparse.Namespace, now: datetime) -> None:
     target = _KINDS[arguments.kind](arguments.dir, arguments.id)
     if arguments.install:
         device.install(target, arguments.install, now, _say)
-        return
-    _require_issuers(arguments)
-    request = device.make_request(target, _hosts(arguments), _say)
-    if arguments.kind == "office":
-        device.make_log_key(target.folder, _say)
-        device.make_age_identity(target.folder, "office", _say)
-    if arguments.agency:
+    elif arguments.request:
+        _make_keys(arguments, target)
+    else:
+        _require_issuers(arguments)
         with tempfile.TemporaryDirectory() as answer:
             arguments.out = Path(answer)
-            agency.sign(arguments.agency, request, arguments.out, now, _say)
-            if arguments.kind == "camera":
+            if arguments.kind == "camera":  # first, so that refused settings leave no half-made camera
                 _configure(arguments, now, target.folder / device.CONFIGURATION)
+            request = _make_keys(arguments, target)
+            agency.sign(arguments.agency, request, arguments.out, now, _say)
             device.install(target, arguments.out, now, _say)
 
 
+def _make_keys(arguments: argparse.Namespace, target: device.Device) -> Path:
+    hosts: list[str] = []
+    if arguments.kind == "office":
+        hosts = list(dict.fromkeys([*_LOCAL_HOSTS, *arguments.host]))
+    request = device.make_request(target, hosts, _say)
+    if arguments.kind == "office":
+        device.make_log_key(target.folder, _say)
+        device.make_age_identity(target.folder, "office", _say)
+    return request
+
+
 def _require_issuers(arguments: argparse.Namespace) -> None:
-    """Before keys are made: are those who will sign at hand?"""
-    needed = [arguments.agency / "certs" / "issuing.pem"] if arguments.agency else []
-    if arguments.kind == "camera" and arguments.agency:
+    """Before keys are made, see that those who will sign are at hand."""
+    needed = [arguments.agency / "certs" / "issuing.pem"]
+    if arguments.kind == "camera":
         if not arguments.office:
             raise ProvisioningError(os.EX_USAGE, "a camera needs its office, too: --office DIR")
         needed.append(arguments.office / "certs" / "signer.pem")
     for path in needed:
         if not path.exists():
             raise ProvisioningError(os.EX_NOINPUT, f"{path}: missing; provision the agency, then the office, first")
-
-
-def _hosts(arguments: argparse.Namespace) -> list[str]:
-    return list(dict.fromkeys([*_LOCAL_HOSTS, *arguments.host])) if arguments.kind == "office" else []
