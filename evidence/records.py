@@ -53,9 +53,7 @@ BODIES: Final[Mapping[str, Mapping[str, Check]]] = {
         "key_store": shape.one_of("extractable", "token", "none"),
         "hardware": shape.anything,
         "simulated": shape.boolean,
-        "torn": shape.optional(
-            shape.nested({"file": _count, "offset": _count, "length": _count, "sha256": SHA256}),
-        ),
+        "torn": shape.list_of(shape.nested({"file": _count, "offset": _count, "length": _count, "sha256": SHA256})),
     },
     "summary": {**_OPENING},
     "self_check": {"passed": shape.boolean, "checks": shape.anything},
