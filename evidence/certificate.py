@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
+from evidence import shape
 from evidence.errors import EvidenceError
 
-ID_PATTERN = re.compile(r"[A-Z0-9-]{3,32}")
-BOOT_ID_PATTERN = re.compile(r"[0-9a-f]{32}")
 _REQUEST = re.compile(rb"-----BEGIN CERTIFICATE REQUEST-----.*?-----END CERTIFICATE REQUEST-----\n", re.DOTALL)
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 
@@ -172,7 +171,7 @@ def role_and_id(certificate: Certified) -> tuple[Role, str]:
 def parse_common_name(text: str) -> tuple[Role, str]:
     """Split `<role>/<ID>`. Raises `EvidenceError`."""
     role, _, name = text.partition("/")
-    if role not in list(Role) or not ID_PATTERN.fullmatch(name):
+    if role not in list(Role) or not shape.identifier(name):
         raise EvidenceError("certificate-name", f"common name {text!r} is not <role>/<ID>, id of 3 to 32 A-Z 0-9 -")
     return Role(role), name
 
@@ -196,7 +195,7 @@ def boot_id(session: x509.Certificate) -> str:
     """Return the boot, 32 hex digits, whose session key this certifies. Raises `EvidenceError`."""
     with reading("certificate's serial number"):
         found = f"{session.serial_number:032x}"
-    if not BOOT_ID_PATTERN.fullmatch(found):
+    if not shape.BOOT(found):
         raise EvidenceError("certificate-profile", "a session certificate's serial number is not a boot id")
     return found
 

@@ -27,9 +27,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from evidence import shape
 from evidence.certificate import (
-    BOOT_ID_PATTERN,
-    ID_PATTERN,
     PROFILES,
     Role,
     agency_of,
@@ -52,7 +51,6 @@ from evidence.certificate import (
 from evidence.errors import EvidenceError
 
 __all__ = [
-    "ID_PATTERN",
     "Chain",
     "Role",
     "agency_of",
@@ -164,7 +162,7 @@ def make_session_certificate(
     role, device = role_and_id(evidence)
     if role is not Role.EVIDENCE:
         raise EvidenceError("certificate-role", f"{role}/{device} cannot certify a session; use the evidence key")
-    if not BOOT_ID_PATTERN.fullmatch(boot) or int(boot, 16) == 0:
+    if not shape.BOOT(boot) or int(boot, 16) == 0:
         raise EvidenceError("certificate-profile", "a boot id is 32 hex digits, not all zero")
     window = (evidence.not_valid_before_utc, evidence.not_valid_after_utc)
     name = subject(Role.SESSION, device, agency_of(evidence))

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from evidence import shape
 from evidence.errors import EvidenceError
-from evidence.pki import ID_PATTERN
 from provisioning import agency, configuration, device
 from provisioning.errors import ProvisioningError
 from runtime.keys import CredentialError
@@ -135,7 +135,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def _identifier(text: str) -> str:
-    if not ID_PATTERN.fullmatch(text):
+    if not shape.identifier(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not 3 to 32 of A-Z, 0-9 and -")
     return text
 
