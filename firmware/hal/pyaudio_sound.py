@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyaudio
 
-from firmware.hal.ports import Clock, DriverError, SoundBlock, SourceFault
+from firmware.hal.ports import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
