@@ -1,0 +1,154 @@
+"""What the office signs: receipts, a camera's configuration, time anchors (docs/spec/evidence.md §5).
+
+Each is a compact JWS with a `typ` of its own, signed by the office's `signer` key. A reader passes the public key of a
+certificate whose chain it has validated to its own trust store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence import jose, shape
+from evidence.records import ACTIVITIES
+from evidence.shape import SHA256, Check
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    TYP: ClassVar[str]
+    SHAPE: ClassVar[Mapping[str, Check]]
+
+    def sign(self, key: ec.EllipticCurvePrivateKey, kid: str, *, deterministic: bool = False) -> str:
+        """The document as a compact JWS."""
+        return jose.sign(
+            jose.dump_json({"v": VERSION, **self._members()}), key, self.TYP, kid, deterministic=deterministic
+        )
+
+    @classmethod
+    def read(cls, text: str | bytes, key: ec.EllipticCurvePublicKey) -> Self:
+        """Parse, verify and check a document. Raises `EvidenceError`."""
+        jws = jose.parse(text, cls.TYP)
+        jws.verify(key)
+        return cls.from_payload(jws.payload)
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Self:
+        """The members of a payload whose signature was verified."""
+        value = shape.require(cls.TYP, jose.parse_json(payload), {"v": shape.number(VERSION, VERSION), **cls.SHAPE})
+        return cls(**cls._arguments({name: item for name, item in value.items() if name != "v"}))
+
+    def _members(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def _arguments(cls, members: dict[str, Any]) -> dict[str, Any]:
+        return members
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(_Document):
+    """The office holds this segment, durable and under lock (rule 19). Only a receipt lets a camera give it up."""
+
+    TYP: ClassVar[str] = "bodycam-receipt"
+    SHAPE: ClassVar[Mapping[str, Check]] = {
+        "office": shape.identifier,
+        "device": shape.identifier,
+        "recording": shape.recording_id,
+        "segment": shape.number(0, 999_999),
+        "sha256": SHA256,
+        "size": shape.number(),
+        "received": shape.utc,
+        "retain_until": shape.utc,
+        "leaf_index": shape.number(),
+    }
+
+    office: str
+    device: str
+    recording: str
+    segment: int
+    sha256: str  # of the whole file as stored
+    size: int  # bytes
+    received: str  # UTC
+    retain_until: str  # UTC; nothing is disposed of before (rule 20)
+    leaf_index: int  # of this ingest in the office's log
+
+
+@dataclass(frozen=True, slots=True)
+class TimeAnchor(_Document):
+    """The office's time for a camera's own nonce: what the camera records after it was made after `utc`."""
+
+    TYP: ClassVar[str] = "bodycam-time-anchor"
+    SHAPE: ClassVar[Mapping[str, Check]] = {
+        "office": shape.identifier,
+        "device": shape.identifier,
+        "nonce": shape.hexadecimal(32),
+        "head_seq": shape.number(),
+        "head": SHA256,
+        "utc": shape.utc,
+        "error_ms": shape.number(),
+    }
+
+    office: str
+    device: str
+    nonce: str
+    head_seq: int  # the last journal record handed in when the anchor was made, and its hash
+    head: str
+    utc: str
+    error_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration(_Document):
+    """What the office decides for one camera: whose it is, to whom it encrypts, how it records."""
+
+    TYP: ClassVar[str] = "bodycam-configuration"
+    SHAPE: ClassVar[Mapping[str, Check]] = {
+        "office": shape.identifier,
+        "device": shape.identifier,
+        "agency": shape.text,
+        "issued": shape.utc,
+        "unit": shape.text,
+        "officer_number": shape.text,
+        "officer_name": shape.text,
+        "activity": shape.optional(shape.one_of(*ACTIVITIES)),
+        "recipients": shape.list_of(shape.text),
+        "segment_seconds": shape.number(2, 60),
+        "fragment_ms": shape.number(100, 2_000),
+        "pre_event_seconds": shape.number(0, 120),
+        "pre_event_bytes": shape.number(0, 512 * 1024 * 1024),
+        "pre_event_sound": shape.boolean,
+        "notice_attempts": shape.number(1, 5),
+        "answer_seconds": shape.number(2, 60),
+        "release_after_seconds": shape.number(0, 30 * 24 * 3600),
+    }
+
+    office: str
+    device: str
+    agency: str
+    issued: str
+    unit: str
+    officer_number: str
+    officer_name: str
+    activity: str | None  # kind chosen at check-out (rule 5)
+    recipients: tuple[str, ...]  # age recipients: the office's and the recovery key's
+    segment_seconds: int = 60
+    fragment_ms: int = 500
+    pre_event_seconds: int = 30
+    pre_event_bytes: int = 64 * 1024 * 1024
+    pre_event_sound: bool = False
+    notice_attempts: int = 2
+    answer_seconds: int = 10
+    release_after_seconds: int = 0  # how long a segment stays on the camera after its receipt
+
+    def _members(self) -> dict[str, Any]:
+        return {**asdict(self), "recipients": list(self.recipients)}
+
+    @classmethod
+    def _arguments(cls, members: dict[str, Any]) -> dict[str, Any]:
+        return {**members, "recipients": tuple(members["recipients"])}
