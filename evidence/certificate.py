@@ -6,8 +6,9 @@ import contextlib
 import enum
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,9 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from evidence.errors import EvidenceError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ID_PATTERN = re.compile(r"[A-Z0-9-]{3,32}")
 BOOT_ID_PATTERN = re.compile(r"[0-9a-f]{32}")
@@ -103,7 +101,7 @@ def reading(what: str) -> Iterator[None]:
         x509.DuplicateExtension,
         x509.UnsupportedGeneralNameType,
     ) as error:
-        raise EvidenceError("certificate_malformed", f"{what} cannot be read ({error}); it is damaged") from error
+        raise EvidenceError("certificate-form", f"{what} cannot be read ({error}); it is damaged") from error
 
 
 def parse_certificates(data: bytes) -> list[x509.Certificate]:
@@ -126,7 +124,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         _name(request.subject)
         require_p256(request.public_key())
         if not request.is_signature_valid:
-            raise EvidenceError("request_unproven", "the request is not signed by its own key; make it again")
+            raise EvidenceError("request-unproven", "the request is not signed by its own key; make it again")
     return request
 
 
@@ -162,7 +160,7 @@ def parse_common_name(text: str) -> tuple[Role, str]:
     """Split `<role>/<ID>`. Raises `EvidenceError`."""
     role, _, name = text.partition("/")
     if role not in list(Role) or not ID_PATTERN.fullmatch(name):
-        raise EvidenceError("certificate_name", f"common name {text!r} is not <role>/<ID>, id of 3 to 32 A-Z 0-9 -")
+        raise EvidenceError("certificate-name", f"common name {text!r} is not <role>/<ID>, id of 3 to 32 A-Z 0-9 -")
     return Role(role), name
 
 
@@ -179,21 +177,21 @@ def boot_id(session: x509.Certificate) -> str:
     with reading("certificate's serial number"):
         found = f"{session.serial_number:032x}"
     if not BOOT_ID_PATTERN.fullmatch(found):
-        raise EvidenceError("certificate_profile", "a session certificate's serial number is not a boot id")
+        raise EvidenceError("certificate-profile", "a session certificate's serial number is not a boot id")
     return found
 
 
 def _name(subject: x509.Name) -> tuple[Role, str]:
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(names) != 1:
-        raise EvidenceError("certificate_name", f"a subject has {len(names)} common names instead of one")
+        raise EvidenceError("certificate-name", f"a subject has {len(names)} common names instead of one")
     return parse_common_name(str(names[0].value))
 
 
 def require_p256(key: object) -> ec.EllipticCurvePublicKey:
     """Return `key` if it is a P-256 key. Raises `EvidenceError`."""
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise EvidenceError("certificate_profile", "the key is not a P-256 key")
+        raise EvidenceError("certificate-profile", "the key is not a P-256 key")
     return key
 
 
@@ -212,7 +210,7 @@ def check_profile(certificate: x509.Certificate, role: Role) -> None:
     }
     for name, right in rules.items():
         if not right:
-            raise EvidenceError("certificate_profile", f"{name} of a certificate with role {role} is not as laid down")
+            raise EvidenceError("certificate-profile", f"{name} of a certificate with role {role} is not as laid down")
 
 
 _KNOWN_CRITICAL = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE}

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from evidence.certificate import (
@@ -47,12 +49,6 @@ from evidence.certificate import (
     to_pem,
 )
 from evidence.errors import EvidenceError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from cryptography.hazmat.primitives.asymmetric import ec
 
 __all__ = [
     "ID_PATTERN",
@@ -106,7 +102,7 @@ def subject(role: Role, name: str, agency: str) -> x509.Name:
     common_name = f"{role}/{name}"
     parse_common_name(common_name)
     if not agency.strip() or len(agency) > 64:  # noqa: PLR2004 - the upper bound of X.520
-        raise EvidenceError("certificate_name", "an agency's name has 1 to 64 characters")
+        raise EvidenceError("certificate-name", "an agency's name has 1 to 64 characters")
     return x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency), x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     )
@@ -153,9 +149,9 @@ def make_session_certificate(
     """
     role, device = role_and_id(evidence)
     if role is not Role.EVIDENCE:
-        raise EvidenceError("certificate_role", f"{role}/{device} cannot certify a session; use the evidence key")
+        raise EvidenceError("certificate-role", f"{role}/{device} cannot certify a session; use the evidence key")
     if not BOOT_ID_PATTERN.fullmatch(boot) or int(boot, 16) == 0:
-        raise EvidenceError("certificate_profile", "a boot id is 32 hex digits, not all zero")
+        raise EvidenceError("certificate-profile", "a boot id is 32 hex digits, not all zero")
     window = (evidence.not_valid_before_utc, evidence.not_valid_after_utc)
     name = subject(Role.SESSION, device, agency_of(evidence))
     serial = int(boot, 16)
@@ -220,12 +216,12 @@ def validate_chain(
     """Find the chain from `leaf`, which must have `role`, through any of `untrusted` to one of `roots`.
 
     With `at` every certificate of the chain must be valid then. Without, dates are reported and not judged.
-    Raises `EvidenceError`: certificate_malformed, certificate_name, certificate_role, certificate_profile,
-    chain_untrusted, chain_dates.
+    Raises `EvidenceError`: certificate-form, certificate-name, certificate-role, certificate-profile,
+    chain-untrusted, chain-dates.
     """
     found, name = role_and_id(leaf)
     if found is not role:
-        raise EvidenceError("certificate_role", f"the certificate is of {found}/{name}, expected role {role}")
+        raise EvidenceError("certificate-role", f"the certificate is of {found}/{name}, expected role {role}")
     certificates = _Walk(untrusted, roots, at).up(leaf)
     return Chain(
         certificates,
@@ -258,7 +254,7 @@ class _Walk:
         if role is Role.ROOT:
             self._check_trusted(certificate)
             return (certificate,)
-        failure = EvidenceError("chain_untrusted", f"no certificate at hand has issued that of {role}/{name}")
+        failure = EvidenceError("chain-untrusted", f"no certificate at hand has issued that of {role}/{name}")
         for candidate in self._roots if PROFILES[role].issuer is Role.ROOT else self._issuers:
             try:
                 if self._issued(candidate, certificate):
@@ -272,12 +268,12 @@ class _Walk:
         if self._at and not first <= self._at <= last:
             role, name = role_and_id(certificate)
             raise EvidenceError(
-                "chain_dates", f"the certificate of {role}/{name} is valid from {first} to {last}, not at {self._at}"
+                "chain-dates", f"the certificate of {role}/{name} is valid from {first} to {last}, not at {self._at}"
             )
 
     def _check_trusted(self, root: x509.Certificate) -> None:
         if root not in self._roots:
-            raise EvidenceError("chain_untrusted", f"the root {role_and_id(root)[1]} is not one of the trusted roots")
+            raise EvidenceError("chain-untrusted", f"the root {role_and_id(root)[1]} is not one of the trusted roots")
 
     def _issued(self, candidate: x509.Certificate, certificate: x509.Certificate) -> bool:
         """Tell whether `candidate` issued `certificate`: by role, name, key identifier and signature."""
@@ -296,12 +292,12 @@ class _Walk:
             except InvalidSignature:
                 return False
         if role is Role.SESSION and device != issuer_device:
-            raise EvidenceError("certificate_role", f"{issuer_role}/{issuer_device} may not certify {role}/{device}")
+            raise EvidenceError("certificate-role", f"{issuer_role}/{issuer_device} may not certify {role}/{device}")
         return True
 
     def _spend(self) -> None:
         if not self._budget:
-            raise EvidenceError("chain_untrusted", "too many certificates of one name; leave only those needed")
+            raise EvidenceError("chain-untrusted", "too many certificates of one name; leave only those needed")
         self._budget -= 1
 
 

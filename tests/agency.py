@@ -104,7 +104,7 @@ def openssl_verify(
     paths = [folder / name for name in ("leaf.pem", "above.pem", "root.pem")]
     for path, content in zip(paths, ([leaf], above, [root]), strict=True):
         path.write_bytes(pki.to_pem(*content))
-    untrusted = ["-untrusted", paths[1]] if above else []
-    command = ["openssl", "verify", "-x509_strict", "-CAfile", paths[2], *untrusted, *options, paths[0]]
+    untrusted = ["-untrusted", str(paths[1])] if above else []
+    command = ["openssl", "verify", "-x509_strict", "-CAfile", str(paths[2]), *untrusted, *options, str(paths[0])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode == 0, done.stdout + done.stderr

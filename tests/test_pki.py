@@ -76,7 +76,7 @@ def test_stolen_evidence_key_makes_no_tls_identity(agency: Agency, purpose: str,
     accepted, said = openssl_verify(tmp_path, forged, above, root, *at, "-purpose", purpose)
     assert not accepted
     assert "purpose" in said
-    refused("chain_untrusted", forged, above, [root], role=Role.DOCK, at=NOW)
+    refused("chain-untrusted", forged, above, [root], role=Role.DOCK, at=NOW)
 
 
 def test_dates_are_reported_when_no_time_is_given(agency: Agency, session: Holder) -> None:
@@ -84,7 +84,7 @@ def test_dates_are_reported_when_no_time_is_given(agency: Agency, session: Holde
     assert (chain.not_before, chain.not_after) == (agency.first, agency.last)
     for at in (agency.first - timedelta(seconds=1), agency.last + timedelta(seconds=1)):
         arguments = (session.certificate, session.above, [agency.root.certificate])
-        assert "valid from" in refused("chain_dates", *arguments, role=Role.SESSION, at=at)
+        assert "valid from" in refused("chain-dates", *arguments, role=Role.SESSION, at=at)
 
 
 def test_of_two_issuing_certificates_for_one_key_the_valid_one_is_found(agency: Agency) -> None:
@@ -176,7 +176,7 @@ def test_vectors_can_be_made_again_byte_for_byte(agency: Agency) -> None:
 
 def test_wrong_role_is_refused(agency: Agency, session: Holder) -> None:
     arguments = (session.certificate, session.above, [agency.root.certificate])
-    assert "session/BWC-0001, expected role camera" in refused("certificate_role", *arguments, role=Role.CAMERA, at=NOW)
+    assert "session/BWC-0001, expected role camera" in refused("certificate-role", *arguments, role=Role.CAMERA, at=NOW)
 
 
 def test_session_of_another_device_is_refused(agency: Agency) -> None:
@@ -189,7 +189,7 @@ def test_session_of_another_device_is_refused(agency: Agency) -> None:
         issuer_name=evidence.certificate.subject,
     )
     bundle = [evidence.certificate, *evidence.above, *other.above]
-    refused("certificate_role", forged, bundle, [agency.root.certificate], role=Role.SESSION, at=NOW)
+    refused("certificate-role", forged, bundle, [agency.root.certificate], role=Role.SESSION, at=NOW)
 
 
 def test_role_without_its_issuer_is_refused(agency: Agency) -> None:
@@ -203,31 +203,35 @@ def test_role_without_its_issuer_is_refused(agency: Agency) -> None:
             issuer_name=issuer.certificate.subject,
         )
         bundle = [evidence.certificate, *evidence.above]
-        refused("chain_untrusted", forged, bundle, [agency.root.certificate], role=Role.SIGNER, at=NOW)
+        refused("chain-untrusted", forged, bundle, [agency.root.certificate], role=Role.SIGNER, at=NOW)
 
 
 def test_foreign_root_is_refused(agency: Agency, session: Holder) -> None:
     """Another agency with the very same names."""
-    refused("chain_untrusted", session.certificate, session.above, [], role=Role.SESSION, at=None)
+    refused("chain-untrusted", session.certificate, session.above, [], role=Role.SESSION, at=None)
     foreign = Agency().root.certificate
-    refused("chain_untrusted", session.certificate, session.above, [foreign], role=Role.SESSION, at=None)
+    refused("chain-untrusted", session.certificate, session.above, [foreign], role=Role.SESSION, at=None)
     bundle = [*session.above, agency.root.certificate]
-    refused("chain_untrusted", session.certificate, bundle, [foreign], role=Role.SESSION, at=None)
-    refused("chain_untrusted", agency.root.certificate, [], [foreign], role=Role.ROOT, at=None)
+    refused("chain-untrusted", session.certificate, bundle, [foreign], role=Role.SESSION, at=None)
+    refused("chain-untrusted", agency.root.certificate, [], [foreign], role=Role.ROOT, at=None)
 
 
 def test_issuing_certificate_is_no_trust_anchor(agency: Agency, session: Holder) -> None:
     refused(
-        "chain_untrusted", session.certificate, session.above, [agency.issuing.certificate], role=Role.SESSION, at=NOW
+        "chain-untrusted", session.certificate, session.above, [agency.issuing.certificate], role=Role.SESSION, at=NOW
     )
 
 
-USAGE = dict.fromkeys(
-    (
-        "digital_signature content_commitment key_encipherment data_encipherment "
-        "key_agreement key_cert_sign crl_sign encipher_only decipher_only"
-    ).split(),
-    False,
+CERTIFYING = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
 )
 ALTERATIONS: dict[str, tuple[Role, list[x509.ExtensionType], tuple[type[x509.ExtensionType], ...]]] = {
     "evidence is not a CA": (Role.EVIDENCE, [x509.BasicConstraints(ca=False, path_length=None)], ()),
@@ -237,7 +241,7 @@ ALTERATIONS: dict[str, tuple[Role, list[x509.ExtensionType], tuple[type[x509.Ext
     "evidence for TLS": (Role.EVIDENCE, [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])], ()),
     "evidence without extended usage": (Role.EVIDENCE, [], (x509.ExtendedKeyUsage,)),
     "evidence without key usage": (Role.EVIDENCE, [], (x509.KeyUsage,)),
-    "dock that signs certificates": (Role.DOCK, [x509.KeyUsage(**USAGE | {"key_cert_sign": True})], ()),
+    "dock that signs certificates": (Role.DOCK, [CERTIFYING], ()),
     "dock that is a CA": (Role.DOCK, [x509.BasicConstraints(ca=True, path_length=0)], ()),
     "dock without extended usage": (Role.DOCK, [], (x509.ExtendedKeyUsage,)),
     "signer for TLS": (Role.SIGNER, [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])], ()),
@@ -254,14 +258,14 @@ def test_profile_is_kept_to_the_letter(agency: Agency, name: str) -> None:
     altered = rebuild(holder.certificate, agency.issuing.key, *extensions, without=without)
     roots = [agency.root.certificate]
     assert pki.validate_chain(same, holder.above, roots, role=role, at=NOW).id == "DEV-1"
-    refused("certificate_profile", altered, holder.above, roots, role=role, at=NOW)
+    refused("certificate-profile", altered, holder.above, roots, role=role, at=NOW)
 
 
 def test_altered_issuer_takes_its_sessions_with_it(agency: Agency, session: Holder) -> None:
     evidence, *above = session.above
     altered = rebuild(evidence, agency.issuing.key, x509.BasicConstraints(ca=False, path_length=None))
     roots = [agency.root.certificate]
-    refused("certificate_profile", session.certificate, [altered, *above], roots, role=Role.SESSION, at=NOW)
+    refused("certificate-profile", session.certificate, [altered, *above], roots, role=Role.SESSION, at=NOW)
 
 
 def test_unknown_critical_extension_is_refused(agency: Agency) -> None:
@@ -284,7 +288,7 @@ def test_unknown_critical_extension_is_refused(agency: Agency) -> None:
     for extension in extensions:
         builder = builder.add_extension(extension.value, extension.critical)
     refused(
-        "certificate_profile",
+        "certificate-profile",
         builder.sign(agency.issuing.key, hashes.SHA256()),
         dock.above,
         roots,
@@ -298,7 +302,7 @@ def test_other_algorithms_are_refused(agency: Agency) -> None:
     roots = [agency.root.certificate]
     for key in (ec.generate_private_key(ec.SECP384R1()), ed25519.Ed25519PrivateKey.generate()):
         altered = rebuild(dock.certificate, agency.issuing.key, public_key=key.public_key())
-        refused("certificate_profile", altered, dock.above, roots, role=Role.DOCK, at=NOW)
+        refused("certificate-profile", altered, dock.above, roots, role=Role.DOCK, at=NOW)
 
 
 def test_loops_end(agency: Agency) -> None:
@@ -310,7 +314,7 @@ def test_loops_end(agency: Agency) -> None:
     ]
     roots = [agency.root.certificate]
     for leaf in loop:
-        refused("chain_untrusted", leaf, loop, roots, role=Role.EVIDENCE, at=NOW)
+        refused("chain-untrusted", leaf, loop, roots, role=Role.EVIDENCE, at=NOW)
 
 
 def test_decoys_do_not_hide_the_chain(agency: Agency, session: Holder) -> None:
@@ -326,7 +330,7 @@ def test_flood_of_decoys_is_bounded(agency: Agency) -> None:
     dock = agency.issue(Role.DOCK, "DOCK-1")
     decoy = rebuild(agency.issuing.certificate, agency.root.key, public_key=new_key().public_key())
     message = refused(
-        "chain_untrusted", dock.certificate, [decoy] * 5000, [agency.root.certificate], role=Role.DOCK, at=NOW
+        "chain-untrusted", dock.certificate, [decoy] * 5000, [agency.root.certificate], role=Role.DOCK, at=NOW
     )
     assert "too many" in message
 
@@ -336,12 +340,12 @@ def test_flood_of_decoys_is_bounded(agency: Agency) -> None:
     "text", ["", "dock", "dock/", "dock/ab", "dock/abc", "DOCK/DOCK-1", "king/DOCK-1", "dock/A/B1", "dock/" + "A" * 33]
 )
 def test_bad_names_are_refused(agency: Agency, text: str) -> None:
-    with pytest.raises(EvidenceError, match="certificate_name"):
+    with pytest.raises(EvidenceError, match="certificate-name"):
         pki.parse_common_name(text)
     dock = agency.issue(Role.DOCK, "DOCK-1")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text, _validate=False)])
     altered = rebuild(dock.certificate, agency.issuing.key, subject_name=name)
-    refused("certificate_name", altered, dock.above, [agency.root.certificate], role=Role.DOCK, at=NOW)
+    refused("certificate-name", altered, dock.above, [agency.root.certificate], role=Role.DOCK, at=NOW)
 
 
 def test_request_must_be_signed_by_its_own_key() -> None:
@@ -352,7 +356,7 @@ def test_request_must_be_signed_by_its_own_key() -> None:
     der = bytearray(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER))
     der[-1] ^= 1
     request = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
-    with pytest.raises(EvidenceError, match="request_unproven"):
+    with pytest.raises(EvidenceError, match="request-unproven"):
         pki.parse_request(request)
 
 
