@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from evidence import jose, records
 from evidence.errors import EvidenceError
