@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyaudio
 
-from firmware.hal.ports import DriverError
+from firmware.hal.ports import Clock, DriverError, SoundBlock, SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -258,9 +260,7 @@ def _takes(device: str, rate: int) -> bool:
         index = _find(library, device, capture=False)["index"]
         try:
             return bool(
-                library.is_format_supported(
-                    rate, output_device=index, output_channels=1, output_format=pyaudio.paInt16
-                )
+                library.is_format_supported(rate, output_device=index, output_channels=1, output_format=pyaudio.paInt16)
             )
         except ValueError:
             return False
