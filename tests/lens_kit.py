@@ -54,7 +54,9 @@ class Collector:
     def wait_frames(self, more: int, seconds: float = 10.0) -> None:
         with self._changed:
             wanted = len(self.frames) + more
-            assert self._changed.wait_for(lambda: len(self.frames) >= wanted, seconds), f"only {len(self.frames)} frames"
+            assert self._changed.wait_for(lambda: len(self.frames) >= wanted, seconds), (
+                f"only {len(self.frames)} frames"
+            )
 
     def wait_fault(self, cause: str, seconds: float = 10.0) -> None:
         with self._changed:
@@ -75,9 +77,9 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 def decode_luma(frames: Iterable[Frame], width: int, height: int) -> list[NDArray[np.uint8]]:
     """Decode access units one by one; every one must give its picture at once."""
     decoder = av.CodecContext.create("h264", "r")
-    lumas = []
+    lumas: list[NDArray[np.uint8]] = []
     for frame in frames:
         pictures = decoder.decode(av.Packet(frame.data))
         assert len(pictures) == 1
-        lumas.append(np.asarray(pictures[0].to_ndarray()[:height, :width]))
+        lumas.append(pictures[0].to_ndarray()[:height, :width].astype(np.uint8, copy=False))
     return lumas

@@ -49,7 +49,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def camera(log: Path, scene: str = "drawn") -> Iterator[tuple[Any, Lens]]:
+def camera(log: Path, scene: str = "drawn", size: tuple[int, int] = (320, 180)) -> Iterator[tuple[Any, Lens]]:
     """A running picamera2 at 50 frames/s in front of a scene."""
     lens = lens_module.install(LensConfig(log, scene), PowerOnClock().boot_ns)
     picamera2 = importlib.import_module("picamera2")
@@ -57,7 +57,7 @@ def camera(log: Path, scene: str = "drawn") -> Iterator[tuple[Any, Lens]]:
     try:
         device.configure(
             device.create_video_configuration(
-                main={"format": "YUV420", "size": (320, 180)},
+                main={"format": "YUV420", "size": size},
                 raw=None,
                 display=None,
                 controls={"FrameDurationLimits": (FRAME_NS // 1000, FRAME_NS // 1000)},
@@ -104,6 +104,8 @@ def test_the_drawn_scene_moves() -> None:
     scene.paint(one, 0, 10)
     scene.paint(two, 0, 11)
     assert np.array_equal(one.y[:80, 2:], two.y[:80, :-2])
+    assert np.array_equal(one.u[:40, 1:], two.u[:40, :-1])
+    assert np.array_equal(one.v[:40, 1:], two.v[:40, :-1])
     assert one.y[:80].std() > 10
 
 
@@ -171,6 +173,21 @@ def test_exposures_stand_on_a_steady_grid_at_the_rate_asked_for(tmp_path: Path) 
     steps = np.diff(times)
     assert abs(np.median(steps) - FRAME_NS) < FRAME_NS / 100
     assert times[0] > 0
+
+
+def test_a_picture_lies_in_padded_memory_as_it_was_painted(tmp_path: Path) -> None:
+    width, height, stride = 426, 240, 448
+    with camera(log_of(tmp_path), size=(width, height)) as (device, _):
+        assert device.camera_configuration()["main"]["stride"] == stride
+        array = device.capture_array("main")
+    number = read_number(array[:height, :width])
+    assert number is not None
+    expected = planes(width, height)
+    DrawnScene().paint(expected, 0, number)
+    chroma = array[height:].reshape(2, height // 2, stride // 2)[:, :, : width // 2]
+    assert np.array_equal(array[:height, :width], expected.y)
+    assert np.array_equal(chroma[0], expected.u)
+    assert np.array_equal(chroma[1], expected.v)
 
 
 def test_withheld_requests_are_dropped_frames(tmp_path: Path) -> None:
