@@ -406,6 +406,7 @@ def test_every_flipped_byte_is_refused_with_the_one_error(agency: Agency, sessio
 FIXED = Agency()
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.dictionaries(st.integers(0, 450), st.integers(0, 255), min_size=1, max_size=3))
 def test_resigned_garbage_raises_the_one_error(changes: dict[int, int]) -> None:
     """A hostile device has the key that its certificate needs: nonsense inside a well-signed certificate."""
