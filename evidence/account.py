@@ -1,0 +1,264 @@
+"""What the records say happened: recordings, their parts, segments and gaps (specification §7, steps 6 to 8).
+
+Fed with verified records only. Every second of a recording is in a fragment, in a gap, or found to be unaccounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from evidence.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that an inspector must know. `step` is the specification's; `verdict` the word for it."""
+
+    step: int
+    verdict: str
+    where: str
+    message: str
+
+    def to_json(self) -> dict[str, object]:
+        """As in the verifier's JSON output."""
+        return {"step": self.step, "verdict": self.verdict, "where": self.where, "message": self.message}
+
+
+@dataclass(slots=True)
+class SegmentAccount:
+    """A segment as the journal tells it. `record` is None if neither the writer nor a recovery closed its books."""
+
+    recording: str
+    index: int
+    part: int
+    boot: str
+    fragments: list[Record] = field(default_factory=list)
+    record: Record | None = None
+
+    @property
+    def from_ns(self) -> int:
+        """Boot time of its first picture or sample."""
+        return int((self.fragments[0] if self.fragments else self.record_or_fail()).body["from_ns"])
+
+    @property
+    def to_ns(self) -> int:
+        """Boot time of its attested end."""
+        return int((self.fragments[-1] if self.fragments else self.record_or_fail()).body["to_ns"])
+
+    def record_or_fail(self) -> Record:
+        """The `segment` record of a segment that has no fragments."""
+        if self.record is None:
+            raise ValueError("a segment has a record or fragments")
+        return self.record
+
+
+@dataclass(slots=True)
+class Part:
+    """One boot and one encoder configuration of a recording."""
+
+    number: int
+    boot: str
+    started: Record
+
+
+@dataclass(slots=True)
+class RecordingAccount:
+    """Everything the journal says of one recording."""
+
+    id: str
+    started: Record
+    parts: dict[int, Part] = field(default_factory=dict)
+    segments: dict[int, SegmentAccount] = field(default_factory=dict)
+    gaps: list[Record] = field(default_factory=list)
+    reasons: list[Record] = field(default_factory=list)
+    notices: list[Record] = field(default_factory=list)
+    markers: list[Record] = field(default_factory=list)
+    ended: Record | None = None
+
+    def part_segments(self, part: int) -> list[SegmentAccount]:
+        """The segments of a part, in order."""
+        return [s for _, s in sorted(self.segments.items()) if s.part == part]
+
+    @property
+    def recorded_ns(self) -> int:
+        """Attested length without gaps, nanoseconds."""
+        total = 0
+        for part in self.parts:
+            spans = [s for s in self.part_segments(part) if s.fragments]
+            if spans:
+                total += spans[-1].to_ns - spans[0].from_ns
+        return total
+
+    def total(self, member: str) -> int:
+        """Sum of a number over all attested fragments, e.g. `frames`."""
+        return sum(int(f.body[member]) for s in self.segments.values() for f in s.fragments)
+
+
+class Account:
+    """The recordings of one camera, built record by record."""
+
+    def __init__(self) -> None:
+        self.recordings: dict[str, RecordingAccount] = {}
+        self.released: dict[tuple[str, int], Record] = {}
+        self.receipts: list[Record] = []
+        self.anchors: list[Record] = []
+        self.faults: list[Record] = []
+        self.boots: list[Record] = []
+        self.last: Record | None = None
+        self._findings: list[Finding] = []
+
+    def add(self, record: Record) -> None:
+        """Take in the next verified record."""
+        self.last = record
+        handler = getattr(self, f"_on_{record.kind}", None)
+        if handler is not None:
+            handler(record)
+
+    def findings(self) -> Iterator[Finding]:
+        """What does not add up, of every recording."""
+        yield from self._findings
+        for recording in self.recordings.values():
+            yield from _check_parts(recording)
+            for segment in recording.segments.values():
+                yield from _check_segment(segment)
+
+    def _on_boot(self, record: Record) -> None:
+        self.boots.append(record)
+
+    def _on_recording_started(self, record: Record) -> None:
+        name, number = record.body["recording"], record.body["part"]
+        recording = self.recordings.setdefault(name, RecordingAccount(name, record))
+        if number in recording.parts:
+            self._odd(record, f"part {number} of {name} starts twice")
+        recording.parts.setdefault(number, Part(number, record.boot, record))
+
+    def _on_fragment(self, record: Record) -> None:
+        segment = self._segment(record)
+        if segment is not None:
+            segment.fragments.append(record)
+
+    def _on_segment(self, record: Record) -> None:
+        segment = self._segment(record)
+        if segment is None:
+            return
+        if segment.record is not None:
+            self._odd(record, f"segment {segment.index} of {segment.recording} is closed twice")
+            return
+        segment.record = record
+
+    def _segment(self, record: Record) -> SegmentAccount | None:
+        body = record.body
+        recording = self.recordings.get(body["recording"])
+        part = recording.parts.get(body["part"]) if recording else None
+        if recording is None or part is None:
+            self._odd(record, f"part {body['part']} of {body['recording']} was never started")
+            return None
+        index = body["segment"]
+        found = recording.segments.setdefault(index, SegmentAccount(recording.id, index, part.number, part.boot))
+        late = record.kind == "segment" and not body["closed"]  # written by the boot that recovered it
+        if found.part != body["part"] or (part.boot != record.boot and not late):
+            self._odd(record, f"segment {index} of {recording.id} is told by another part or boot")
+            return None
+        return found
+
+    def _on_gap(self, record: Record) -> None:
+        self._of(record, "gaps")
+
+    def _on_gap_reason(self, record: Record) -> None:
+        self._of(record, "reasons")
+
+    def _on_notice(self, record: Record) -> None:
+        self._of(record, "notices")
+
+    def _on_marker(self, record: Record) -> None:
+        self._of(record, "markers")
+
+    def _of(self, record: Record, member: str) -> None:
+        recording = self.recordings.get(record.body["recording"])
+        if recording is None:
+            self._odd(record, f"{record.kind} of {record.body['recording']}, which was never started")
+            return
+        getattr(recording, member).append(record)
+
+    def _on_recording_ended(self, record: Record) -> None:
+        recording = self.recordings.get(record.body["recording"])
+        if recording is None or recording.ended is not None:
+            self._odd(record, f"{record.body['recording']} ends without having been open")
+            return
+        recording.ended = record
+
+    def _on_released(self, record: Record) -> None:
+        self.released[record.body["recording"], record.body["segment"]] = record
+
+    def _on_receipt(self, record: Record) -> None:
+        self.receipts.append(record)
+
+    def _on_time_anchor(self, record: Record) -> None:
+        self.anchors.append(record)
+
+    def _on_fault(self, record: Record) -> None:
+        self.faults.append(record)
+
+    def _odd(self, record: Record, message: str) -> None:
+        self._findings.append(Finding(6, "altered", f"record {record.seq}", message))
+
+
+def _check_segment(segment: SegmentAccount) -> Iterator[Finding]:
+    """Step 7: fragments follow each other without a hole, and the segment's record sums them up."""
+    where = f"{segment.recording} segment {segment.index}"
+    plain = cipher = 0
+    to_ns: int | None = None
+    for index, record in enumerate(segment.fragments):
+        body = record.body
+        if body["index"] != index:
+            yield Finding(7, "altered", where, f"fragment {index} is missing or out of order")
+            return
+        if index and body["plain_offset"] != plain:
+            yield Finding(7, "altered", where, f"fragment {index} does not begin where the one before it ends")
+        if body["cipher_len"] <= cipher:
+            yield Finding(7, "altered", where, f"fragment {index} adds nothing to the file")
+        if to_ns is not None and body["from_ns"] != to_ns:
+            yield Finding(
+                7, "unaccounted", where, f"time between fragments {index - 1} and {index} is not accounted for"
+            )
+        plain, cipher, to_ns = body["plain_offset"] + body["plain_len"], body["cipher_len"], body["to_ns"]
+    if segment.record is not None:
+        yield from _check_sum(segment, segment.record, where)
+
+
+def _check_sum(segment: SegmentAccount, record: Record, where: str) -> Iterator[Finding]:
+    body = record.body
+    last = segment.fragments[-1].body if segment.fragments else None
+    told = {
+        "fragments": len(segment.fragments),
+        "frames": sum(f.body["frames"] for f in segment.fragments),
+        "samples": sum(f.body["samples"] for f in segment.fragments),
+    }
+    if last is not None:
+        told["to_ns"] = last["to_ns"]
+        if not body["closed"]:
+            told |= {"attested_len": last["cipher_len"], "plain_len": last["plain_offset"] + last["plain_len"]}
+    wrong = [name for name, value in told.items() if body[name] != value]
+    if wrong:
+        yield Finding(7, "altered", where, f"the segment's record disagrees with its fragments in {', '.join(wrong)}")
+
+
+def _check_parts(recording: RecordingAccount) -> Iterator[Finding]:
+    """Step 8: parts are numbered without a hole, a gap lies between each two, segments of a part touch in time."""
+    numbers = sorted(recording.parts)
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield Finding(8, "missing", recording.id, "a part of the recording is missing")
+    gaps = {(g.body["after_part"], g.body["before_part"]) for g in recording.gaps}
+    for number in numbers[1:]:
+        if (number - 1, number) not in gaps:
+            yield Finding(8, "unaccounted", recording.id, f"no gap is recorded between parts {number - 1} and {number}")
+    indices = sorted(recording.segments)
+    if indices != list(range(len(indices))):
+        yield Finding(8, "missing", recording.id, "a segment of the recording is missing from the journal")
+    for number in numbers:
+        spans = [s for s in recording.part_segments(number) if s.fragments]
+        for before, after in zip(spans, spans[1:], strict=False):
+            if before.to_ns != after.from_ns:
+                where = f"{recording.id} segments {before.index} and {after.index}"
+                yield Finding(8, "unaccounted", where, "time between the two segments is not accounted for")

@@ -1,0 +1,167 @@
+"""Reading a journal: each line's form, key, signature and place in the chain (specification §7, steps 1 to 5).
+
+Incremental and without IO: a dock, the office and the verifier feed it the same bytes in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence import certificate, jose, pki, records
+from evidence.errors import EvidenceError
+from evidence.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One boot's signing key. `chain` is None when no evidence key certified it: its records are `unsigned`."""
+
+    boot: str
+    kid: str
+    key: ec.EllipticCurvePublicKey
+    chain: pki.Chain | None
+    key_store: str  # "extractable", "token", "none"; how the evidence key was kept
+
+    @property
+    def signed(self) -> bool:
+        """Whether a certified evidence key stands behind this boot."""
+        return self.chain is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TornTail:
+    """Bytes that a power cut left after the last whole line of a file, as the next boot declares them."""
+
+    file: int
+    offset: int
+    length: int
+    sha256: str
+
+
+class JournalReader:
+    """Takes the bytes of journal files in order and yields verified records.
+
+    Raises `EvidenceError` at the first bad line; everything before it stays verified, and the caller may go on with the
+    next file: its `boot` record then has to declare what stands there as torn.
+    """
+
+    def __init__(self, roots: Sequence[x509.Certificate], *, device: str | None = None) -> None:
+        self._roots = list(roots)
+        self.device = device
+        self.session: Session | None = None
+        self.sessions: dict[str, Session] = {}
+        self.head: tuple[int, str] | None = None
+        self.segments: dict[tuple[str, int], Record] = {}
+        self.torn: dict[int, TornTail] = {}
+        self._good: dict[int, int] = {}
+        self._file = -1
+        self._last: Record | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether the present session's key is certified."""
+        return self.session is not None and self.session.signed
+
+    def good_len(self, file: int) -> int:
+        """Bytes of a file's verified lines: where `feed` goes on."""
+        return self._good.get(file, 0)
+
+    def feed(self, file: int, data: bytes) -> list[Record]:
+        """Verify the lines of `data`, which starts at `good_len(file)`; bytes after the last line feed are left."""
+        found: list[Record] = []
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            found.append(self._line(file, data[start:end]))
+            self._good[file] = self.good_len(file) + end + 1 - start
+            start = end + 1
+        return found
+
+    def _line(self, file: int, line: bytes) -> Record:
+        record = records.parse(line)  # step 1: form
+        if file != self._file:
+            session = self._open(file, record)  # step 2: the key comes from the file's opening, through its chain
+        elif record.kind in ("boot", "summary"):
+            raise EvidenceError("chain-broken", f"record {record.seq}: a file opens in the middle of another")
+        else:
+            session = self._session()
+        if record.kid != session.kid or record.boot != session.boot:
+            raise EvidenceError("jws-signature", f"record {record.seq} is not signed by the key of its boot")
+        record.jws.verify(session.key)  # step 3: signature
+        self._place(record)  # step 4: place in the chain
+        self._declare(file, record)
+        self._file, self.session, self._last = file, session, record
+        self.sessions[session.boot] = session
+        self.device = record.device
+        self.head = (record.seq, record.sha256)
+        if record.kind == "segment":
+            self.segments[record.body["recording"], record.body["segment"]] = record
+        return record
+
+    def _session(self) -> Session:
+        if self.session is None:
+            raise EvidenceError("chain-broken", "the journal does not begin with a boot record")
+        return self.session
+
+    def _open(self, file: int, record: Record) -> Session:
+        body = record.body
+        if record.kind not in ("boot", "summary"):
+            raise EvidenceError("chain-broken", f"journal file {file} does not open with a boot or summary record")
+        if file != self._file + 1 or body["file"] != file:
+            raise EvidenceError("chain-broken", f"journal file {self._file + 1} is missing before file {body['file']}")
+        opened = open_session(body, record.device, record.boot, self._roots)
+        if record.kind == "summary":
+            session = self._session()
+            if (session.kid, session.boot, session.signed) != (opened.kid, record.boot, opened.signed):
+                raise EvidenceError("chain-broken", f"journal file {file} goes on with another session")
+            return session
+        if record.boot in self.sessions:
+            raise EvidenceError("chain-broken", f"boot {record.boot} opens twice")
+        return opened
+
+    def _declare(self, file: int, record: Record) -> None:
+        # step 5: a torn tail stands at the end of the file before, right after its last whole line
+        if record.body.get("torn") is None:
+            return
+        torn = TornTail(**record.body["torn"])
+        if torn.file != file - 1 or torn.offset != self.good_len(torn.file):
+            raise EvidenceError(
+                "journal-torn", f"journal file {file} declares a torn tail at another place than where lines end"
+            )
+        self.torn[torn.file] = torn
+
+    def _place(self, record: Record) -> None:
+        if self.device is not None and record.device != self.device:
+            raise EvidenceError("foreign", f"record {record.seq} is of {record.device}, not of {self.device}")
+        seq, prev = (0, records.GENESIS) if self._last is None else (self._last.seq + 1, self._last.sha256)
+        if record.seq != seq:
+            raise EvidenceError("chain-broken", f"record {seq} is missing; {record.seq} stands in its place")
+        if record.prev != prev:
+            raise EvidenceError("chain-broken", f"record {seq} does not follow the record before it")
+        last = self._last
+        if last is not None and last.boot == record.boot and record.clock.boot_ns < last.clock.boot_ns:
+            raise EvidenceError("chain-broken", f"record {seq}: the boot clock runs backwards")
+
+
+def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> Session:
+    """The session of a `boot` or `summary` body. Dates are not judged here: trust and time are told apart."""
+    try:
+        key = certificate.require_p256(serialization.load_der_public_key(jose.unb64(body["session_key"].encode())))
+    except (ValueError, TypeError) as error:
+        raise EvidenceError("session-key", "the session key cannot be read") from error
+    key_store = body.get("key_store", "none")
+    if not body["chain"]:
+        return Session(boot, pki.key_id(key), key, None, "none")
+    certificates = [pki.parse_certificate(jose.unb64(text.encode())) for text in body["chain"]]
+    leaf = certificates[0]
+    chain = pki.validate_chain(leaf, certificates[1:], roots, role=pki.Role.SESSION, at=None)
+    if chain.id != device or pki.boot_id(leaf) != boot:
+        raise EvidenceError("foreign", "the session certificate is for another camera or another boot")
+    if pki.key_id(pki.public_key(leaf)) != pki.key_id(key):
+        raise EvidenceError("session-key", "the session key is not the one that its certificate names")
+    return Session(boot, pki.key_id(key), key, chain, key_store)
