@@ -8,12 +8,13 @@ from pathlib import Path
 
 from evidence import pki
 from evidence.errors import EvidenceError
+from runtime.keys import CredentialError
 
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000  # openssl/x509_vfy.h; the ssl module passes it on but has no name for it
 
 
 class PeerError(Exception):
-    """The other end is not who it must be, or a credential of this end cannot be used."""
+    """The other end is not who it must be."""
 
     exit_status = os.EX_NOPERM  # 77
 
@@ -22,7 +23,7 @@ def server_context(certificate_chain: Path, key: Path, roots: Path, *, check_dat
     """Make a context that demands a certificate of the agency from each client.
 
     `certificate_chain`: PEM, leaf first; `roots`: PEM of the agency's roots. `check_dates=False` is for a device whose
-    clock cannot be trusted: chain, role and agency are checked, dates are not. Raises `PeerError`.
+    clock cannot be trusted: chain, role and agency are checked, dates are not. Raises `CredentialError`.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, certificate_chain, key, roots, check_dates=check_dates)
     context.num_tickets = 0  # no resumption: each connection shows its certificate anew
@@ -68,7 +69,7 @@ def _context(protocol: int, certificate_chain: Path, key: Path, roots: Path, *, 
         context.load_cert_chain(certificate_chain, key)
         context.load_verify_locations(roots)
     except (OSError, ssl.SSLError) as error:
-        raise PeerError(
+        raise CredentialError(
             f"cannot use certificate {certificate_chain}, key {key} and roots {roots}: {error}; provision this device"
         ) from error
     return context

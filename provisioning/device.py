@@ -1,0 +1,189 @@
+"""A device's side of enrolment: make keys and a request; install what agency and office answer.
+
+A private key is made in the folder where it is used and never leaves it. What leaves is `request.pem`, one certificate
+signing request for each key. Every step may be repeated: what is there is kept, what is missing is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from evidence import age, pki
+from evidence.documents import Configuration
+from evidence.pki import Role
+from provisioning.errors import ProvisioningError
+from runtime.keys import create_secret, load_certificates, load_key, private_pem, replace_file
+
+Say = Callable[[str], None]
+
+REQUEST = "request.pem"
+ROOT = "root.pem"
+CONFIGURATION = "config.jws"
+RECOVERY_RECIPIENT = "recovery.recipient"
+OFFICE_RECIPIENT = "office.recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device's folder; `roles` are those of its certified keys."""
+
+    folder: Path
+    name: str
+    roles: tuple[Role, ...]
+
+    def key(self, role: Role) -> Path:
+        """Where the private key of `role` is."""
+        return self.folder / "keys" / f"{role}.key.pem"
+
+    def certificate(self, role: Role) -> Path:
+        """Where the certificate of `role` is, with those above it."""
+        return self.folder / "certs" / f"{role}.pem"
+
+    @property
+    def root(self) -> Path:
+        """Where the agency's root is."""
+        return self.folder / "certs" / ROOT
+
+
+def office(folder: Path, name: str) -> Device:
+    """Describe an office: TLS link, and signature on documents."""
+    return Device(folder, name, (Role.OFFICE, Role.SIGNER))
+
+
+def dock(folder: Path, name: str) -> Device:
+    """Describe a dock: TLS link."""
+    return Device(folder, name, (Role.DOCK,))
+
+
+def camera(folder: Path, name: str) -> Device:
+    """Describe a camera: evidence key, TLS link."""
+    return Device(folder, name, (Role.EVIDENCE, Role.CAMERA))
+
+
+def make_request(device: Device, hosts: Iterable[str], say: Say) -> Path:
+    """Make what keys are missing and write the request for all of them; return its path."""
+    _refuse_other_name(device)
+    requests = b""
+    for role in device.roles:
+        key = make_key(device.key(role), say)
+        builder = x509.CertificateSigningRequestBuilder().subject_name(pki.common_name(role, device.name))
+        if role is Role.OFFICE and (names := pki.alternative_names(hosts)):
+            builder = builder.add_extension(names, critical=False)
+        requests += builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    path = device.folder / REQUEST
+    replace_file(path, requests)
+    say(f"request: {path}")
+    return path
+
+
+def make_key(path: Path, say: Say) -> ec.EllipticCurvePrivateKey:
+    """Return the P-256 key at `path`, made now if it is not there."""
+    made = create_secret(path, private_pem(ec.generate_private_key(ec.SECP256R1())))
+    say(f"key: {path}" if made else f"key already there: {path}")
+    return load_key(path)
+
+
+def make_log_key(folder: Path, say: Say) -> None:
+    """Make the Ed25519 key of the office's log, if it is not there."""
+    path = folder / "keys" / "log.key.pem"
+    made = create_secret(path, private_pem(ed25519.Ed25519PrivateKey.generate()))
+    say(f"key: {path}" if made else f"key already there: {path}")
+
+
+def make_age_identity(folder: Path, name: str, say: Say) -> None:
+    """Make the age identity `keys/<name>.age`, if it is not there, and write its public `<name>.recipient`."""
+    path = folder / "keys" / f"{name}.age"
+    identity = age.generate_identity()
+    text = f"# public key: {age.recipient_of(identity)}\n{identity}\n"
+    made = create_secret(path, text.encode("ascii"))
+    say(f"age identity: {path}" if made else f"age identity already there: {path}")
+    found = next(line for line in path.read_text(encoding="ascii").splitlines() if line.startswith("AGE-"))
+    replace_file(folder / f"{name}.recipient", f"{age.recipient_of(found)}\n".encode("ascii"))
+
+
+def install(device: Device, answer: Path, now: datetime, say: Say) -> None:
+    """Check what `answer`, a folder from the agency or the office, holds for this device, and take it over."""
+    _refuse_other_name(device)
+    taken = [
+        *_install_certificates(device, answer, now),
+        *_install_configuration(device, answer, now),
+        *_install_recipient(device, answer),
+    ]
+    if not taken:
+        wanted = ", ".join(f"{role}.pem" for role in device.roles)
+        raise ProvisioningError(os.EX_NOINPUT, f"{answer}: nothing for {device.name} here; expected {wanted}")
+    for path in taken:
+        say(f"installed: {path}")
+
+
+def _install_certificates(device: Device, answer: Path, now: datetime) -> list[Path]:
+    present = [role for role in device.roles if (answer / f"{role}.pem").exists()]
+    if not present:
+        return []
+    root = load_certificates(answer / ROOT)
+    if device.root.exists() and load_certificates(device.root) != root:
+        raise ProvisioningError(os.EX_NOPERM, f"{answer}: not of the agency whose root is in {device.root}")
+    chains = {}
+    for role in present:
+        leaf, *above = load_certificates(answer / f"{role}.pem")
+        chain = pki.validate_chain(leaf, above, root, role=role, at=now)
+        if chain.id != device.name or pki.public_key(leaf) != load_key(device.key(role)).public_key():
+            raise ProvisioningError(
+                os.EX_DATAERR, f"{answer}/{role}.pem: certifies another key than {device.key(role)} of {device.name}"
+            )
+        chains[role] = chain.certificates[:-1]
+    replace_file(device.root, pki.to_pem(*root))
+    for role, certificates in chains.items():
+        replace_file(device.certificate(role), pki.to_pem(*certificates))
+    return [device.root, *(device.certificate(role) for role in chains)]
+
+
+def _install_configuration(device: Device, answer: Path, now: datetime) -> list[Path]:
+    source = answer / CONFIGURATION
+    if Role.EVIDENCE not in device.roles or not source.exists():
+        return []
+    if not device.root.exists():
+        raise ProvisioningError(os.EX_NOINPUT, f"{device.root}: missing; install the agency's answer first")
+    leaf, *above = load_certificates(answer / f"{Role.SIGNER}.pem")
+    chain = pki.validate_chain(leaf, above, load_certificates(device.root), role=Role.SIGNER, at=now)
+    configuration = Configuration.read(source.read_text(encoding="utf-8").strip(), pki.public_key(leaf))
+    if (configuration.device, configuration.office) != (device.name, chain.id):
+        raise ProvisioningError(
+            os.EX_DATAERR,
+            f"{source}: is {configuration.office}'s for {configuration.device}, signed by {chain.id}; "
+            f"expected one for {device.name}",
+        )
+    replace_file(device.certificate(Role.SIGNER), pki.to_pem(*chain.certificates[:-1]))
+    replace_file(device.folder / CONFIGURATION, source.read_bytes())
+    return [device.certificate(Role.SIGNER), device.folder / CONFIGURATION]
+
+
+def _install_recipient(device: Device, answer: Path) -> list[Path]:
+    source, target = answer / RECOVERY_RECIPIENT, device.folder / RECOVERY_RECIPIENT
+    if Role.SIGNER not in device.roles or not source.exists():
+        return []
+    data = source.read_bytes()
+    age.fingerprint(data.decode("ascii", "replace").strip())
+    replace_file(target, data)
+    return [target]
+
+
+def _refuse_other_name(device: Device) -> None:
+    """One folder, one device: under another id its keys would speak for two."""
+    path = device.folder / REQUEST
+    if path.exists():
+        found = {pki.role_and_id(request) for request in pki.parse_requests(path.read_bytes())}
+        if names := {name for _, name in found} - {device.name}:
+            raise ProvisioningError(
+                os.EX_DATAERR, f"{device.folder}: belongs to {', '.join(names)}; give {device.name} a folder of its own"
+            )
+        if not {role for role, _ in found} <= set(device.roles):
+            raise ProvisioningError(os.EX_DATAERR, f"{device.folder}: belongs to a device of another kind")
