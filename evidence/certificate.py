@@ -16,11 +16,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
+from evidence import shape
 from evidence.errors import EvidenceError
 
-ID_PATTERN = re.compile(r"[A-Z0-9-]{3,32}")
-BOOT_ID_PATTERN = re.compile(r"[0-9a-f]{32}")
+_REQUEST = re.compile(rb"-----BEGIN CERTIFICATE REQUEST-----.*?-----END CERTIFICATE REQUEST-----\n", re.DOTALL)
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
+
+
+Certified = x509.Certificate | x509.CertificateSigningRequest
 
 
 class Role(enum.StrEnum):
@@ -117,15 +120,24 @@ def parse_certificate(data: bytes) -> x509.Certificate:
     return parse_certificates(data)[0]
 
 
-def parse_request(data: bytes) -> x509.CertificateSigningRequest:
-    """Read a PEM request, whose signature must prove that the sender has the key. Raises `EvidenceError`."""
+def parse_requests(data: bytes) -> list[x509.CertificateSigningRequest]:
+    """Read the PEM requests of one device, each signed by its own key, at least one. Raises `EvidenceError`."""
+    found = [_parse_request(pem) for pem in _REQUEST.findall(data)]
+    names = [role_and_id(request) for request in found]
+    if not found:
+        raise EvidenceError("request-form", "there is no certificate request in it")
+    if len({name for _, name in names}) > 1 or len({role for role, _ in names}) < len(names):
+        raise EvidenceError("request-form", "the requests are not those of one device, one for each role")
+    return found
+
+
+def _parse_request(pem: bytes) -> x509.CertificateSigningRequest:
     with reading("request"):
-        request = x509.load_pem_x509_csr(data)
-        _name(request.subject)
+        request = x509.load_pem_x509_csr(pem)
         require_p256(request.public_key())
         if not request.is_signature_valid:
             raise EvidenceError("request-unproven", "the request is not signed by its own key; make it again")
-    return request
+        return request
 
 
 def to_pem(*certificates: x509.Certificate) -> bytes:
@@ -144,13 +156,13 @@ def key_id(public_key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(spki).hexdigest()
 
 
-def public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+def public_key(certificate: Certified) -> ec.EllipticCurvePublicKey:
     """Return the P-256 key that `certificate` certifies. Raises `EvidenceError` for any other kind."""
     with reading("certificate's key"):
         return require_p256(certificate.public_key())
 
 
-def role_and_id(certificate: x509.Certificate) -> tuple[Role, str]:
+def role_and_id(certificate: Certified) -> tuple[Role, str]:
     """Return role and id as the common name tells them; says nothing about trust. Raises `EvidenceError`."""
     with reading("certificate's name"):
         return _name(certificate.subject)
@@ -159,7 +171,7 @@ def role_and_id(certificate: x509.Certificate) -> tuple[Role, str]:
 def parse_common_name(text: str) -> tuple[Role, str]:
     """Split `<role>/<ID>`. Raises `EvidenceError`."""
     role, _, name = text.partition("/")
-    if role not in list(Role) or not ID_PATTERN.fullmatch(name):
+    if role not in list(Role) or not shape.identifier(name):
         raise EvidenceError("certificate-name", f"common name {text!r} is not <role>/<ID>, id of 3 to 32 A-Z 0-9 -")
     return Role(role), name
 
@@ -172,11 +184,18 @@ def agency_of(certificate: x509.Certificate) -> str:
         )
 
 
+def hosts_of(certificate: Certified) -> list[str]:
+    """Return the DNS names and addresses it is (to be) valid for. Raises `EvidenceError`."""
+    with reading("certificate's host names"):
+        found = _value(certificate.extensions, x509.SubjectAlternativeName)
+        return [] if found is None else [str(name.value) for name in found if isinstance(name, _HOST_NAMES)]
+
+
 def boot_id(session: x509.Certificate) -> str:
     """Return the boot, 32 hex digits, whose session key this certifies. Raises `EvidenceError`."""
     with reading("certificate's serial number"):
         found = f"{session.serial_number:032x}"
-    if not BOOT_ID_PATTERN.fullmatch(found):
+    if not shape.BOOT(found):
         raise EvidenceError("certificate-profile", "a session certificate's serial number is not a boot id")
     return found
 
@@ -214,6 +233,7 @@ def check_profile(certificate: x509.Certificate, role: Role) -> None:
 
 
 _KNOWN_CRITICAL = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE}
+_HOST_NAMES = (x509.DNSName, x509.IPAddress)
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 

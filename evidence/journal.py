@@ -94,7 +94,7 @@ class JournalReader:
             raise EvidenceError("jws-signature", f"record {record.seq} is not signed by the key of its boot")
         record.jws.verify(session.key)  # step 3: signature
         self._place(record)  # step 4: place in the chain
-        self._declare(file, record)
+        self._declare(record)
         self._file, self.session, self._last = file, session, record
         self.sessions[session.boot] = session
         self.device = record.device
@@ -112,7 +112,9 @@ class JournalReader:
         body = record.body
         if record.kind not in ("boot", "summary"):
             raise EvidenceError("chain-broken", f"journal file {file} does not open with a boot or summary record")
-        if file != self._file + 1 or body["file"] != file:
+        torn = {tail["file"]: tail for tail in body.get("torn", [])}
+        skipped = [number for number in range(self._file + 1, file) if number not in torn]
+        if file <= self._file or body["file"] != file or skipped:
             raise EvidenceError("chain-broken", f"journal file {self._file + 1} is missing before file {body['file']}")
         opened = open_session(body, record.device, record.boot, self._roots)
         if record.kind == "summary":
@@ -124,16 +126,13 @@ class JournalReader:
             raise EvidenceError("chain-broken", f"boot {record.boot} opens twice")
         return opened
 
-    def _declare(self, file: int, record: Record) -> None:
-        # step 5: a torn tail stands at the end of the file before, right after its last whole line
-        if record.body.get("torn") is None:
-            return
-        torn = TornTail(**record.body["torn"])
-        if torn.file != file - 1 or torn.offset != self.good_len(torn.file):
-            raise EvidenceError(
-                "journal-torn", f"journal file {file} declares a torn tail at another place than where lines end"
-            )
-        self.torn[torn.file] = torn
+    def _declare(self, record: Record) -> None:
+        # step 5: a torn tail stands right after the last whole line of a file before this one
+        for tail in [TornTail(**members) for members in record.body.get("torn", [])]:
+            if tail.file < self._file or tail.offset != self.good_len(tail.file):
+                message = f"record {record.seq} declares a torn tail at another place than where lines end"
+                raise EvidenceError("journal-torn", message)
+            self.torn[tail.file] = tail
 
     def _place(self, record: Record) -> None:
         if self.device is not None and record.device != self.device:
@@ -148,14 +147,17 @@ class JournalReader:
             raise EvidenceError("chain-broken", f"record {seq}: the boot clock runs backwards")
 
 
-def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> Session:
-    """The session of a `boot` or `summary` body. Dates are not judged here: trust and time are told apart."""
+def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate] | None) -> Session:
+    """The session of a `boot` or `summary` body. Dates are not judged here: trust and time are told apart.
+
+    `roots` is None for a camera that reads its own journal: it looks for torn lines, not for forgers.
+    """
     try:
         key = certificate.require_p256(serialization.load_der_public_key(jose.unb64(body["session_key"].encode())))
     except (ValueError, TypeError) as error:
         raise EvidenceError("session-key", "the session key cannot be read") from error
     key_store = body.get("key_store", "none")
-    if not body["chain"]:
+    if not body["chain"] or roots is None:
         return Session(boot, pki.key_id(key), key, None, "none")
     certificates = [pki.parse_certificate(jose.unb64(text.encode())) for text in body["chain"]]
     leaf = certificates[0]

@@ -16,6 +16,7 @@ SOUND_TIMESCALE = 48_000
 VIDEO_TRACK = 1
 SOUND_TRACK = 2
 STREAMINFO = 34
+BLOCK = 2_400  # samples in a FLAC block: 50 ms
 
 TRAILER = struct.pack(">I4s", 8, b"free")
 """The box that stands alone in the final chunk of a closed segment."""

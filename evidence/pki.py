@@ -27,20 +27,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from evidence import shape
 from evidence.certificate import (
-    BOOT_ID_PATTERN,
-    ID_PATTERN,
     PROFILES,
     Role,
     agency_of,
     authority_identifier,
     boot_id,
     check_profile,
+    hosts_of,
     key_id,
     parse_certificate,
     parse_certificates,
     parse_common_name,
-    parse_request,
+    parse_requests,
     public_key,
     reading,
     role_and_id,
@@ -51,19 +51,20 @@ from evidence.certificate import (
 from evidence.errors import EvidenceError
 
 __all__ = [
-    "ID_PATTERN",
     "Chain",
     "Role",
     "agency_of",
     "boot_id",
+    "hosts_of",
     "key_id",
     "make_certificate",
+    "make_request",
     "make_root",
     "make_session_certificate",
     "parse_certificate",
     "parse_certificates",
     "parse_common_name",
-    "parse_request",
+    "parse_requests",
     "public_key",
     "role_and_id",
     "subject",
@@ -97,15 +98,26 @@ class Chain:
 # --- making -----------------------------------------------------------------------------------------------------------
 
 
-def subject(role: Role, name: str, agency: str) -> x509.Name:
-    """Name a certificate: common name and organisation. Raises `EvidenceError` for a bad id or agency name."""
+def subject(role: Role, name: str, agency: str | None = None) -> x509.Name:
+    """Name a certificate, or without `agency` a request. Raises `EvidenceError` for a bad id or agency name."""
     common_name = f"{role}/{name}"
     parse_common_name(common_name)
-    if not agency.strip() or len(agency) > 64:  # noqa: PLR2004 - the upper bound of X.520
-        raise EvidenceError("certificate-name", "an agency's name has 1 to 64 characters")
-    return x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency), x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
-    )
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if agency is not None:
+        if not agency.strip() or len(agency) > 64:  # noqa: PLR2004 - the upper bound of X.520
+            raise EvidenceError("certificate-name", "an agency's name has 1 to 64 characters")
+        attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, agency))
+    return x509.Name(attributes)
+
+
+def make_request(
+    role: Role, name: str, key: ec.EllipticCurvePrivateKey, hosts: Iterable[str] = ()
+) -> x509.CertificateSigningRequest:
+    """Ask for a certificate; the signature proves that `key` is at hand."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject(role, name))
+    if names := _general_names(hosts):
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def make_root(
@@ -150,7 +162,7 @@ def make_session_certificate(
     role, device = role_and_id(evidence)
     if role is not Role.EVIDENCE:
         raise EvidenceError("certificate-role", f"{role}/{device} cannot certify a session; use the evidence key")
-    if not BOOT_ID_PATTERN.fullmatch(boot) or int(boot, 16) == 0:
+    if not shape.BOOT(boot) or int(boot, 16) == 0:
         raise EvidenceError("certificate-profile", "a boot id is 32 hex digits, not all zero")
     window = (evidence.not_valid_before_utc, evidence.not_valid_after_utc)
     name = subject(Role.SESSION, device, agency_of(evidence))
@@ -190,15 +202,19 @@ def _make(
         identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
         builder = builder.add_extension(authority, critical=False)
-    if names := [_general_name(host) for host in hosts]:
+    if names := _general_names(hosts):
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer_key, hashes.SHA256(), ecdsa_deterministic=rfc6979 or None)
 
 
+def _general_names(hosts: Iterable[str]) -> list[x509.GeneralName]:
+    return [_general_name(host) for host in hosts]
+
+
 def _general_name(host: str) -> x509.GeneralName:
-    try:
+    with contextlib.suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
+    with reading(f"host name {host!r}"):
         return x509.DNSName(host)
 
 

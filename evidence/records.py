@@ -22,6 +22,8 @@ TYP = "bodycam-journal"
 GENESIS = "0" * 64
 FILE_LIMIT = 16 * 1024 * 1024  # bytes of one journal file
 
+OPENING_LIMIT = 65_536  # bytes of a file's first line: the session's chain is 3 KiB
+
 ACTIVITIES: Final = ("inspection", "complaint", "case", "service", "coercion", "other")
 """The six kinds of activity of rule 5."""
 
@@ -41,23 +43,21 @@ _OPENING: dict[str, Check] = {
     "file": shape.number(0, 99_999_999),
     "session_key": shape.long_text,  # base64url of the DER SubjectPublicKeyInfo
     "chain": shape.list_of(shape.long_text),  # base64url DER: session, evidence, issuing; empty: unsigned
+    "kernel_boot": BOOT,
+    "torn": shape.list_of(shape.nested({"file": _count, "offset": _count, "length": _count, "sha256": SHA256})),
 }
 SEALED: dict[str, Check] = {"sealed": shape.long_text, "sha256": SHA256}
 
 BODIES: Final[Mapping[str, Mapping[str, Check]]] = {
     "boot": {
         **_OPENING,
-        "kernel_boot": BOOT,
         "software": shape.text,
         "configuration": SHA256,
         "key_store": shape.one_of("extractable", "token", "none"),
         "hardware": shape.anything,
         "simulated": shape.boolean,
-        "torn": shape.optional(
-            shape.nested({"file": _count, "offset": _count, "length": _count, "sha256": SHA256}),
-        ),
     },
-    "summary": {**_OPENING},
+    "summary": _OPENING,
     "self_check": {"passed": shape.boolean, "checks": shape.anything},
     "assigned": SEALED,
     "time_anchor": {"anchor": shape.long_text, "stepped_ms": shape.optional(shape.number(-(2**62), 2**62))},

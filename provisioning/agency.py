@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from evidence import age, pki
+from evidence import pki
 from evidence.pki import Role
 from provisioning.device import (
     RECOVERY_RECIPIENT,
@@ -20,6 +20,7 @@ from provisioning.device import (
     Say,
     make_age_identity,
     make_key,
+    read_recipient,
 )
 from provisioning.errors import ProvisioningError
 from runtime.keys import load_certificates, load_key, replace_file
@@ -85,11 +86,9 @@ def sign(folder: Path, request: Path, out: Path, now: datetime, say: Say, *, rep
         role, name = pki.role_and_id(item)
         certificate = _certify(folder, issuing, item, now)
         replace_file(out / f"{role}.pem", pki.to_pem(certificate, issuing))
-        say(f"certified {role}/{name} until {certificate.not_valid_after_utc:%Y-%m-%d}: {out / f'{role}.pem'}")
+        say(f"certified {role}/{name} until {certificate.not_valid_after_utc:%Y-%m-%d}")
     replace_file(out / ROOT, _read(folder / "certs" / ROOT))
-    recipient = _read(folder / RECOVERY_RECIPIENT)
-    age.fingerprint(recipient.decode("ascii", "replace").strip())
-    replace_file(out / RECOVERY_RECIPIENT, recipient)
+    replace_file(out / RECOVERY_RECIPIENT, f"{read_recipient(folder / RECOVERY_RECIPIENT)}\n".encode("ascii"))
 
 
 def _certify(

@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evidence import age, pki
+from cryptography import x509
+
+from evidence import pki
 from evidence.documents import Configuration
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from provisioning.device import CONFIGURATION, OFFICE_RECIPIENT, RECOVERY_RECIPIENT, Say
+from provisioning.device import CONFIGURATION, OFFICE_RECIPIENT, RECOVERY_RECIPIENT, Say, read_recipient
 from provisioning.errors import ProvisioningError
 from runtime.keys import load_certificates, load_key, replace_file
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Whose camera it is, and what the office sets otherwise than by default (fields of `Configuration`)."""
+def configure(
+    office: Path, device: str, changes: Mapping[str, Any], out: Path, now: datetime, say: Say, *, former: Path | None
+) -> None:
+    """Sign the configuration of the camera `device`; write it and the signer's certificate into the folder `out`.
 
-    officer_number: str
-    officer_name: str
-    unit: str
-    settings: dict[str, Any]
-
-
-def configure(office: Path, device: str, assignment: Assignment, out: Path, now: datetime, say: Say) -> None:
-    """Sign the configuration of the camera `device`; write it and the signer's certificate into the folder `out`."""
+    `changes` are fields of `Configuration`; the others stay as in the file `former`, signed by the same key, or else
+    as by default. With no change at all, `former` itself is passed on.
+    """
     signer, *above = load_certificates(office / "certs" / f"{Role.SIGNER}.pem")
-    _, office_id = pki.role_and_id(signer)
-    configuration = Configuration(
-        office=office_id,
+    before = _read_former(former, signer)
+    configuration = replace(
+        before or _NOBODYS,
+        office=pki.role_and_id(signer)[1],
         device=device,
         agency=pki.agency_of(signer),
-        issued=now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z",
-        unit=assignment.unit,
-        officer_number=assignment.officer_number,
-        officer_name=assignment.officer_name,
-        activity=None,
-        recipients=(_recipient(office / OFFICE_RECIPIENT), _recipient(office / RECOVERY_RECIPIENT)),
-        **assignment.settings,
+        recipients=(read_recipient(office / OFFICE_RECIPIENT), read_recipient(office / RECOVERY_RECIPIENT)),
+        **changes,
     )
+    replace_file(out / f"{Role.SIGNER}.pem", pki.to_pem(signer, *above))
+    if former and configuration == before:
+        replace_file(out / CONFIGURATION, former.read_bytes())
+        return
+    configuration = replace(configuration, issued=_utc_text(now))
     key = load_key(office / "keys" / f"{Role.SIGNER}.key.pem")
     text = configuration.sign(key, pki.key_id(key.public_key()))
     try:
         Configuration.read(text, key.public_key())  # refuse here what the camera would refuse
     except EvidenceError as error:
         raise ProvisioningError(os.EX_USAGE, f"this configuration is not allowed: {error.message}") from error
-    replace_file(out / f"{Role.SIGNER}.pem", pki.to_pem(signer, *above))
     replace_file(out / CONFIGURATION, text.encode("ascii") + b"\n")
-    say(f"configuration of {device}: {out / CONFIGURATION}")
+    say(f"configured {device}: officer {configuration.officer_number} {configuration.officer_name}")
 
 
-def _recipient(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise ProvisioningError(os.EX_NOINPUT, f"{path}: cannot be read; set the office up first") from error
-    age.fingerprint(text)
-    return text
+_NOBODYS = Configuration(
+    office="",
+    device="",
+    agency="",
+    issued="",
+    unit="",
+    officer_number="000000",
+    officer_name="",
+    activity=None,
+    recipients=(),
+)
+
+
+def _read_former(path: Path | None, signer: x509.Certificate) -> Configuration | None:
+    """What `signer` signed before; what another key signed, or what is damaged, is not taken over."""
+    if path is None or not path.exists():
+        return None
+    with contextlib.suppress(EvidenceError):
+        return Configuration.read(path.read_bytes().strip(), pki.public_key(signer))
+    return None
+
+
+def _utc_text(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from evidence import age, pki
@@ -74,10 +73,8 @@ def make_request(device: Device, hosts: Iterable[str], say: Say) -> Path:
     requests = b""
     for role in device.roles:
         key = make_key(device.key(role), say)
-        builder = x509.CertificateSigningRequestBuilder().subject_name(pki.common_name(role, device.name))
-        if role is Role.OFFICE and (names := pki.alternative_names(hosts)):
-            builder = builder.add_extension(names, critical=False)
-        requests += builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        request = pki.make_request(role, device.name, key, hosts if role is Role.OFFICE else ())
+        requests += request.public_bytes(serialization.Encoding.PEM)
     path = device.folder / REQUEST
     replace_file(path, requests)
     say(f"request: {path}")
@@ -112,26 +109,29 @@ def make_age_identity(folder: Path, name: str, say: Say) -> None:
 def install(device: Device, answer: Path, now: datetime, say: Say) -> None:
     """Check what `answer`, a folder from the agency or the office, holds for this device, and take it over."""
     _refuse_other_name(device)
-    taken = [
-        *_install_certificates(device, answer, now),
-        *_install_configuration(device, answer, now),
-        *_install_recipient(device, answer),
-    ]
-    if not taken:
+    files = (
+        _check_certificates(device, answer, now)
+        | _check_recipient(device, answer)
+        | _check_configuration(device, answer, now)
+    )
+    if not files:
         wanted = ", ".join(f"{role}.pem" for role in device.roles)
         raise ProvisioningError(os.EX_NOINPUT, f"{answer}: nothing for {device.name} here; expected {wanted}")
-    for path in taken:
-        say(f"installed: {path}")
+    for path, data in files.items():
+        there = path.exists() and path.read_bytes() == data
+        if not there:
+            replace_file(path, data)
+        say(f"already there: {path}" if there else f"installed: {path}")
 
 
-def _install_certificates(device: Device, answer: Path, now: datetime) -> list[Path]:
+def _check_certificates(device: Device, answer: Path, now: datetime) -> dict[Path, bytes]:
     present = [role for role in device.roles if (answer / f"{role}.pem").exists()]
     if not present:
-        return []
+        return {}
     root = load_certificates(answer / ROOT)
     if device.root.exists() and load_certificates(device.root) != root:
         raise ProvisioningError(os.EX_NOPERM, f"{answer}: not of the agency whose root is in {device.root}")
-    chains = {}
+    files = {device.root: pki.to_pem(*root)}
     for role in present:
         leaf, *above = load_certificates(answer / f"{role}.pem")
         chain = pki.validate_chain(leaf, above, root, role=role, at=now)
@@ -139,21 +139,17 @@ def _install_certificates(device: Device, answer: Path, now: datetime) -> list[P
             raise ProvisioningError(
                 os.EX_DATAERR, f"{answer}/{role}.pem: certifies another key than {device.key(role)} of {device.name}"
             )
-        chains[role] = chain.certificates[:-1]
-    replace_file(device.root, pki.to_pem(*root))
-    for role, certificates in chains.items():
-        replace_file(device.certificate(role), pki.to_pem(*certificates))
-    return [device.root, *(device.certificate(role) for role in chains)]
+        files[device.certificate(role)] = pki.to_pem(*chain.certificates[:-1])
+    return files
 
 
-def _install_configuration(device: Device, answer: Path, now: datetime) -> list[Path]:
+def _check_configuration(device: Device, answer: Path, now: datetime) -> dict[Path, bytes]:
     source = answer / CONFIGURATION
     if Role.EVIDENCE not in device.roles or not source.exists():
-        return []
-    if not device.root.exists():
-        raise ProvisioningError(os.EX_NOINPUT, f"{device.root}: missing; install the agency's answer first")
+        return {}
     leaf, *above = load_certificates(answer / f"{Role.SIGNER}.pem")
-    chain = pki.validate_chain(leaf, above, load_certificates(device.root), role=Role.SIGNER, at=now)
+    root = load_certificates(device.root if device.root.exists() else answer / ROOT)
+    chain = pki.validate_chain(leaf, above, root, role=Role.SIGNER, at=now)
     configuration = Configuration.read(source.read_text(encoding="utf-8").strip(), pki.public_key(leaf))
     if (configuration.device, configuration.office) != (device.name, chain.id):
         raise ProvisioningError(
@@ -161,19 +157,27 @@ def _install_configuration(device: Device, answer: Path, now: datetime) -> list[
             f"{source}: is {configuration.office}'s for {configuration.device}, signed by {chain.id}; "
             f"expected one for {device.name}",
         )
-    replace_file(device.certificate(Role.SIGNER), pki.to_pem(*chain.certificates[:-1]))
-    replace_file(device.folder / CONFIGURATION, source.read_bytes())
-    return [device.certificate(Role.SIGNER), device.folder / CONFIGURATION]
+    return {
+        device.certificate(Role.SIGNER): pki.to_pem(*chain.certificates[:-1]),
+        device.folder / CONFIGURATION: source.read_bytes(),
+    }
 
 
-def _install_recipient(device: Device, answer: Path) -> list[Path]:
-    source, target = answer / RECOVERY_RECIPIENT, device.folder / RECOVERY_RECIPIENT
+def _check_recipient(device: Device, answer: Path) -> dict[Path, bytes]:
+    source = answer / RECOVERY_RECIPIENT
     if Role.SIGNER not in device.roles or not source.exists():
-        return []
-    data = source.read_bytes()
-    age.fingerprint(data.decode("ascii", "replace").strip())
-    replace_file(target, data)
-    return [target]
+        return {}
+    return {device.folder / RECOVERY_RECIPIENT: f"{read_recipient(source)}\n".encode("ascii")}
+
+
+def read_recipient(path: Path) -> str:
+    """Read a public age recipient from its file. Raises `ProvisioningError`, `EvidenceError`."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ProvisioningError(os.EX_NOINPUT, f"{path}: cannot be read as an age recipient: {error}") from error
+    age.fingerprint(text)
+    return text
 
 
 def _refuse_other_name(device: Device) -> None:

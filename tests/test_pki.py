@@ -350,19 +350,31 @@ def test_bad_names_are_refused(agency: Agency, text: str) -> None:
 
 def test_request_must_be_signed_by_its_own_key() -> None:
     key = new_key()
-    builder = x509.CertificateSigningRequestBuilder().subject_name(pki.subject(Role.DOCK, "DOCK-1", "A"))
-    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    assert pki.parse_request(pem).is_signature_valid
-    der = bytearray(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER))
+    request = pki.make_request(Role.DOCK, "DOCK-1", key, ["office.example", "::1"])
+    (parsed,) = pki.parse_requests(request.public_bytes(serialization.Encoding.PEM))
+    assert (pki.role_and_id(parsed), pki.hosts_of(parsed)) == ((Role.DOCK, "DOCK-1"), ["office.example", "::1"])
+    assert pki.public_key(parsed) == key.public_key()
+    der = bytearray(request.public_bytes(serialization.Encoding.DER))
     der[-1] ^= 1
-    request = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
+    altered = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
     with pytest.raises(EvidenceError, match="request-unproven"):
-        pki.parse_request(request)
+        pki.parse_requests(altered)
+
+
+@pytest.mark.parametrize(
+    "asked", [[], [(Role.CAMERA, "BWC-1"), (Role.EVIDENCE, "BWC-2")], [(Role.CAMERA, "BWC-1"), (Role.CAMERA, "BWC-1")]]
+)
+def test_requests_are_those_of_one_device(asked: list[tuple[Role, str]]) -> None:
+    bundle = b"".join(
+        pki.make_request(role, name, new_key()).public_bytes(serialization.Encoding.PEM) for role, name in asked
+    )
+    with pytest.raises(EvidenceError, match="request-form"):
+        pki.parse_requests(bundle)
 
 
 @given(st.binary(max_size=300))
 def test_garbage_raises_the_one_error(data: bytes) -> None:
-    for parse in (pki.parse_certificates, pki.parse_request):
+    for parse in (pki.parse_certificates, pki.parse_requests):
         with pytest.raises(EvidenceError):
             parse(data)
         with pytest.raises(EvidenceError):

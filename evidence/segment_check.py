@@ -1,0 +1,127 @@
+"""Checking one segment's file against its records (specification §7, steps 9 and 12)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from evidence import age, boxes, join, mp4
+from evidence.account import SegmentAccount
+from evidence.errors import EvidenceError
+
+INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, RELEASED = (
+    "intact", "truncated", "altered", "missing", "unsigned", "released",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentVerdict:
+    """What became of one segment; `bad_fragment` is the first whose bytes differ, `at_ns` its boot time."""
+
+    verdict: str
+    message: str
+    bad_fragment: int | None = None
+    at_ns: int | None = None
+
+
+class SegmentCheck:
+    """Step 9: takes the bytes of a file as they come and compares them with what was signed. Needs no key."""
+
+    def __init__(self, segment: SegmentAccount) -> None:
+        self._segment = segment
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._head = b""
+        self._marks = [(f.body["cipher_len"], f.body["cipher_sha256"]) for f in segment.fragments]
+        self._next = 0
+        self._bad: int | None = None
+
+    def update(self, data: bytes) -> None:
+        """The next bytes of the file."""
+        if len(self._head) < age.HEADER_LIMIT + age.NONCE:
+            self._head += data[: age.HEADER_LIMIT + age.NONCE - len(self._head)]
+        view = memoryview(data)
+        while self._next < len(self._marks) and self._size + len(view) >= self._marks[self._next][0]:
+            length, expected = self._marks[self._next]
+            cut = length - self._size
+            self._hash.update(view[:cut])
+            view = view[cut:]
+            self._size = length
+            if self._bad is None and self._hash.hexdigest() != expected:
+                self._bad = self._next
+            self._next += 1
+        self._hash.update(view)
+        self._size += len(view)
+
+    def finish(self) -> SegmentVerdict:
+        """The verdict, once all bytes were given."""
+        record = self._segment.record
+        if self._bad is not None:
+            return self._altered(self._bad, "bytes differ from what was signed")
+        if self._next < len(self._marks):
+            return self._altered(self._next, "the file was cut short after its bytes were signed")
+        if record is None:
+            return SegmentVerdict(TRUNCATED, "the segment was never closed; what was attested is there")
+        body = record.body
+        if (self._size, self._hash.hexdigest()) != (body["file_size"], body["file_sha256"]):
+            return SegmentVerdict(ALTERED, "the end of the file differs from what was signed")
+        if wrong := self._recipients(body["header_sha256"], body["stanzas"]):
+            return SegmentVerdict(ALTERED, wrong)
+        if body["closed"]:
+            return SegmentVerdict(INTACT, "every byte is as signed")
+        return SegmentVerdict(TRUNCATED, "the segment ends with a power cut or crash; what was attested is there")
+
+    def _altered(self, fragment: int, message: str) -> SegmentVerdict:
+        return SegmentVerdict(ALTERED, message, fragment, self._segment.fragments[fragment].body["from_ns"])
+
+    def _recipients(self, header_sha256: str, stanzas: int) -> str | None:
+        if not self._size:
+            return None  # cut before its header was written
+        try:
+            header = age.parse_header(self._head)
+        except EvidenceError:
+            # A power cut may leave part of a header; only a file without fragments can be so short.
+            return "the file's header is damaged" if self._marks else None
+        if header.sha256 != header_sha256 or len(header.stanzas) != stanzas:
+            return "the file is encrypted to other recipients than its record names"
+        return None
+
+
+def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
+    """Step 12: decrypt a segment and compare picture and sound with the records; return the attested plaintext.
+
+    Raises `EvidenceError` naming the fragment.
+    """
+    opened = age.open_file(data, identity)
+    plain = opened.plain
+    if segment.record is not None and segment.record.body["closed"] and not opened.complete:
+        raise EvidenceError("age-chunk", f"cipher chunk {opened.bad_chunk} was altered or the file was cut short")
+    digest = hashlib.sha256()
+    done = 0
+    for index, record in enumerate(segment.fragments):
+        end = record.body["plain_offset"] + record.body["plain_len"]
+        if end > len(plain):
+            raise EvidenceError("age-chunk", f"fragment {index} cannot be decrypted whole")
+        digest.update(memoryview(plain)[done:end])
+        done = end
+        if digest.hexdigest() != record.body["plain_sha256"]:
+            raise EvidenceError("plain-hash", f"fragment {index} holds another picture or sound than was signed")
+    attested = plain[:done]
+    _check_media(segment, attested)
+    return attested
+
+
+def _check_media(segment: SegmentAccount, plain: bytes) -> None:
+    if not segment.fragments:
+        return
+    init = plain[: segment.fragments[0].body["plain_offset"]]
+    boxes.sample_entries(init)
+    found = list(boxes.fragments(join.whole_boxes(plain)))
+    if len(found) != len(segment.fragments):
+        raise EvidenceError("mp4-box", "the segment holds another number of fragments than its records")
+    for index, (fragment, record) in enumerate(zip(found, segment.fragments, strict=True)):
+        counts = {run.track: len(run.samples) for run in fragment.runs}
+        blocks = counts.get(mp4.SOUND_TRACK, 0)
+        told = record.body
+        if counts.get(mp4.VIDEO_TRACK, 0) != told["frames"] or blocks * mp4.BLOCK != told["samples"]:
+            raise EvidenceError("mp4-box", f"fragment {index} holds other pictures or samples than its record says")

@@ -1,0 +1,145 @@
+"""Cuts the stream of pictures and sound of one part into fragments and segments. Pure: samples in, fragments out.
+
+A fragment is cut by time at any picture; a segment begins at a key frame. A picture's duration is known when the next
+one comes, so one picture is always held back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from evidence.mp4 import BLOCK, SOUND_TIMESCALE, AccessUnit, Run, Sample
+
+_KEY_FRAME_NS = 1_000_000_000  # the port promises a key frame at least this often
+_NO_PICTURE_NS = 1_000_000_000  # sound goes on alone when no picture came for so long
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """What goes into one `moof` and `mdat`, and the figures its record tells. Times on the boot clock, ns."""
+
+    opens_segment: bool
+    video: Run | None
+    sound: Run | None
+    from_ns: int
+    to_ns: int
+    drops: int
+
+    @property
+    def frames(self) -> int:
+        """Pictures in it."""
+        return len(self.video.samples) if self.video else 0
+
+    @property
+    def samples(self) -> int:
+        """Sound samples in it."""
+        return len(self.sound.samples) * BLOCK if self.sound else 0
+
+    @property
+    def starts_with_idr(self) -> bool:
+        """Whether its first picture can be decoded alone."""
+        return bool(self.video and self.video.samples[0].key)
+
+
+@dataclass(slots=True)
+class _Picture:
+    ns: int
+    data: bytes
+    key: bool
+
+
+@dataclass(slots=True)
+class _Block:
+    start: int
+    duration: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Cutter:
+    """One part's cutter. All lengths in nanoseconds; `frame_ns` is the nominal distance of two pictures."""
+
+    start_ns: int
+    fragment_ns: int
+    segment_ns: int
+    frame_ns: int
+    _from_ns: int = field(init=False)
+    _segment_from_ns: int = field(init=False)
+    _opens: bool = True
+    _drops: int = 0
+    _pictures: list[_Picture] = field(default_factory=list)
+    _blocks: list[_Block] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.begin(self.start_ns)
+
+    def begin(self, from_ns: int) -> None:
+        """Begin the first fragment at `from_ns`, which is later than the part's start when a ring came before."""
+        self._from_ns = self._segment_from_ns = from_ns
+
+    def picture(self, unit: AccessUnit, boot_ns: int) -> Fragment | None:
+        """Take the next picture; return the fragment that it completes."""
+        ns = max(boot_ns, self._from_ns, self._pictures[-1].ns + 1 if self._pictures else 0)
+        cut = None
+        segment_over = unit.idr and ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
+        if (segment_over or ns - self._from_ns >= self.fragment_ns) and (self._pictures or self._blocks):
+            cut = self._cut(ns, new_segment=segment_over)
+        elif self._pictures:
+            self._drops += self._missing(self._pictures[-1].ns, ns)
+        self._pictures.append(_Picture(ns, unit.data, unit.idr))
+        return cut
+
+    def sound(self, packet: bytes, start: int, duration: int) -> Fragment | None:
+        """Take the next block (ticks since the part's start); return a fragment of sound if pictures have stopped."""
+        if start < 0:
+            return None  # taken before the part begins
+        self._blocks.append(_Block(start, duration, packet))
+        end_ns = self.start_ns + (start + duration) * 1_000_000_000 // SOUND_TIMESCALE
+        last = self._pictures[-1].ns if self._pictures else self._from_ns
+        if end_ns - self._from_ns < self.fragment_ns or end_ns - last < _NO_PICTURE_NS:
+            return None
+        return self._cut(end_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
+
+    def flush(self, to_ns: int | None = None) -> Fragment | None:
+        """The last fragment. `to_ns`: where the next one begins, if it is known."""
+        if not self._pictures and not self._blocks:
+            return None
+        if to_ns is None:
+            last = self._blocks[-1] if self._blocks else None
+            sound_ns = self.start_ns + (last.start + last.duration) * 1_000_000_000 // SOUND_TIMESCALE if last else 0
+            to_ns = max(sound_ns, self._pictures[-1].ns + self.frame_ns if self._pictures else 0)
+        return self._cut(to_ns, new_segment=False, everything=True)
+
+    def _cut(self, to_ns: int, *, new_segment: bool, everything: bool = False) -> Fragment:
+        if self._pictures:
+            self._drops += self._missing(self._pictures[-1].ns, to_ns) if not everything else 0
+        edge = (to_ns - self.start_ns) * SOUND_TIMESCALE // 1_000_000_000
+        taken = self._blocks if everything else [block for block in self._blocks if block.start < edge]
+        fragment = Fragment(self._opens, self._video(to_ns), _sound(taken), self._from_ns, to_ns, self._drops)
+        self._blocks = self._blocks[len(taken) :]
+        self._pictures, self._drops, self._opens, self._from_ns = [], 0, new_segment, to_ns
+        if new_segment:
+            self._segment_from_ns = to_ns
+        return fragment
+
+    def _video(self, to_ns: int) -> Run | None:
+        if not self._pictures:
+            return None
+        edges = [self._us(picture.ns) for picture in self._pictures] + [self._us(to_ns)]
+        samples = [
+            Sample(picture.data, max(after - before, 0), picture.key)
+            for picture, before, after in zip(self._pictures, edges[:-1], edges[1:], strict=True)
+        ]
+        return Run(edges[0], samples)
+
+    def _us(self, ns: int) -> int:
+        return (ns - self.start_ns) // 1000
+
+    def _missing(self, before_ns: int, ns: int) -> int:
+        return max(0, (ns - before_ns + self.frame_ns // 2) // self.frame_ns - 1)
+
+
+def _sound(blocks: list[_Block]) -> Run | None:
+    if not blocks:
+        return None
+    return Run(blocks[0].start, [Sample(block.data, block.duration) for block in blocks])

@@ -1,0 +1,146 @@
+"""One part of a recording: frames and sound in, jobs for the writer out. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from evidence import age, mp4
+from evidence.errors import EvidenceError
+from firmware.capture.cutter import Cutter, Fragment
+from firmware.capture.sound_clock import SoundClock
+from firmware.capture.writer import CloseSegment, Job, Place, WriteFragment
+from firmware.hal.ports import Frame
+
+_WAIT_NS = 2_000_000_000  # how long sound waits for the first picture of a part
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How the recorder cuts and what its tracks are. `streaminfo` None: no sound."""
+
+    width: int
+    height: int
+    frame_ns: int
+    fragment_ns: int
+    segment_ns: int
+    streaminfo: bytes | None
+
+
+class EncoderChangedError(Exception):
+    """The encoder's configuration changed: a new part has to begin."""
+
+
+class Part:
+    """Feeds the cutter and numbers segments and fragments. `utc_ms` tells the UTC claim of a boot time."""
+
+    def __init__(
+        self, recording: str, number: int, first_segment: int, form: Format, utc_ms: Callable[[int], int]
+    ) -> None:
+        self.recording = recording
+        self.number = number
+        self.next_segment = first_segment
+        self.start_ns: int | None = None
+        self.last_ns = 0
+        self._form = form
+        self._utc_ms = utc_ms
+        self._config: mp4.VideoConfig | None = None
+        self._cutter: Cutter | None = None
+        self._sound_clock: SoundClock | None = None
+        self._segment: int | None = None
+        self._sequence = 0
+        self._waiting: list[tuple[bytes, int]] = []  # sound from before the first picture
+
+    def pre_event(self, before: Sequence[Frame], live_from_ns: int) -> list[Job]:
+        """The ring's pictures as segments of their own, which end where live begins. Call before any `picture`."""
+        if not before:
+            return []
+        self._begin(before[0].boot_ns)
+        fragments = [fragment for frame in before for fragment in self._picture(frame)]
+        last = self._cutter_or_fail().flush(live_from_ns)
+        jobs = self._place([*fragments, *([last] if last else [])])
+        if self._segment is not None:
+            jobs.append(CloseSegment(self.recording, self._segment))
+            self._segment = None
+        self._cutter = self._new_cutter(live_from_ns)
+        return jobs
+
+    def picture(self, frame: Frame) -> list[Job]:
+        """The next picture. Until a key frame comes nothing can be decoded, and nothing is kept."""
+        if self._config is None and not frame.keyframe:
+            return []
+        if self._config is None and self._segment is not None:
+            raise EncoderChangedError  # sound began this part alone; its segment has no track for pictures
+        if self._cutter is None:
+            self._begin(min([frame.boot_ns, *(boot_ns for _, boot_ns in self._waiting[:1])]))
+        jobs = self._place(self._picture(frame))
+        return jobs + self._catch_up()
+
+    def sound(self, packet: bytes, boot_ns: int) -> list[Job]:
+        """The next block of sound. It waits a moment for the first picture, then goes on alone."""
+        self._waiting.append((packet, boot_ns))
+        if self._cutter is None:
+            if boot_ns - self._waiting[0][1] < _WAIT_NS:
+                return []
+            self._begin(self._waiting[0][1])
+        return self._catch_up()
+
+    def _catch_up(self) -> list[Job]:
+        self._sound_clock = self._sound_clock or SoundClock(self.start_ns or 0)
+        jobs = []
+        for packet, boot_ns in self._waiting:
+            fragment = self._cutter_or_fail().sound(packet, *self._sound_clock.place(boot_ns))
+            jobs += self._place([fragment] if fragment else [])
+        self._waiting.clear()
+        return jobs
+
+    def finish(self) -> list[Job]:
+        """The last fragment, and the end of the open segment."""
+        last = self._cutter.flush() if self._cutter else None
+        jobs = self._place([last] if last else [])
+        if self._segment is not None:
+            jobs.append(CloseSegment(self.recording, self._segment))
+        return jobs
+
+    def _begin(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self._cutter = self._new_cutter(start_ns)
+
+    def _new_cutter(self, from_ns: int) -> Cutter:
+        form = self._form
+        cutter = Cutter(self.start_ns or 0, form.fragment_ns, form.segment_ns, form.frame_ns)
+        cutter.begin(from_ns)
+        return cutter
+
+    def _cutter_or_fail(self) -> Cutter:
+        if self._cutter is None:
+            raise ValueError("the part has not begun")
+        return self._cutter
+
+    def _picture(self, frame: Frame) -> Iterator[Fragment]:
+        unit = mp4.access_unit(frame.data)
+        if unit.sps and unit.pps:
+            config = mp4.VideoConfig(unit.sps, unit.pps, self._form.width, self._form.height)
+            if self._config not in (None, config):
+                raise EncoderChangedError
+            self._config = config
+        if self._config is None:
+            raise EvidenceError("h264-unit", "a part begins with a key frame and its parameter sets")
+        fragment = self._cutter_or_fail().picture(unit, frame.boot_ns)
+        if fragment:
+            yield fragment
+
+    def _place(self, fragments: Sequence[Fragment] | Iterator[Fragment]) -> list[Job]:
+        jobs: list[Job] = []
+        for fragment in fragments:
+            init = None
+            if fragment.opens_segment or self._segment is None:
+                if self._segment is not None:
+                    jobs.append(CloseSegment(self.recording, self._segment))
+                self._segment, self.next_segment = self.next_segment, self.next_segment + 1
+                init = mp4.init(self._config, self._form.streaminfo, age.CHUNK)
+            self._sequence += 1
+            place = Place(self.recording, self.number, self._segment, self._sequence)
+            jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init))
+            self.last_ns = max(self.last_ns, fragment.to_ns)
+        return jobs

@@ -1,0 +1,38 @@
+"""Where each block of sound stands on the boot clock.
+
+A sound card's clock is off by up to 100 ppm: 1.6 s in nine hours. Blocks keep their 2,400 samples; their durations are
+stretched or shrunk by at most one tick, so that sound follows the boot clock and stays with the picture. Callback times
+jitter by milliseconds, so the error is smoothed before it steers.
+"""
+
+from __future__ import annotations
+
+from evidence.mp4 import BLOCK, SOUND_TIMESCALE
+
+_SMOOTHING = 64  # blocks: 3.2 s
+_JUMP_TICKS = SOUND_TIMESCALE // 5  # 200 ms: more than jitter, so sound is missing
+
+
+class SoundClock:
+    """Places blocks on a part's time line, in ticks of 1/48,000 s since the part's start."""
+
+    def __init__(self, part_start_ns: int) -> None:
+        self._start_ns = part_start_ns
+        self._next: int | None = None
+        self._error = 0.0
+        self.jumps = 0  # places where sound is missing, since the start
+
+    def place(self, boot_ns: int) -> tuple[int, int]:
+        """Start and duration in ticks of the block whose first sample was taken about `boot_ns`."""
+        measured = (boot_ns - self._start_ns) * SOUND_TIMESCALE // 1_000_000_000
+        if self._next is None:
+            self._next = measured
+        error = measured - self._next
+        if error > _JUMP_TICKS:
+            self.jumps += 1
+            self._next, self._error, error = measured, 0.0, 0
+        self._error += (error - self._error) / _SMOOTHING
+        duration = BLOCK + (1 if self._error > 1 else -1 if self._error < -1 else 0)
+        start = self._next
+        self._next += duration
+        return start, duration

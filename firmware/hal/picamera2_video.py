@@ -1,0 +1,328 @@
+"""`VideoSource` on picamera2: libcamera's pictures, our overlay, picamera2's encoder, each frame handed on at once.
+
+Threads: picamera2's event thread calls `_on_picture` and, with the software encoder, `_on_encoded`; the hardware
+encoder has a thread of its own for the latter. Neither may ever see an exception of ours: it would end the thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware.hal.ports import Clock, DriverError, Frame, SourceFault
+
+_log = logging.getLogger(__name__)
+
+_DRIVER = "picamera2"
+_STREAM = "main"
+_BUFFERS = 6  # one held by the encoder, one by picamera2, the rest in flight
+_STALL_NS = 1_000_000_000
+_FIRST_PICTURE_NS = 3_000_000_000  # a sensor needs up to two seconds to start
+_WATCH_SECONDS = 0.1
+_SPS, _PPS = 7, 8  # NAL unit types
+
+
+@dataclass(frozen=True, slots=True)
+class VideoConfig:
+    """Size in pixels (even), rate, and the encoder: "libav" in software, "hardware" on a Pi that has one."""
+
+    width: int = 1280
+    height: int = 720
+    frames_per_second: int = 25
+    bitrate_bps: int = 3_000_000
+    encoder: Literal["libav", "hardware"] = "libav"
+    key_frame_seconds: float = 1.0
+    camera_num: int = 0
+
+
+class Picamera2Video:
+    """One camera. `overlay(frame, utc_ms)` draws on the YUV420 buffer (height * 3 / 2, stride) of each picture.
+
+    Building it raises `DriverError` if the library or the camera is missing. Faults told: `camera_stall`,
+    `encoder_stall` (no picture, no frame for a second), `overlay_failed`, `sink_failed` (recording goes on).
+    """
+
+    def __init__(self, config: VideoConfig, overlay: Callable[[NDArray[np.uint8], int], None], clock: Clock) -> None:
+        self._config = config
+        self._overlay = overlay
+        self._clock = clock
+        self._library = _import_library()
+        self._info = self._find_camera()
+        self._ledger = _Ledger(1_000_000_000 // config.frames_per_second)
+        self._parameter_sets = _ParameterSets()
+        self._camera: Any = None
+        self._encoder: Any = None
+        self._watchdog: _Watchdog | None = None
+        self._faults = _Faults(lambda _fault: None)
+        self._on_frame: Callable[[Frame], None] = lambda _frame: None
+
+    def start(self, on_frame: Callable[[Frame], None], on_fault: Callable[[SourceFault], None]) -> None:
+        """Open the camera and deliver frames. Raises `DriverError`; nothing is left open then."""
+        if self._camera is not None:
+            raise DriverError(_DRIVER, "already started; stop it first")
+        self._on_frame, self._faults = on_frame, _Faults(on_fault)
+        self._ledger = _Ledger(1_000_000_000 // self._config.frames_per_second)
+        self._parameter_sets = _ParameterSets()
+        self._watchdog = _Watchdog(self._clock, self._faults)
+        try:
+            self._camera = self._library.Picamera2(self._config.camera_num)
+            self._encoder = self._build_encoder()
+            self._camera.configure(self._configuration())
+            self._camera.pre_callback = self._on_picture
+            self._camera.start_recording(self._encoder, _output(self._on_encoded))
+        except (RuntimeError, OSError, ValueError) as error:
+            self.stop()
+            raise DriverError(_DRIVER, f"cannot start the camera: {error}; {self._advice()}") from error
+        self._watchdog.start()
+
+    def stop(self) -> None:
+        """Stop, flush the encoder, release the camera, end the threads. Not to be called from a callback."""
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is not None:
+            watchdog.stop()
+        camera, self._camera = self._camera, None
+        if camera is None:
+            return
+        # The event loop goes first: once it has ended, whether by us or by an exception, nothing below can wait for it.
+        for step in (camera.stop_preview, camera.stop, camera.stop_encoder, camera.close):
+            try:
+                step()
+            except Exception:  # noqa: BLE001 - a broken camera must not keep the rest from being released
+                _log.warning("%s: %s failed while stopping", _DRIVER, step.__name__, exc_info=True)
+
+    def counts(self) -> Mapping[str, int]:
+        """`delivered`, `encoded`, `dropped`, and `lost`: exposed by the sensor, never delivered (gaps in its time)."""
+        return self._ledger.counts()
+
+    def describe(self) -> Mapping[str, str]:
+        """What libcamera says of the camera, and how it is encoded."""
+        config = self._config
+        size = f"{config.width}x{config.height}@{config.frames_per_second}"
+        return {
+            "driver": f"{_DRIVER} {importlib.metadata.version('picamera2')}",
+            "model": str(self._info["Model"]),
+            "id": str(self._info["Id"]),
+            "encoder": f"{config.encoder} h264 {size} {config.bitrate_bps} bit/s",
+        }
+
+    def _find_camera(self) -> Mapping[str, Any]:
+        cameras = self._library.Picamera2.global_camera_info()
+        if self._config.camera_num >= len(cameras):
+            raise DriverError(
+                _DRIVER,
+                f"no camera number {self._config.camera_num}; check its cable, `rpicam-hello --list-cameras` must show it",
+            )
+        info: Mapping[str, Any] = cameras[self._config.camera_num]
+        return info
+
+    def _configuration(self) -> Any:
+        config = self._config
+        frame_us = 1_000_000 // config.frames_per_second
+        return self._camera.create_video_configuration(
+            main={"format": "YUV420", "size": (config.width, config.height)},
+            raw=None,
+            buffer_count=_BUFFERS,
+            controls={"FrameDurationLimits": (frame_us, frame_us)},
+            display=None,
+            encode=_STREAM,
+        )
+
+    def _build_encoder(self) -> Any:
+        """Build the encoder without B-frames or delay. picamera2 picks one by the platform; evidence picks by name."""
+        config = self._config
+        settings = {
+            "bitrate": config.bitrate_bps,
+            "repeat": True,
+            "iperiod": max(1, int(config.frames_per_second * config.key_frame_seconds)),
+            "framerate": config.frames_per_second,
+        }
+        if config.encoder == "hardware":
+            return importlib.import_module("picamera2.encoders.h264_encoder").H264Encoder(**settings)
+        encoder = importlib.import_module("picamera2.encoders.libav_h264_encoder").LibavH264Encoder(**settings)
+        # picamera2 asks for frame threads, which hold back one frame each; one thread holds back none.
+        encoder.threads = 1
+        return encoder
+
+    def _advice(self) -> str:
+        if self._config.encoder == "hardware":
+            return 'is another program using it? a Pi 5 has no hardware encoder: set encoder = "libav"'
+        return "is another program using it?"
+
+    def _on_picture(self, request: Any) -> None:
+        """Take note of a picture and draw the overlay. `pre_callback` of picamera2, before the encoder."""
+        with self._faults.told("overlay_failed"):
+            sensor_ns = int(request.get_metadata()["SensorTimestamp"])
+            now_ns = self._clock.boot_ns()
+            self._ledger.exposed(sensor_ns)
+            if self._watchdog is not None:
+                self._watchdog.picture_ns = now_ns
+            utc_ms = self._clock.utc().ms - (now_ns - sensor_ns) // 1_000_000
+            with self._library.MappedArray(request, _STREAM) as mapped:
+                self._overlay(mapped.array, utc_ms)
+
+    def _on_encoded(self, data: Any, keyframe: bool, timestamp_us: int) -> None:
+        with self._faults.told("sink_failed"):
+            boot_ns = self._ledger.encoded(self._encoder.firsttimestamp + timestamp_us)
+            if self._watchdog is not None:
+                self._watchdog.frame_ns = self._clock.boot_ns()
+            unit = bytes(data)
+            self._on_frame(Frame(self._parameter_sets.complete(unit) if keyframe else unit, boot_ns, keyframe))
+
+
+class _Ledger:
+    """Follows each picture from the sensor through the encoder."""
+
+    def __init__(self, frame_ns: int) -> None:
+        self._frame_ns = frame_ns
+        self._lock = threading.Lock()
+        self._in_encoder: deque[tuple[int, int]] = deque()
+        self._last_ns: int | None = None
+        self._counts = dict.fromkeys(("delivered", "encoded", "dropped", "lost"), 0)
+
+    def exposed(self, boot_ns: int) -> None:
+        """Take note of a picture that libcamera delivered; a gap before it are pictures that it did not."""
+        with self._lock:
+            if self._last_ns is not None:
+                self._counts["lost"] += max(0, round((boot_ns - self._last_ns) / self._frame_ns) - 1)
+            self._last_ns = boot_ns
+            self._counts["delivered"] += 1
+            self._in_encoder.append((_encoder_us(boot_ns), boot_ns))
+
+    def encoded(self, encoder_us: int) -> int:
+        """Give the exact boot time of an encoded frame, whose own time was cut to microseconds."""
+        with self._lock:
+            self._counts["encoded"] += 1
+            while self._in_encoder and self._in_encoder[0][0] < encoder_us:
+                self._in_encoder.popleft()
+                self._counts["dropped"] += 1
+            if self._in_encoder and self._in_encoder[0][0] == encoder_us:
+                return self._in_encoder.popleft()[1]
+            return encoder_us * 1_000
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
+
+
+class _Faults:
+    """Tells faults, each cause once until it has passed."""
+
+    def __init__(self, on_fault: Callable[[SourceFault], None]) -> None:
+        self._on_fault = on_fault
+        self._present: set[str] = set()
+
+    def raised(self, cause: str, detail: str) -> None:
+        if cause in self._present:
+            return
+        self._present.add(cause)
+        try:
+            self._on_fault(SourceFault(cause, detail))
+        except Exception:
+            _log.exception("%s: the listener for faults failed on %s", _DRIVER, cause)
+
+    def passed(self, cause: str) -> None:
+        self._present.discard(cause)
+
+    @contextlib.contextmanager
+    def told(self, cause: str) -> Iterator[None]:
+        """Tell an exception as a fault instead of raising it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end picamera2's thread
+            self.raised(cause, f"{type(error).__name__}: {error}")
+        else:
+            self.passed(cause)
+
+
+class _Watchdog:
+    """Tells of a camera or an encoder that has given nothing for a second."""
+
+    def __init__(self, clock: Clock, faults: _Faults) -> None:
+        self._clock = clock
+        self._faults = faults
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="video-watchdog", daemon=True)
+        self.picture_ns = self.frame_ns = 0
+
+    def start(self) -> None:
+        begun_ns = self._clock.boot_ns() + _FIRST_PICTURE_NS - _STALL_NS
+        self.picture_ns = max(self.picture_ns, begun_ns)
+        self.frame_ns = max(self.frame_ns, begun_ns)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_WATCH_SECONDS):
+            now_ns = self._clock.boot_ns()
+            camera_stalls = now_ns - self.picture_ns > _STALL_NS
+            encoder_stalls = not camera_stalls and now_ns - self.frame_ns > _STALL_NS
+            for cause, stalls in (("camera_stall", camera_stalls), ("encoder_stall", encoder_stalls)):
+                if stalls:
+                    self._faults.raised(cause, "nothing for a second")
+                else:
+                    self._faults.passed(cause)
+
+
+class _ParameterSets:
+    """Sees to it that SPS and PPS stand before each IDR picture, whatever the encoder does."""
+
+    def __init__(self) -> None:
+        self._sets = b""
+
+    def complete(self, unit: bytes) -> bytes:
+        """Give the access unit of an IDR picture with its parameter sets; the last ones if it brought none."""
+        nals = unit.split(b"\0\0\1")[1:]
+        # The first byte of a four-byte start code hangs at the end of the unit before it; a set never ends in zero.
+        sets = [nal.rstrip(b"\0") for nal in nals if nal[0] & 0x1F in {_SPS, _PPS}]
+        if not sets:
+            return self._sets + unit
+        self._sets = b"".join(b"\0\0\0\1" + nal for nal in sets)
+        return unit
+
+
+def _encoder_us(boot_ns: int) -> int:
+    """Cut a boot time to microseconds exactly as picamera2's encoders do."""
+    return int(boot_ns / 1_000)
+
+
+def _output(sink: Callable[[Any, bool, int], None]) -> Any:
+    """Make the picamera2 output that hands each encoded frame to `sink`."""
+    base: Any = importlib.import_module("picamera2.outputs").Output
+
+    class FrameOutput(base):  # type: ignore[misc]  # picamera2 has no types
+        def outputframe(
+            self,
+            frame: Any,
+            keyframe: bool = True,
+            timestamp: int | None = None,
+            packet: Any = None,
+            audio: bool = False,
+        ) -> None:
+            del packet
+            if not audio and timestamp is not None:
+                sink(frame, keyframe, timestamp)
+
+    return FrameOutput()
+
+
+def _import_library() -> Any:
+    try:
+        return importlib.import_module("picamera2")
+    except ImportError as error:
+        raise DriverError(
+            _DRIVER, f"cannot be imported ({error}); install Debian's python3-libcamera and bodycam[camera]"
+        ) from error

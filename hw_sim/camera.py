@@ -1,0 +1,53 @@
+"""Puts the simulated world under the camera's libraries in this process, before any of them is imported.
+
+    hw_sim.camera.install(world)
+    # only now import picamera2, pyaudio, gpiozero
+
+A scenario reaches the running camera through the world's control.sock:
+
+    {"do": "pin", "pin": 17, "level": 0}         drive a pin; a level of null lets go of it
+    {"do": "press", "pin": 17, "seconds": 0.1}   close a contact to ground; answered when it is open again
+    {"do": "lens_fault", "kind": "hang"}         a fault of `hw_sim.lens.Fault`, "frames": N long if given
+    {"do": "lamps"}                              level of each pin that the firmware drives
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hw_sim import control, lens, lgpio_chip, room
+from hw_sim import world as worlds
+from hw_sim.powered_clock import PoweredClock
+
+
+def install(folder: Path) -> None:
+    """Install pins, lens and room of the world in `folder` and take commands. Raises ConfigError, ControlError."""
+    world = worlds.load(folder)
+    clock = PoweredClock(folder, lambda ms, source, error_ms: (ms, source, error_ms))
+    chip = lgpio_chip.install(folder / "pins.jsonl")
+    scene = world.lens.scene if world.lens.scene == "drawn" else str(folder / world.lens.scene)
+    eye = lens.install(lens.LensConfig(folder / "deliveries.jsonl", scene), clock.boot_ns)
+    os.environ.update(room.environment(folder))
+    control.serve(folder / "control.sock", _handlers(chip, eye))
+
+
+def _handlers(chip: lgpio_chip.Chip, eye: lens.Lens) -> Mapping[str, control.Handler]:
+    def pin(request: dict[str, Any]) -> None:
+        chip.drive(request["pin"], request["level"])
+
+    def press(request: dict[str, Any]) -> None:
+        chip.drive(request["pin"], 0)
+        time.sleep(request.get("seconds", 0.1))
+        chip.drive(request["pin"], None)
+
+    def lens_fault(request: dict[str, Any]) -> None:
+        eye.set_fault(request["kind"], request.get("frames"))
+
+    def lamps(_: dict[str, Any]) -> dict[str, Any]:
+        return {"lamps": {str(number): level for number, level in chip.outputs().items()}}
+
+    return {"pin": pin, "press": press, "lens_fault": lens_fault, "lamps": lamps}

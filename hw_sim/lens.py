@@ -1,0 +1,144 @@
+"""The simulated lens: puts a scene before the real picamera2 by standing in for `libcamera` below it.
+
+    lens = hw_sim.lens.install(LensConfig(scene="street.mp4", deliveries=world / "deliveries.jsonl"), clock)
+    # only now import picamera2, or build a driver that does
+    lens.set_fault("lost", frames=3)
+
+A simulated run says so: the camera's model and id begin with "sim-" and "/sim/".
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw_sim import libcamera_sim
+from hw_sim.deliveries import Delivery, DeliveryLog
+from hw_sim.libcamera_sim import CameraManager, dma_heap, kms
+from hw_sim.libcamera_sim.camera import Fate, Planes
+from hw_sim.scene import open_scene
+
+_BLACK, _NEUTRAL = 16, 128
+
+
+class Fault(enum.Enum):
+    """What can be wrong with the lens."""
+
+    NONE = "none"
+    LOST = "lost"  # exposures that never arrive
+    ERROR = "error"  # exposures that arrive spoilt, and say so
+    CANCEL = "cancel"  # requests come back cancelled; the application never gets their buffers again
+    HANG = "hang"  # the sensor stands still
+    FROZEN = "frozen"  # the same picture, with new timestamps
+    BLACK = "black"  # covered
+    UNPLUGGED = "unplugged"  # the cable is off; after NONE the camera is found again
+
+
+_FATES = {
+    Fault.LOST: Fate.LOST,
+    Fault.ERROR: Fate.ERROR,
+    Fault.CANCEL: Fate.CANCELLED,
+    Fault.HANG: Fate.HANG,
+    Fault.UNPLUGGED: Fate.UNPLUGGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LensConfig:
+    """`scene` is "drawn", the path of a video file, or `/dev/video<N>`; `deliveries` is the log's path."""
+
+    deliveries: Path
+    scene: str = "drawn"
+
+
+class Lens:
+    """One lens: its scene, its faults and its deliveries log. Raises `SceneError` if the scene cannot be shown."""
+
+    model = "sim-imx708"
+    camera_id = "/sim/i2c/imx708@1a"
+
+    def __init__(self, config: LensConfig, clock: Callable[[], int]) -> None:
+        self._scene = open_scene(config.scene)
+        self._log = DeliveryLog(config.deliveries)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._fault = Fault.NONE
+        self._frames_left: int | None = None
+        self._exposure_fault = Fault.NONE  # of the exposure in hand
+        self._view: tuple[int, int] | None = None
+        self._source: int | None = None
+
+    def set_fault(self, kind: Fault | str, frames: int | None = None) -> None:
+        """Have a fault from the next exposure on, for `frames` exposures or until told otherwise."""
+        with self._lock:
+            self._fault, self._frames_left = Fault(kind), frames
+
+    def close(self) -> None:
+        """Release scene and log. The camera must be closed before."""
+        self._scene.close()
+        self._log.close()
+
+    def plugged(self) -> bool:
+        """Is the camera there? (for libcamera_sim)."""
+        return self._fault is not Fault.UNPLUGGED
+
+    def now(self) -> int:
+        """Nanoseconds since the simulated power-on (for libcamera_sim)."""
+        return self._clock()
+
+    def fate(self) -> Fate:
+        """Decide what becomes of the next exposure (for libcamera_sim)."""
+        with self._lock:
+            if self._frames_left == 0:
+                self._fault, self._frames_left = Fault.NONE, None
+            elif self._frames_left is not None:
+                self._frames_left -= 1
+            self._exposure_fault = self._fault
+        return _FATES.get(self._exposure_fault, Fate.DELIVERED)
+
+    def paint(self, pictures: list[Planes], sensor_ns: int) -> None:
+        """Paint the exposure in hand (for libcamera_sim)."""
+        if self._exposure_fault is Fault.BLACK:
+            self._source = None
+            for picture in pictures:
+                picture.y[:], picture.u[:], picture.v[:] = _BLACK, _NEUTRAL, _NEUTRAL
+            return
+        if self._view is None or self._exposure_fault is not Fault.FROZEN:
+            self._view = (sensor_ns, self._log.next_n)
+        for picture in pictures:
+            self._source = self._scene.paint(picture, *self._view)
+
+    def record(self, fate: Fate, sensor_ns: int, sequence: int) -> None:
+        """Write the exposure into the deliveries log (for libcamera_sim)."""
+        delivered = fate is Fate.DELIVERED
+        self._log.append(
+            Delivery(
+                n=self._log.next_n if delivered else None,
+                sensor_ns=sensor_ns,
+                source=self._source if delivered else None,
+                sequence=sequence,
+                status=fate.value,
+            )
+        )
+
+
+def install(config: LensConfig, clock: Callable[[], int]) -> Lens:
+    """Put the simulated lens below picamera2, before anything imports picamera2.
+
+    `clock` gives nanoseconds since the simulated power-on. Called again, it changes the lens; no camera may be open.
+    """
+    lens = Lens(config, clock)
+    if sys.modules.get("libcamera") is not libcamera_sim:
+        if "picamera2" in sys.modules or "libcamera" in sys.modules:
+            raise RuntimeError("the real libcamera is loaded already; install the lens before picamera2 is imported")
+        sys.modules["libcamera"] = libcamera_sim
+        sys.modules["libcamera.controls"] = libcamera_sim.controls
+        sys.modules["libcamera.properties"] = libcamera_sim.properties
+        sys.modules["kms"] = kms
+        dma_heap.install()
+    CameraManager.singleton().plug(lens)
+    return lens

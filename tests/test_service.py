@@ -1,0 +1,71 @@
+"""Logs and service notification, seen from outside: a real process, a real notification socket, real signals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SECONDS = 10
+PROGRAM = """
+import logging
+from runtime import log, service
+log.setup("example")
+running = service.Service()
+running.ready(port=8443, unit="执法大队")
+print(running.watchdog_seconds, flush=True)
+running.alive()
+running.stopping.wait()
+try:
+    raise OSError("disk")
+except OSError:
+    logging.getLogger("example.part").exception("failed", extra={"path": __import__("pathlib").Path("/x")})
+"""
+
+
+def start(environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={"PATH": "", **environment},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_service_manager_is_told(tmp_path: Path, number: signal.Signals) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(SECONDS)
+        manager.bind(str(tmp_path / "notify"))
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "5000000", "BODYCAM_LOG": "json"}
+        with start(environment) as process:
+            assert [manager.recv(100) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
+            process.send_signal(number)
+            assert manager.recv(100) == b"STOPPING=1"
+            output, errors = process.communicate(timeout=SECONDS)
+            assert process.returncode == 0
+    assert output == "2.5\n"
+    ready, stopping, failed = [json.loads(line) for line in errors.splitlines()]
+    assert ready["message"] == "ready"
+    assert (ready["program"], ready["level"], ready["port"], ready["unit"]) == ("example", "info", 8443, "执法大队")
+    assert stopping["signal"] == number.name
+    assert (failed["source"], failed["path"]) == ("example.part", "/x")
+    assert "OSError: disk" in failed["exception"]
+
+
+def test_without_a_service_manager_it_only_logs() -> None:
+    with start({"WATCHDOG_USEC": "5000000"}) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "None\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+    assert "example info: ready port=8443 unit=执法大队" in errors.splitlines()[0]
+    assert errors.rstrip().endswith("OSError: disk")
