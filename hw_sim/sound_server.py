@@ -70,7 +70,13 @@ class SoundServer:
         for name in ("native", "speaker.fifo", "mic.fifo"):  # what a killed server leaves; PulseAudio refuses old pipes
             (self.folder / name).unlink(missing_ok=True)
         command = ["pulseaudio", "-n", "-F", str(self.folder / "server.pa"), "--daemonize=no", "--exit-idle-time=-1"]
-        command += ["--use-pid-file=no", "--disable-shm=yes", "--high-priority=no", "--realtime=no", "--log-level=error"]
+        command += [
+            "--use-pid-file=no",
+            "--disable-shm=yes",
+            "--high-priority=no",
+            "--realtime=no",
+            "--log-level=error",
+        ]
         try:
             # The kernel ends the server with us, even if we are killed.
             self._process = subprocess.Popen(

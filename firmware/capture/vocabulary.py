@@ -18,6 +18,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfChecked:
+    """The check of rule 10 is done; `prompts` say what is wrong, none if nothing is."""
+
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordPressed:
     """The record button, at once when it goes down."""
 
@@ -130,7 +137,7 @@ class Quit:
 
 
 Event = (
-    Ready | RecordPressed | RecordHeld | MarkPressed | MarkReleased | Docked | Undocked | SourceLost | SourceBack
+    Ready | SelfChecked | RecordPressed | RecordHeld | MarkPressed | MarkReleased | Docked | Undocked | SourceLost | SourceBack
     | StorageFailed | StorageBack | PartBegan | Said | NoticeChecked | AnswerOver | ConfirmOver | HandedIn | Quit
 )  # fmt: skip
 

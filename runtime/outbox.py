@@ -1,0 +1,297 @@
+"""MQTT 5 outbox: events wait in SQLite until the application at the other end has acknowledged them.
+
+A broker acknowledges before it has written to disk, and may be killed; so its acknowledgement counts for nothing here.
+An event is sent again until its id comes back on `<base>/ack` ({"ids": […]}). What arrives twice has the same id.
+Delivery is in order but for what is sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from evidence import jose
+from evidence.errors import EvidenceError
+from evidence.pki import Role
+from runtime import tls
+
+WINDOW: Final = 100  # events sent and not yet acknowledged
+_KEEPALIVE = 20  # seconds
+_RECONNECT_LIMIT = 30  # seconds
+_QOS = 1
+_ACK_LIMIT = 1024 * 1024  # bytes of an acknowledgement
+_PAGE = 4096
+
+_log = logging.getLogger(__name__)
+
+
+class OutboxError(Exception):
+    """The outbox cannot keep events on the disk. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message. `id` is unique for its content; the other end acknowledges it."""
+
+    id: str
+    topic: str
+    payload: bytes
+
+
+class Outbox:
+    """Sends from a thread of its own; publishing only writes to the disk. Safe for several threads."""
+
+    def __init__(
+        self,
+        path: Path,
+        base: str,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        *,
+        presence: Mapping[str, Any] | None = None,
+        resend_seconds: float = 10.0,
+        limit_bytes: int = 1024**3,
+    ) -> None:
+        """`base`: this program's part of the topics, `bodycam/v1/<role>/<ID>`; the broker must be of role office.
+
+        `presence`: what is told, besides `online`, on `<base>/presence`. Raises `OutboxError`.
+        """
+        self._base = base
+        self._presence = dict(presence or {})
+        self._resend = resend_seconds
+        self._changed = threading.Condition(threading.RLock())  # guards what follows, and the database
+        self._database = _open(path, limit_bytes)
+        self._sent: dict[str, float] = {}
+        self._topics: dict[int, str] = {}  # of messages that the broker has not acknowledged
+        self._connected = False
+        self._closing = False
+        self._trouble: str | None = None
+        self._client = self._make_client(context)
+        self._client.connect_async(*address, keepalive=_KEEPALIVE, clean_start=True)
+        self._client.loop_start()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events do not get through, if that is known: no connection, or the broker's refusal."""
+        with self._changed:
+            return self._trouble
+
+    def publish(self, topic: str, payload: bytes, event_id: str) -> None:
+        """Keep one event, durable on return; one whose id already waits is not kept twice. Raises `OutboxError`."""
+        self.publish_many([Event(event_id, topic, payload)])
+
+    def publish_many(self, events: Iterable[Event]) -> None:
+        """As `publish`, all or none, at the price of one."""
+        rows = [(event.id, event.topic, event.payload) for event in events]
+        with self._changed:
+            try:
+                with self._database:
+                    self._database.executemany(
+                        "INSERT OR IGNORE INTO event (id, topic, payload) VALUES (?, ?, ?)", rows
+                    )
+            except sqlite3.Error as error:
+                raise OutboxError(f"events cannot be kept ({error}); free or replace the disk") from error
+            self._changed.notify_all()
+
+    def pending(self) -> int:
+        """Events that nobody has acknowledged."""
+        with self._changed:
+            return _count(self._database)
+
+    def close(self) -> None:
+        """Say goodbye and stop; what waits goes out at the next start. Idempotent."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            connected = self._connected
+            self._changed.notify_all()
+        self._thread.join()
+        if connected:
+            self._tell_presence(online=False)
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._database.close()
+
+    # --- sending
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._closing:
+                    return
+                due, wait = self._due(time.monotonic())
+                if not due:
+                    self._changed.wait(wait)
+            for event in due:
+                self._send(event)
+
+    def _due(self, now: float) -> tuple[list[Event], float | None]:
+        """Events to send now; if there are none, how long to wait (None: until something changes)."""
+        if not self._connected:
+            return [], None
+        rows = self._database.execute("SELECT id, topic, payload FROM event ORDER BY seq LIMIT ?", (WINDOW,))
+        window = [Event(*row) for row in rows]
+        ages = {event.id: now - self._sent.get(event.id, now - self._resend) for event in window}
+        due = [event for event in window if ages[event.id] >= self._resend]
+        return due, self._resend - max(ages.values()) if ages else None
+
+    def _send(self, event: Event) -> None:
+        with self._changed:
+            if not self._connected:
+                return  # paho would queue it in memory
+            self._sent[event.id] = time.monotonic()
+            info = self._client.publish(event.topic, event.payload, _QOS)
+            self._topics[info.mid] = event.topic
+
+    def _tell_presence(self, *, online: bool) -> None:
+        info = self._client.publish(self._base + "/presence", self._presence_payload(online=online), _QOS, retain=True)
+        self._topics[info.mid] = self._base + "/presence"
+
+    def _presence_payload(self, *, online: bool) -> bytes:
+        return jose.dump_json({"online": online, **self._presence})
+
+    # --- callbacks, from paho's thread
+
+    def _make_client(self, context: ssl.SSLContext) -> Client:
+        name = self._base.removeprefix("bodycam/v1/")
+        client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5)
+        client.tls_set_context(context)
+        client.max_inflight_messages_set(WINDOW)
+        client.reconnect_delay_set(1, _RECONNECT_LIMIT)
+        client.will_set(self._base + "/presence", self._presence_payload(online=False), _QOS, retain=True)
+        client.on_socket_open = self._on_socket_open
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    def _on_socket_open(self, _client: Client, _data: Any, sock: Any) -> None:
+        try:
+            tls.require_peer(sock, Role.OFFICE)
+        except tls.PeerError as error:
+            self._note(f"mqtt-identity: {error}")
+            raise ConnectionRefusedError(str(error)) from error  # paho takes an OSError as a failed connection
+
+    def _on_connect(
+        self, client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._note(f"mqtt-refused: the broker refuses the connection: {reason}")
+            return
+        client.subscribe(self._base + "/ack", _QOS)
+        with self._changed:
+            self._tell_presence(online=True)
+            self._connected = True
+            self._trouble = None
+            self._changed.notify_all()
+
+    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        self._note("mqtt-away: the broker cannot be reached")
+
+    def _on_disconnect(
+        self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._changed:
+            self._connected = False
+            self._sent.clear()
+            self._topics.clear()
+            closing = self._closing
+        if not closing:
+            self._note(f"mqtt-away: the connection to the broker ended: {reason}")
+
+    def _on_subscribe(
+        self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._note(f"mqtt-denied: the broker does not let this program read {self._base}/ack: {reasons[0]}")
+
+    def _on_publish(
+        self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._changed:
+            topic = self._topics.pop(mid, "?")
+        if reason.is_failure:
+            self._note(f"mqtt-denied: the broker does not take {topic}: {reason}; correct its access rules")
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            ids = _acknowledged(bytes(message.payload))
+        except EvidenceError as error:
+            _log.warning("mqtt-ack: an acknowledgement cannot be read: %s", error.message)
+            return
+        with self._changed:
+            try:
+                with self._database:
+                    self._database.executemany("DELETE FROM event WHERE id = ?", [(name,) for name in ids])
+            except sqlite3.Error:
+                _log.exception("outbox-disk: an acknowledgement could not be kept; the events go out again")
+                return
+            for name in ids:
+                self._sent.pop(name, None)
+            self._changed.notify_all()
+
+    def _note(self, trouble: str) -> None:
+        with self._changed:
+            known, self._trouble = self._trouble, trouble
+        if trouble != known:
+            _log.warning(trouble)
+
+
+def waiting(path: Path) -> int:
+    """Events that wait in the outbox at `path`, which another process may have open. Raises `OutboxError`."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return _count(database)
+    except sqlite3.Error as error:
+        raise OutboxError(f"{path}: cannot be read: {error}") from error
+
+
+def _open(path: Path, limit_bytes: int) -> sqlite3.Connection:
+    try:
+        database = sqlite3.connect(path, check_same_thread=False)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA max_page_count = {max(limit_bytes // _PAGE, 16)}")
+        with database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS event ("
+                "seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL)"
+            )
+    except sqlite3.Error as error:
+        raise OutboxError(f"{path}: cannot be used ({error}); it holds hints only and may be moved away") from error
+    return database
+
+
+def _count(database: sqlite3.Connection) -> int:
+    found: tuple[int] = database.execute("SELECT COUNT(*) FROM event").fetchone()
+    return found[0]
+
+
+def _acknowledged(payload: bytes) -> list[str]:
+    if len(payload) > _ACK_LIMIT:
+        raise EvidenceError("shape", "it is too long")
+    ids = jose.parse_json(payload).get("ids")
+    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
+        raise EvidenceError("shape", "a list of ids is expected")
+    return ids

@@ -1,0 +1,50 @@
+"""The dock's configuration file, documented in docs/configuration.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from runtime.config import Between, Matches
+
+_ADDRESS = Matches(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
+Address = Annotated[str, _ADDRESS]
+
+
+@dataclass(frozen=True, slots=True)
+class Bay:
+    """One place for a camera, and where the camera in it is found."""
+
+    camera: Address
+
+
+@dataclass(frozen=True, slots=True)
+class DockConfig:
+    """`dock.toml`. The dock's id is that of its certificate."""
+
+    certificate: Path  # PEM chain, leaf first, role dock
+    key: Path
+    roots: Path  # PEM of the agency's roots
+    signers: Path  # PEM of the office's signer certificates with those above them
+    spool: Path
+    office: Address
+    broker: Address
+    bays: tuple[Bay, ...]
+    spool_bytes: Annotated[int, Between(0, None)] = 64 * 1024**3
+    keep_segments: bool = False
+    poll_seconds: Annotated[float, Between(0.1, 60)] = 2.0
+    retry_seconds: Annotated[float, Between(0.1, 60)] = 1.0
+    retry_limit_seconds: Annotated[float, Between(1, 3600)] = 120.0
+    connect_seconds: Annotated[float, Between(0.1, 30)] = 3.0
+    block_seconds: Annotated[float, Between(0.5, 300)] = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.bays:
+            raise ValueError("at least one [[bays]] is needed")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[address]:port` as a pair."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

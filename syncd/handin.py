@@ -1,0 +1,382 @@
+"""One camera's hand-in: journal, segments, receipts back, time anchor. Every step goes on from what the files say.
+
+    camera --journal--> verify, spool, events --> office
+    camera --segment--> hash --> office, or the spool when the office is away
+    office --receipt, anchor--> verify --> camera
+
+Nothing here releases anything: the camera does, on a receipt that it verifies itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from evidence import jose
+from evidence.documents import Receipt
+from evidence.errors import EvidenceError
+from evidence.journal import JournalReader
+from evidence.records import Record
+from syncd.camera import Camera, CameraState, Listed
+from syncd.errors import AwayError, DockError, Stopped
+from syncd.events import Events
+from syncd.link import BLOCK, Blocks, Buffer
+from syncd.office import Office, Signers, check_receipt
+from syncd.retries import Retries
+from syncd.spool import Spool
+
+_Key = tuple[str, int]
+
+
+class Step(enum.Enum):
+    """What to do next for one segment that a camera lists."""
+
+    GIVE = "give"  # hand its receipt to the camera
+    FORWARD = "forward"  # spool -> office
+    STREAM = "stream"  # camera -> office
+    STORE = "store"  # camera -> spool
+    WAIT = "wait"
+
+
+def decide(*, receipt: bool, whole: bool, via_spool: bool, office: bool) -> Step:
+    """Choose by what is known.
+
+    `receipt`: a verified one is here; `whole`: so is the whole ciphertext; `via_spool`: it was begun there, or is to be
+    kept; `office`: the office can be worked with.
+    """
+    if receipt:
+        return Step.GIVE
+    if whole:
+        return Step.FORWARD if office else Step.WAIT
+    return Step.STREAM if office and not via_spool else Step.STORE
+
+
+@dataclass(frozen=True, slots=True)
+class Dock:
+    """What all hand-ins of a dock share."""
+
+    spool: Spool
+    roots: Sequence[x509.Certificate]
+    signers: Signers
+    signer_pem: bytes
+    events: Events
+    retries: Retries
+    stopping: threading.Event
+    keep_segments: bool = False
+
+
+class HandIn:
+    """The hand-in of one camera, at whichever bay it is. One thread works on it at a time."""
+
+    def __init__(self, device: str, dock: Dock) -> None:
+        self.device = device
+        self._dock = dock
+        self._spool = dock.spool.device(device)
+        self._lock = threading.Lock()
+        self._reader: JournalReader | None = None
+        self._given: set[_Key] = set()  # the camera has written these receipts into its journal
+        self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
+        self._told_done = False
+
+    def begin(self) -> None:
+        """The camera has come."""
+        self._told_done = False
+        self._dock.events.handin(self.device, "started")
+
+    def lost(self, away: AwayError) -> None:
+        """The camera has gone, or cannot be worked with. A fault unless it had nothing left to hand in."""
+        if not self._told_done or away.code != "camera-lost":
+            self._fault(away)
+
+    def visit(self, camera: Camera, office: Office) -> None:
+        """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
+        with self._lock:
+            state = camera.state()
+            complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
+            complete &= self._deliver_journal(office)
+            for listed in state.segments:
+                complete &= listed.key in self._given or self._attempt(
+                    f"{listed.recording}/{listed.segment}",
+                    lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
+                )
+            complete &= self._deliver_anchor(camera, office, state)
+            if complete and not self._told_done:
+                self._told_done = True
+                self._dock.events.handin(self.device, "done", segments=len(state.segments))
+
+    def drain(self, office: Office) -> None:
+        """Bring the office what waits in the spool, unless the camera is being worked with. Raises `Stopped`."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._verified()
+            if not self._deliver_journal(office):
+                return
+            for key in self._spool.waiting():
+                self._attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key))  # type: ignore[misc]
+        finally:
+            self._lock.release()
+
+    # --- journal
+
+    def _verified(self) -> JournalReader:
+        """The reader at the end of what the spool holds; a copy that does not verify is cut back and pulled again."""
+        if self._reader is None:
+            reader = JournalReader(self._dock.roots, device=self.device)
+            for file in self._spool.journal_files():
+                with contextlib.suppress(EvidenceError):
+                    self._feed(reader, file, self._spool.journal(file))
+                self._spool.cut_journal(file, reader.good_len(file))
+            self._reader = reader
+        return self._reader
+
+    def _feed(self, reader: JournalReader, file: int, data: bytes) -> None:
+        for line in data.splitlines(keepends=True):
+            for record in reader.feed(file, line):
+                if record.kind == "receipt":
+                    self._note_given(record)
+
+    def _note_given(self, record: Record) -> None:
+        with contextlib.suppress(EvidenceError):
+            receipt = Receipt.from_payload(jose.parse(record.body["receipt"], Receipt.TYP).payload)
+            self._given.add((receipt.recording, receipt.segment))
+
+    def _pull_journal(self, camera: Camera, state: CameraState) -> None:
+        """Take in every line that verifies. Raises `DockError` for one that does not, after all that could be had."""
+        failure: DockError | None = None
+        for file, size in state.journal:
+            start = self._verified().good_len(file)
+            if size < start:
+                failure = failure or DockError("journal-shorter", f"journal file {file} has lost lines seen before")
+                continue
+            try:
+                self._pull_file(camera, file, start, size)
+            except EvidenceError as error:
+                failure = failure or DockError(error.code, f"journal file {file}: {error.message}")
+            else:
+                if file - 1 in self._verified().torn:
+                    failure = None  # what could not be read is the torn tail that this file declares
+        if failure is not None:
+            raise failure
+
+    def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
+        reader = self._verified()
+        rest = b""
+        for block in self._watched(camera.journal(file, start, size)):
+            data = rest + block
+            before = reader.good_len(file)
+            try:
+                self._feed(reader, file, data)
+            finally:
+                good = data[: reader.good_len(file) - before]
+                self._keep_lines(file, good)
+            rest = data[len(good) :]
+
+    def _keep_lines(self, file: int, lines: bytes) -> None:
+        # Events first: after a crash between the two, lines are told twice, never not at all.
+        self._dock.events.journal_lines(self.device, lines.splitlines())
+        try:
+            self._spool.append_journal(file, lines)
+        except OSError:
+            self._reader = None  # it is ahead of the spool; read again what is there
+            raise
+
+    def _deliver_journal(self, office: Office) -> bool:
+        return self._office_ready() and self._attempt("journal-upload", lambda: self._upload_journal(office))
+
+    def _upload_journal(self, office: Office) -> None:
+        for file in self._spool.journal_files():
+            size = self._verified().good_len(file)
+            if self._at_office.get(file, -1) >= size:
+                continue
+            upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
+            offset = office.uploads.offset(upload)
+            for piece in _whole_lines(self._spool.journal(file, offset)):
+                self._check_stop()
+                offset = office.uploads.append(upload, offset, piece)
+            self._at_office[file] = offset
+            self._dock.retries.worked("office")
+
+    # --- segments
+
+    def _record(self, key: _Key) -> Record:
+        record = self._verified().segments.get(key)
+        if record is None:
+            raise DockError("segment-unknown", f"no verified record names segment {key[0]}/{key[1]}")
+        return record
+
+    def _segment(self, camera: Camera, office: Office, listed: Listed) -> bool:
+        """Go on until the camera has its receipt (True), or the office is needed and away (False)."""
+        key, record = listed.key, self._record(listed.key)
+        if listed.size != record.body["file_size"]:
+            raise DockError("segment-size", f"segment {key[0]}/{key[1]} has not the size that the camera signed")
+        while (step := self._next(key, record)) is not Step.WAIT:
+            try:
+                if step is Step.GIVE:
+                    self._give(camera, key, record)
+                    return True
+                if step is Step.FORWARD:
+                    self._forward(office, key)
+                elif step is Step.STORE and self._spool.fits(key, listed.size):
+                    start = self._spool.partial_size(key)
+                    self._spool.take(key, self._watched(camera.segment(listed, start)), record)
+                elif self._office_ready():
+                    self._upload(office, record, lambda start: camera.segment(listed, start))
+                else:
+                    raise DockError("spool-full", "the office is away and the spool is full; it stays on the camera")
+            except AwayError as away:
+                if away.side == "camera":
+                    raise
+                self._office_failed(away)
+        return False
+
+    def _next(self, key: _Key, record: Record) -> Step:
+        return decide(
+            receipt=self._receipt(key, record) is not None,
+            whole=self._spool.holds(key),
+            via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
+            office=self._office_ready() and self._journal_delivered(),
+        )
+
+    def _receipt(self, key: _Key, record: Record) -> bytes | None:
+        found = self._spool.receipt(key)
+        if found is None:
+            return None
+        try:
+            return check_receipt(self._dock.signers, found, self._expected(record))
+        except DockError:
+            return None  # damaged on this disk: it is fetched again
+
+    def _expected(self, record: Record) -> tuple[str, str, int, str, int]:
+        body = record.body
+        return self.device, body["recording"], body["segment"], body["file_sha256"], body["file_size"]
+
+    def _give(self, camera: Camera, key: _Key, record: Record) -> None:
+        receipt = self._receipt(key, record)
+        assert receipt is not None  # noqa: S101 - Step.GIVE says so
+        camera.give_receipt(receipt)
+        self._given.add(key)
+        sha256 = record.body["file_sha256"]
+        self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
+
+    def _forward(self, office: Office, key: _Key) -> None:
+        self._upload(office, self._record(key), lambda start: self._spool.blocks(key, start))
+
+    def _upload(self, office: Office, record: Record, source: Callable[[int], Blocks]) -> None:
+        """Bring the office what it lacks of a segment and keep the receipt."""
+        device, recording, segment, sha256, size = self._expected(record)
+        metadata = {"kind": "segment", "device": device, "recording": recording, "segment": str(segment)}
+        upload = office.uploads.create(metadata, size)
+        first = offset = office.uploads.offset(upload)
+        # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
+        digest = hashlib.sha256() if offset == 0 else None
+        for block in _ahead(_hashed(self._watched(source(offset)), digest)):
+            if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
+                raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
+            offset = office.uploads.append(upload, offset, block)
+        receipt = office.receipt(device, recording, segment, sha256, size)
+        self._dock.retries.worked("office")
+        self._spool.put_certificates(self._dock.signer_pem)
+        self._spool.put_receipt((recording, segment), receipt)
+        if not self._dock.keep_segments:
+            self._spool.drop((recording, segment))
+        self._dock.events.handin(
+            self.device, "progress", recording=recording, segment=segment, bytes=size, sent=offset - first
+        )
+
+    # --- time anchor
+
+    def _deliver_anchor(self, camera: Camera, office: Office, state: CameraState) -> bool:
+        nonce = state.nonce
+        if nonce is None:
+            return True
+        if not (self._office_ready() and self._journal_delivered()):
+            return False
+        return self._attempt("anchor", lambda: camera.give_anchor(office.anchor(self.device, nonce)))
+
+    # --- faults
+
+    def _journal_delivered(self) -> bool:
+        reader = self._verified()
+        return all(self._at_office.get(file, -1) >= reader.good_len(file) for file in self._spool.journal_files())
+
+    def _office_ready(self) -> bool:
+        return self._dock.retries.ready("office", time.monotonic())
+
+    def _office_failed(self, away: AwayError) -> None:
+        self._at_office.clear()
+        wait = self._dock.retries.failed("office", time.monotonic(), away.retry_after)
+        self._fault(away, retry_seconds=wait)
+
+    def _attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
+        """Do it, unless it failed a short while ago; whether it was done. Passes on `AwayError` of the camera."""
+        retries, name = self._dock.retries, f"{self.device}/{what}"
+        if not retries.ready(name, time.monotonic()):
+            return False
+        self._check_stop()
+        try:
+            done = action() is not False
+        except AwayError as away:
+            if away.side == "camera":
+                raise
+            self._office_failed(away)
+        except (DockError, OSError) as error:
+            self._at_office.clear()
+            fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
+            self._fault(fault, retry_seconds=retries.failed(name, time.monotonic()), where=what)
+        else:
+            retries.worked(name)
+            return done
+        return False
+
+    def _fault(self, fault: DockError, **facts: object) -> None:
+        self._dock.events.handin(self.device, "fault", code=fault.code, message=fault.message, **facts)
+
+    def _check_stop(self) -> None:
+        if self._dock.stopping.is_set():
+            raise Stopped
+
+    def _watched(self, blocks: Blocks) -> Blocks:
+        with contextlib.closing(blocks):
+            for block in blocks:
+                self._check_stop()
+                yield block
+
+
+def _hashed(blocks: Blocks, digest: hashlib._Hash | None) -> Blocks:
+    with contextlib.closing(blocks):
+        for block in blocks:
+            if digest is not None:
+                digest.update(block)
+            yield block
+
+
+def _ahead(blocks: Blocks) -> Iterator[Buffer]:
+    """The same blocks, the next one being fetched while the present one is worked on."""
+    with futures.ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool, contextlib.closing(blocks):
+        coming = pool.submit(next, blocks, None)
+        try:
+            while (block := coming.result()) is not None:
+                coming = pool.submit(next, blocks, None)
+                yield block
+        finally:
+            futures.wait([coming])
+
+
+def _whole_lines(data: bytes) -> Iterator[bytes]:
+    """Pieces of at most a block, each ending with a line."""
+    start = 0
+    while start < len(data):
+        end = data.rfind(b"\n", start, start + BLOCK) + 1
+        if end <= start:
+            return
+        yield data[start:end]
+        start = end

@@ -1,0 +1,248 @@
+"""One kept-open HTTP/1.1 connection over mutual TLS 1.3 to a camera or to the office.
+
+Every step has a deadline of its own: a socket's time-out starts anew with each byte that trickles in, so it alone would
+let a slow or hostile end hold a bay for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import math
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from evidence import jose
+from evidence.errors import EvidenceError
+from evidence.pki import Role
+from runtime import tls
+from syncd.errors import AwayError, DockError, RefusedError
+
+BLOCK: Final = 1024 * 1024  # bytes moved at once: what is sent again after a cut
+_ANSWER_LIMIT: Final = 8 * 1024 * 1024  # bytes of an answer taken whole; a camera's state with 100,000 segments
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_RETRY_LIMIT = 3600.0  # seconds
+_FAILURES = (OSError, http.client.HTTPException, ValueError)  # ValueError: headers that are no numbers
+
+Headers = Mapping[str, str]
+Buffer = bytes | bytearray | memoryview
+Blocks = Generator[bytes | memoryview, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: for the connection with its handshake, and for one request or one block of a body."""
+
+    connect: float = 3.0
+    step: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. Header names are lower case."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Link:
+    """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError`, nothing else."""
+
+    def __init__(
+        self, side: str, role: Role, address: tuple[str, int], context: ssl.SSLContext, patience: Patience | None = None
+    ) -> None:
+        self._side = side
+        self._role = role
+        self._address = address
+        self._context = context
+        self._patience = patience or Patience()
+        self._connection: _Connection | None = None
+        self._used = False
+        self.peer = ""  # id of the other end, from its certificate, once connected
+
+    def connect(self) -> str:
+        """Connect, unless it is; returns the other end's id."""
+        if self._connection is None:
+            with self._guarded():
+                connection = _Connection(self._address, self._context, self._patience.connect)
+                self._connection, self._used = connection, False
+                with _deadline(connection, self._patience.connect):
+                    connection.connect()
+                self.peer = tls.require_peer(connection.sock, self._role)
+        return self.peer
+
+    def close(self) -> None:
+        """Close; the next request connects anew. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def request(self, method: str, path: str, headers: Headers | None = None, body: Buffer | None = None) -> Answer:
+        """One exchange, the answer taken whole. 2xx is returned; whether it is the right one the caller decides."""
+        with self._guarded():
+            response = self._exchange(method, path, headers or {}, body)
+            with _deadline(self._connection, self._patience.step):
+                return self._take(response)
+
+    def blocks(self, path: str, start: int, stop: int) -> Blocks:
+        """Bytes `start` to `stop` (excluded) of a resource, in blocks that are each valid until the next but one."""
+        if start >= stop:
+            return
+        buffers = [bytearray(min(BLOCK, stop - start)) for _ in range(2)]
+        try:
+            with self._guarded():
+                response = self._range(path, start, stop)
+            for number, offset in enumerate(range(start, stop, BLOCK)):
+                view = memoryview(buffers[number % 2])[: min(BLOCK, stop - offset)]
+                with self._guarded(), _deadline(self._connection, self._patience.step):
+                    _fill(response, view)
+                yield view
+        except GeneratorExit:
+            self.close()  # the rest of the answer is unread
+            raise
+        response.read()  # nothing is left: marks the answer as taken, so that the connection can be used again
+
+    def _range(self, path: str, start: int, stop: int) -> http.client.HTTPResponse:
+        response = self._exchange("GET", path, {"Range": f"bytes={start}-{stop - 1}"}, None)
+        if response.status != http.client.PARTIAL_CONTENT:
+            with _deadline(self._connection, self._patience.step):
+                self._take(response)
+        told = response.headers.get("Content-Range", "")
+        if response.status != http.client.PARTIAL_CONTENT or not told.startswith(f"bytes {start}-{stop - 1}/"):
+            raise ValueError(f"{path}: the range that was asked for was not answered")
+        return response
+
+    def _exchange(self, method: str, path: str, headers: Headers, body: Buffer | None) -> http.client.HTTPResponse:
+        try:
+            return self._once(method, path, headers, body)
+        except _FAILURES as error:
+            # A kept-open connection may have been closed by the other end meanwhile: once more, on a fresh one. Not a
+            # PATCH: it may have been carried out, and only HEAD can tell.
+            if not self._used or method == "PATCH" or isinstance(error, TimeoutError):
+                raise
+            self.close()
+            return self._once(method, path, headers, body)
+
+    def _once(self, method: str, path: str, headers: Headers, body: Buffer | None) -> http.client.HTTPResponse:
+        self.connect()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - for the type checker: connect() returned
+        with _deadline(connection, self._patience.step):
+            connection.request(method, path, body=body, headers=dict(headers))
+            response = connection.getresponse()
+        self._used = True
+        return response
+
+    def _take(self, response: http.client.HTTPResponse) -> Answer:
+        body = response.read(_ANSWER_LIMIT + 1)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if len(body) > _ANSWER_LIMIT:
+            raise ValueError("the answer is too long")
+        if response.will_close:
+            self.close()
+        if 200 <= response.status < 300:  # noqa: PLR2004 - success
+            return Answer(response.status, headers, body)
+        code, message = _told(body)
+        if response.status >= 500:  # noqa: PLR2004 - the server's own trouble
+            raise AwayError(
+                self._side, _OWN_TROUBLE.get(response.status, "error"), message or code, _retry_after(headers)
+            )
+        if response.status < 400:  # noqa: PLR2004 - nothing here redirects
+            raise ValueError(f"status {response.status} is not part of this protocol")
+        raise RefusedError(self._side, response.status, code, message)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Convert what the libraries raise; after any such failure the connection is given up."""
+        try:
+            yield
+        except DockError:
+            raise
+        except tls.PeerError as error:
+            self.close()
+            raise AwayError(self._side, "identity", str(error)) from error
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise AwayError(self._side, "identity", f"certificate refused: {error.verify_message}") from error
+        except _FAILURES as error:
+            self.close()
+            host, port = self._address
+            raise AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}") from error
+
+
+_OWN_TROUBLE = {503: "busy", 507: "full"}
+
+
+class _Connection(http.client.HTTPConnection):
+    sock: ssl.SSLSocket
+
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(address[0], address[1], timeout=timeout)
+        self._context = context
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock = self._context.wrap_socket(plain, do_handshake_on_connect=False)
+        except OSError:
+            plain.close()
+            raise
+        self.sock.do_handshake()
+
+
+@contextlib.contextmanager
+def _deadline(connection: _Connection | None, seconds: float) -> Iterator[None]:
+    """Cut the connection if the block takes longer; what waits on it then fails."""
+    passed = threading.Event()
+
+    def cut() -> None:
+        passed.set()
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown: it drops the TLS layer first, and raw bytes would be read as an answer.
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except _FAILURES as error:
+        if passed.is_set():
+            raise TimeoutError(f"not done within {math.ceil(seconds)} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
+def _fill(response: http.client.HTTPResponse, view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        count = response.readinto(view[done:])
+        if not count:
+            raise ConnectionAbortedError("ended in the middle of a body")
+        done += count
+
+
+def _told(body: bytes) -> tuple[str, str]:
+    """Code and message of a refusal; anything else than the agreed form is not repeated."""
+    try:
+        told = jose.parse_json(body)
+    except EvidenceError:
+        return "unexplained", "no reason given"
+    code, message = told.get("code"), told.get("message")
+    if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(message, str):
+        return "unexplained", "no reason given"
+    return code, "".join(filter(str.isprintable, message[:500]))
+
+
+def _retry_after(headers: Headers) -> float | None:
+    text = headers.get("retry-after", "")
+    return min(float(text), _RETRY_LIMIT) if re.fullmatch("[0-9]{1,9}", text) else None

@@ -1,0 +1,111 @@
+"""Client of the office: uploads, receipts, time anchors; what it signed is verified before anything rests on it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence import jose, pki, shape
+from evidence.documents import Receipt, TimeAnchor
+from evidence.errors import EvidenceError
+from evidence.pki import Role
+from syncd.errors import DockError, RefusedError
+from syncd.link import Link, Patience
+from syncd.tus import Uploads
+
+_NOT_FOUND = 404
+
+
+class Signers:
+    """The office's keys for documents, each with a chain to the agency's root."""
+
+    def __init__(self, certificates: Iterable[x509.Certificate], roots: Sequence[x509.Certificate]) -> None:
+        """`certificates`: the signers' and those above them, in any order. Raises `EvidenceError`."""
+        pool = list(certificates)
+        leaves = [one for one in pool if pki.role_and_id(one)[0] is Role.SIGNER]
+        chains = [pki.validate_chain(leaf, pool, roots, role=Role.SIGNER, at=None) for leaf in leaves]
+        if not chains:
+            raise EvidenceError("certificate_role", "no signer certificate of the office is given")
+        self._chains = {pki.key_id(pki.public_key(chain.leaf)): chain for chain in chains}
+
+    def receipt(self, text: bytes) -> Receipt:
+        """Verify a receipt; its signer must have been valid when it says it was made. Raises `EvidenceError`."""
+        chain = self._chain(text, Receipt.TYP)
+        receipt = Receipt.read(text, _key(chain))
+        _check_time(chain, receipt.received)
+        return receipt
+
+    def anchor(self, text: bytes) -> TimeAnchor:
+        """Verify a time anchor. As `receipt`."""
+        chain = self._chain(text, TimeAnchor.TYP)
+        anchor = TimeAnchor.read(text, _key(chain))
+        _check_time(chain, anchor.utc)
+        return anchor
+
+    def _chain(self, text: bytes, typ: str) -> pki.Chain:
+        chain = self._chains.get(jose.parse(text, typ).kid)
+        if chain is None:
+            raise EvidenceError("signer-unknown", "signed by a key that is not the office's; fetch its new certificate")
+        return chain
+
+
+class Office:
+    """The office, for one thread. Raises `AwayError`, `RefusedError` and `DockError`."""
+
+    def __init__(
+        self, address: tuple[str, int], context: ssl.SSLContext, signers: Signers, patience: Patience | None = None
+    ) -> None:
+        self._link = Link("office", Role.OFFICE, address, context, patience)
+        self._signers = signers
+        self.uploads = Uploads(self._link)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._link.close()
+
+    def receipt(self, device: str, recording: str, segment: int, sha256: str, size: int) -> bytes:
+        """Fetch the receipt for exactly these bytes, verified. Raises `DockError` receipt-missing, receipt-wrong."""
+        try:
+            text = self._link.request("GET", f"/v1/receipts/{device}/{recording}/{segment}").body
+        except RefusedError as refusal:
+            if refusal.status == _NOT_FOUND:
+                raise DockError("receipt-missing", "the office took every byte and has no receipt for them") from None
+            raise
+        return check_receipt(self._signers, text, (device, recording, segment, sha256, size))
+
+    def anchor(self, device: str, nonce: str) -> bytes:
+        """Fetch a time anchor for a camera's nonce, verified. Raises `DockError` anchor-wrong."""
+        asked = jose.dump_json({"device": device, "nonce": nonce})
+        text = self._link.request("POST", "/v1/anchors", {"Content-Type": "application/json"}, asked).body.strip()
+        try:
+            anchor = self._signers.anchor(text)
+        except EvidenceError as error:
+            raise DockError("anchor-wrong", error.message) from error
+        if (anchor.device, anchor.nonce) != (device, nonce):
+            raise DockError("anchor-wrong", "the time anchor is for another camera or another docking")
+        return text
+
+
+def check_receipt(signers: Signers, text: bytes, expected: tuple[str, str, int, str, int]) -> bytes:
+    """Return the receipt if it is for `expected`: device, recording, segment, SHA-256, size. Raises `DockError`."""
+    text = text.strip()
+    try:
+        receipt = signers.receipt(text)
+    except EvidenceError as error:
+        raise DockError("receipt-wrong", error.message) from error
+    if (receipt.device, receipt.recording, receipt.segment, receipt.sha256, receipt.size) != expected:
+        raise DockError("receipt-wrong", "the receipt is for another segment or for other bytes")
+    return text
+
+
+def _key(chain: pki.Chain) -> ec.EllipticCurvePublicKey:
+    return pki.public_key(chain.leaf)
+
+
+def _check_time(chain: pki.Chain, utc: str) -> None:
+    ms = shape.utc_ms(utc)
+    if not chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
+        raise EvidenceError("chain_dates", f"the signer's certificate was not valid at {utc}")
