@@ -19,7 +19,8 @@ from office.log import Log, load_key
 from office.receipts import Receipts
 from office.staging import Staging
 from office.store import Store, make_folder
-from runtime.keys import load_certificates, load_key as load_p256
+from runtime.keys import load_certificates
+from runtime.keys import load_key as load_p256
 
 
 class Archive:
@@ -44,7 +45,7 @@ class Archive:
         self.staging = Staging(config.data / "staging")
         self.catalogue = Catalogue(config.data / "catalogue.sqlite")
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
-        self.journals = Journals(self.store, self.catalogue, self.roots, config.data / "staging", quarantine)
+        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,

@@ -122,16 +122,18 @@ class Broker:
         words = asyncio.create_task(self._listen(self._process))
         deadline = time.monotonic() + _START_SECONDS
         try:
-            while not await self._accepts():
-                if self._process.returncode is not None:
-                    await words
-                    raise OfficeError("broker", f"mosquitto does not start: {'; '.join(self._words) or 'no reason given'}")
-                if time.monotonic() > deadline:
-                    raise OfficeError("broker", f"mosquitto accepts no connection within {_START_SECONDS:.0f} s")
+            # Nobody tells when another program listens, so ask.
+            while not (await self._accepts() or self._process.returncode is not None or time.monotonic() > deadline):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_SECONDS)
         except BaseException:
             await self._end()
             raise
+        if self._process.returncode is not None:
+            await words
+            raise OfficeError("broker", f"mosquitto does not start: {'; '.join(self._words) or 'no reason given'}")
+        if time.monotonic() >= deadline:
+            await self._end()
+            raise OfficeError("broker", f"mosquitto accepts no connection within {_START_SECONDS:.0f} s")
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         if process.stderr is None:
@@ -156,7 +158,7 @@ class Broker:
                     await self._spawn()
                     break
                 except OfficeError as error:
-                    _log.error("%s", error)  # noqa: TRY400 - said in full
+                    _log.error("%s", error)
 
     async def _accepts(self) -> bool:
         try:

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS devices (
   device TEXT PRIMARY KEY, head_seq INTEGER NOT NULL, head TEXT NOT NULL, handed_in TEXT NOT NULL, dock TEXT);
 CREATE TABLE IF NOT EXISTS recordings (
   device TEXT, recording TEXT, boot TEXT, activity TEXT, started TEXT, clock_source TEXT, clock_error_ms INTEGER,
-  parts INTEGER NOT NULL, ended TEXT, ended_by_set_clock INTEGER, frames_delivered INTEGER, frames_encoded INTEGER, frames_dropped INTEGER,
+  parts INTEGER NOT NULL, ended TEXT, ended_by_set_clock INTEGER,
+  frames_delivered INTEGER, frames_encoded INTEGER, frames_dropped INTEGER,
   signed INTEGER NOT NULL, PRIMARY KEY (device, recording));
 CREATE TABLE IF NOT EXISTS segments (
   device TEXT, recording TEXT, segment INTEGER, part INTEGER, closed INTEGER, from_ns INTEGER, to_ns INTEGER,
@@ -88,7 +89,7 @@ class Catalogue:
         return int(rows[0]["head_seq"]) if rows else -1
 
     def add_records(self, device: str, found: Sequence[tuple[Record, bool]], dock: str | None) -> None:
-        """Take in verified records in their order, each with whether its session is signed. Known ones change nothing."""
+        """Take in verified records in order, each with whether its session is signed. Known ones change nothing."""
         known = self.head_seq(device)
         fresh = [(record, signed) for record, signed in found if record.seq > known]
         if not fresh:
@@ -143,10 +144,10 @@ class Catalogue:
         )
         for row in found:
             key = (row["device"], row["recording"])
-            for table, order in (("segments", "segment"), ("gaps", "seq"), ("notices", "seq")):
-                row[table] = self._rows(
-                    f"SELECT * FROM {table} WHERE device = ? AND recording = ? ORDER BY {order}", *key  # noqa: S608
-                )
+            of = "WHERE device = ? AND recording = ? ORDER BY"
+            row["segments"] = self._rows(f"SELECT * FROM segments {of} segment", *key)  # noqa: S608 - constant text
+            row["gaps"] = self._rows(f"SELECT * FROM gaps {of} seq", *key)  # noqa: S608
+            row["notices"] = self._rows(f"SELECT * FROM notices {of} seq", *key)  # noqa: S608
         return found
 
     def ended(self, device: str, recording: str) -> datetime | None:
@@ -189,9 +190,7 @@ def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> 
         return
     handler(db, device, record)
     if not signed:
-        db.execute(
-            "UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, record.body["recording"])
-        )
+        db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, record.body["recording"]))
 
 
 def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
@@ -207,8 +206,8 @@ def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
 def _ended(db: sqlite3.Connection, device: str, record: Record) -> None:
     body, clock = record.body, record.clock
     db.execute(
-        "UPDATE recordings SET ended=?, ended_by_set_clock=?, parts=?, frames_delivered=?, frames_encoded=?, frames_dropped=? "
-        "WHERE device=? AND recording=?",
+        "UPDATE recordings SET ended=?, ended_by_set_clock=?, parts=?, "
+        "frames_delivered=?, frames_encoded=?, frames_dropped=? WHERE device=? AND recording=?",
         (shape.utc_text(clock.utc_ms), clock.source != "none" and clock.error_ms is not None, body["parts"],
          body["frames_delivered"], body["frames_encoded"], body["frames_dropped"], device, body["recording"]),
     )  # fmt: skip
@@ -233,7 +232,9 @@ def _gap(db: sqlite3.Connection, device: str, record: Record) -> None:
 
 
 def _gap_reason(db: sqlite3.Connection, device: str, record: Record) -> None:
-    db.execute("UPDATE gaps SET reason=? WHERE device=? AND seq=?", (record.body["basis"], device, record.body["gap_seq"]))
+    db.execute(
+        "UPDATE gaps SET reason=? WHERE device=? AND seq=?", (record.body["basis"], device, record.body["gap_seq"])
+    )
 
 
 def _notice(db: sqlite3.Connection, device: str, record: Record) -> None:

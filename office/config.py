@@ -21,7 +21,7 @@ class OfficeConfig:
     key: Path
     signer_certificate: Path  # PEM chain of role `signer`, leaf first
     signer_key: Path
-    log_key: Path  # Ed25519, made at the first run
+    log_key: Path  # PEM, Ed25519
     address: str = "127.0.0.1"
     port: _Port = 8443  # 0: any free one, told when ready
     broker_address: str = "127.0.0.1"

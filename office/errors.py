@@ -8,7 +8,7 @@ import os
 class OfficeError(Exception):
     """Something the office refuses or cannot do.
 
-    `code` is stable (docs/configuration.md, §Office); `status` is the HTTP status a dock gets; the text says what to do.
+    `code` is stable (docs/configuration.md, §Office), `status` the HTTP status a dock gets; the text says what to do.
     """
 
     exit_status = os.EX_UNAVAILABLE  # 69

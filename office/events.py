@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import queue
-import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from evidence import jose, records, shape
 from evidence.errors import EvidenceError
@@ -60,11 +60,11 @@ class Hints:
         key = hashlib.sha256(payload).hexdigest()
         try:
             record = records.parse(payload)
-            if record.device != camera:
-                raise EvidenceError("foreign", "the record is of another camera than the topic says")
             verdict = "signed" if self._signed(record) else "unverified"
         except EvidenceError:
             return Event(key, dock, camera, "journal", None, None, "malformed", payload)
+        if record.device != camera:
+            verdict = "malformed"
         return Event(key, dock, camera, "journal", record.kind, record.seq, verdict, payload)
 
     def _signed(self, record: Record) -> bool:
@@ -94,7 +94,9 @@ def _message(dock: str, camera: str, what: str, payload: bytes) -> Event:
 class Subscriber:
     """Takes messages from the broker into the catalogue, and acknowledges them."""
 
-    def __init__(self, config: OfficeConfig, office: str, roots: Sequence[x509.Certificate], catalogue: Catalogue) -> None:
+    def __init__(
+        self, config: OfficeConfig, office: str, roots: Sequence[x509.Certificate], catalogue: Catalogue
+    ) -> None:
         self._config = config
         self._office = office
         self._catalogue = catalogue
@@ -104,7 +106,7 @@ class Subscriber:
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"office-{office}", protocol=mqtt.MQTTv5, reconnect_on_failure=True
         )
-        self._client.tls_set_context(_checked(config, office))
+        self._client.tls_set_context(tls.client_context(config.certificate, config.key, config.roots))
         self._client.reconnect_delay_set(1, 10)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
@@ -116,7 +118,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Connect, and stay connected."""
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_SECONDS
         self._thread.start()
         self._client.connect_async(
@@ -136,7 +138,9 @@ class Subscriber:
         if reason.is_failure:
             _log.error("the broker refuses the office: %s", reason)
             return
-        client.subscribe([(f"{_PREFIX}dock/#", mqtt.SubscribeOptions(qos=1)), (f"{_PREFIX}camera/#", mqtt.SubscribeOptions(qos=1))])
+        client.subscribe(
+            [(f"{_PREFIX}dock/#", SubscribeOptions(qos=1)), (f"{_PREFIX}camera/#", SubscribeOptions(qos=1))]
+        )
 
     def _on_message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
         self._queue.put((message.topic, bytes(message.payload)))
@@ -150,7 +154,7 @@ class Subscriber:
             last = None in batch
             try:
                 self._take([item for item in batch if item is not None])
-            except Exception:  # the docks send again what is not acknowledged
+            except Exception:  # noqa: BLE001 - the docks send again what is not acknowledged
                 _log.exception("messages were not kept")
 
     def _take(self, batch: Sequence[tuple[str, bytes]]) -> None:
@@ -177,11 +181,3 @@ class Subscriber:
                 except EvidenceError:
                     online = False
                 self._catalogue.set_presence(dock, online=online)
-
-
-class _BrokerContext(ssl.SSLContext):
-    """A context whose every connection is held to the broker's own identity, this office."""
-
-
-def _checked(config: OfficeConfig, office: str) -> ssl.SSLContext:
-    return tls.client_context(config.certificate, config.key, config.roots)

@@ -30,13 +30,14 @@ class Ingest:
         """Open an upload; opening it again is the same act. Raises `OfficeError`."""
         with _disk():
             if isinstance(upload, JournalUpload):
-                self._archive.journals.create(upload.device, upload.file)
-                return
+                return  # open by its address; whether a file may begin is its first line's affair
             told = self.length(upload)
             if told != length:
                 raise OfficeError("segment-unknown", f"the journal says {told} bytes, not {length}", 409)
             if not self._stored(upload):
                 self._archive.staging.create(upload)
+                if not length:  # a power cut left an empty file: it is complete with its creation
+                    self.offset(upload)
 
     def length(self, upload: Upload) -> int | None:
         """Full length in bytes; None for a journal."""
@@ -49,31 +50,28 @@ class Ingest:
 
     def offset(self, upload: Upload) -> int:
         """Durable bytes. A complete segment that a cut run left staged goes into the store first."""
-        unknown = OfficeError("upload-unknown", "there is no such upload: create it first", 404)
         with _disk():
             if isinstance(upload, JournalUpload):
-                if not self._archive.journals.exists(upload.device, upload.file):
-                    raise unknown
                 return self._archive.journals.size(upload.device, upload.file)
             if self._stored(upload):
                 return self.length(upload) or 0
             if not self._archive.staging.exists(upload):
-                raise unknown
+                raise OfficeError("upload-unknown", "there is no such upload: create it first", 404)
             offset = self._archive.staging.offset(upload)
             if offset < (self.length(upload) or 0):
                 return offset
             staged = self._archive.staging.open(upload)
-            staged.close()
+            self._archive.staging.close(upload, staged)
             with suppress(OfficeError):  # a wrong hash: it was thrown away, and starts again
                 self.finish(upload, staged, None)
                 return offset
             self._archive.staging.create(upload)
             return self._archive.staging.offset(upload)
 
-    def append_journal(self, upload: JournalUpload, data: bytes, dock: str) -> None:
-        """Verify and keep what follows the offset. Raises `EvidenceError`, `OfficeError`."""
+    def append_journal(self, upload: JournalUpload, data: bytes, dock: str) -> int:
+        """Verify and keep whole lines of what follows the offset; their length. As `Journals.append`."""
         with _disk():
-            self._archive.journals.append(upload.device, upload.file, data, dock)
+            return self._archive.journals.append(upload.device, upload.file, data, dock)
 
     def is_fork(self, upload: JournalUpload, error: EvidenceError) -> bool:
         """Whether to keep what was refused as a fork."""
@@ -96,6 +94,11 @@ class Ingest:
         """Write to a staged file."""
         with _disk():
             staged.append(data)
+
+    def close(self, upload: SegmentUpload, staged: StagedFile) -> None:
+        """Make a staged file durable and let go of it."""
+        with _disk():
+            self._archive.staging.close(upload, staged)
 
     def finish(self, upload: SegmentUpload, staged: StagedFile, dock: str | None) -> None:
         """Take a complete, closed segment into the store; the receipt exists when this returns."""
@@ -144,5 +147,7 @@ def _disk() -> Iterator[None]:
     except OSError as error:
         _log.exception("the disk refuses")
         if error.errno in _FULL:
-            raise OfficeError("storage-full", "the office's disk is full; nothing that was told durable is lost", 507) from error
+            raise OfficeError(
+                "storage-full", "the office's disk is full; nothing that was told durable is lost", 507
+            ) from error
         raise OfficeError("storage-failing", f"the office's disk refuses: {error.strerror}", 500) from error

@@ -23,7 +23,6 @@ from office.catalogue import Catalogue
 from office.errors import OfficeError
 from office.store import Store, make_folder
 from runtime.disk import write_once
-from runtime.keys import replace_file
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
@@ -32,35 +31,19 @@ _BLOCK = 1024 * 1024
 class Journals:
     """All cameras' journals. Safe to use from several threads."""
 
-    def __init__(
-        self, store: Store, catalogue: Catalogue, roots: Sequence[x509.Certificate], staging: Path, quarantine: Path
-    ) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, roots: Sequence[x509.Certificate], quarantine: Path) -> None:
         self._store = store
         self._catalogue = catalogue
         self._roots = roots
-        self._staging = staging
         self._quarantine = quarantine
         self._readers: dict[str, JournalReader] = {}
         self._lock = threading.RLock()
 
-    def create(self, device: str, file: int) -> None:
-        """Open a journal file for hand-in; once it is there, nothing."""
-        with self._lock:
-            if file > self._store.journal_files(device):
-                raise OfficeError("journal-order", f"journal file {file} comes before the one it follows", 409)
-            if not self.exists(device, file):
-                make_folder(self._staging)
-                self._write_tail(device, file, b"")
-
-    def exists(self, device: str, file: int) -> bool:
-        """Whether the file was opened for hand-in."""
-        return self._store.journal(device, file).exists() or self._tail(device, file).exists()
-
     def size(self, device: str, file: int) -> int:
-        """Durable bytes: whole verified lines, and what came after the last line feed."""
+        """Durable bytes of a journal file, whole verified lines. One that has not begun has none: it may begin."""
         with self._lock:
             self._reader(device)
-            return self._stored(device, file) + len(self._read_tail(device, file))
+            return self._store.size(self._store.journal(device, file))
 
     def head(self, device: str) -> tuple[int, str] | None:
         """Sequence number and hash of the last verified record."""
@@ -72,29 +55,25 @@ class Journals:
         with self._lock:
             return self._reader(device).segments.get((recording, segment))
 
-    def append(self, device: str, file: int, data: bytes, dock: str) -> None:
-        """Verify bytes that follow `size`, keep them durable. Raises `EvidenceError` at the first bad line.
+    def append(self, device: str, file: int, data: bytes, dock: str) -> int:
+        """Verify bytes that follow `size` and keep the whole lines among them durable; their length.
 
-        Good lines before it are kept, the bad one and what follows are not. Raises OSError if the disk refuses.
+        Raises `EvidenceError` at the first bad line: good ones before it are kept, it and what follows are not.
+        Raises OSError if the disk refuses.
         """
         with self._lock:
             reader = self._reader(device)
-            whole, feed, rest = (self._read_tail(device, file) + data).rpartition(b"\n")
-            good, found, failure = self._verify(reader, file, whole + feed)
-            if len(rest) > LINE_LIMIT and failure is None:
-                failure = EvidenceError("jws-form", "the line is too long")
+            length, found, failure = self._verify(reader, file, data)
             try:
                 if found:
-                    self._settle_torn(reader, device, file - 1)
-                    self._store.append_journal(device, file, good)
-                self._write_tail(device, file, b"" if failure else rest)
-                self._settle_torn(reader, device, file)
-                self._catalogue.add_records(device, found, dock)
+                    self._store.append_journal(device, file, data[:length])
+                    self._catalogue.add_records(device, found, dock)
             except BaseException:
                 del self._readers[device]
                 raise
             if failure is not None:
                 raise failure
+            return length
 
     def is_fork(self, device: str, error: EvidenceError) -> bool:
         """Whether the refused line is well signed and of this camera, yet does not continue what is held."""
@@ -120,7 +99,7 @@ class Journals:
     def _reader(self, device: str) -> JournalReader:
         if device not in self._readers:
             reader = JournalReader(self._roots, device=device)
-            for file in range(self._store.journal_files(device)):
+            for file in self._store.journal_files(device):
                 self._read_again(reader, device, file)
             self._readers[device] = reader
         return self._readers[device]
@@ -130,8 +109,9 @@ class Journals:
         with path.open("rb") as stored:
             rest = b""
             while block := stored.read(_BLOCK):
-                whole, feed, rest = (rest + block).rpartition(b"\n")
-                _, found, failure = self._verify(reader, file, whole + feed)
+                data = rest + block
+                length, found, failure = self._verify(reader, file, data)
+                rest = data[length:]
                 self._catalogue.add_records(device, found, None)
                 if failure is not None:
                     raise OfficeError("journal-changed", f"{path} was changed after it was stored: {failure}")
@@ -139,43 +119,15 @@ class Journals:
     @staticmethod
     def _verify(
         reader: JournalReader, file: int, data: bytes
-    ) -> tuple[bytes, list[tuple[Record, bool]], EvidenceError | None]:
-        """The good lines at the front, their records, and what is wrong with the line after them."""
+    ) -> tuple[int, list[tuple[Record, bool]], EvidenceError | None]:
+        """Length of the good lines at the front, their records, and what is wrong with the line after them."""
         found: list[tuple[Record, bool]] = []
         length = 0
         while end := data.find(b"\n", length) + 1:
             try:
                 found += [(record, reader.signed) for record in reader.feed(file, data[length:end])]
             except EvidenceError as error:
-                return data[:length], found, error
+                return length, found, error
             length = end
-        return data, found, None
-
-    def _settle_torn(self, reader: JournalReader, device: str, file: int) -> None:
-        """What a power cut left after the last line of a file belongs to the evidence once the next boot declares it."""
-        torn = reader.torn.get(file)
-        if torn is None or self._stored(device, file) != torn.offset:
-            return
-        tail = self._read_tail(device, file)
-        if len(tail) == torn.length and hashlib.sha256(tail).hexdigest() == torn.sha256:
-            self._store.append_journal(device, file, tail)
-
-    def _stored(self, device: str, file: int) -> int:
-        try:
-            return self._store.journal(device, file).stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def _tail(self, device: str, file: int) -> Path:
-        return self._staging / f"{device}.{file:08d}.tail"
-
-    def _write_tail(self, device: str, file: int, rest: bytes) -> None:
-        # Headed by the offset where it belongs: after a cut run, a tail whose line was completed is known as stale.
-        replace_file(self._tail(device, file), b"%d\n%b" % (self._stored(device, file), rest))
-
-    def _read_tail(self, device: str, file: int) -> bytes:
-        try:
-            offset, _, rest = self._tail(device, file).read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            return b""
-        return rest if int(offset) == self._stored(device, file) else b""
+        too_long = len(data) - length > LINE_LIMIT
+        return length, found, EvidenceError("jws-form", "the line is too long") if too_long else None

@@ -1,7 +1,7 @@
 """The office's log: acts as leaves of a Merkle tree, in a file that only grows, under a signed checkpoint.
 
-`leaves.jsonl` holds one JSON object a line; a leaf is the line without its line feed. `checkpoint` is a C2SP signed note
-over all of them. Several processes may append (the running office, an export): each locks the file and catches up.
+`leaves.jsonl` holds one JSON object a line; a leaf is the line without its line feed. `checkpoint` is a C2SP signed
+note over all of them. Several processes may append (the running office, an export): each locks the file and catches up.
 """
 
 from __future__ import annotations
@@ -28,21 +28,19 @@ from evidence.merkle import Tree, leaf_hash
 from evidence.note import verifier_key
 from office.errors import OfficeError
 from runtime.disk import sync_folder
-from runtime.keys import create_secret, private_pem, replace_file
+from runtime.keys import CredentialError, replace_file
 
 _log = logging.getLogger(__name__)
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
-    """Read the log's key; make it if there is none yet. Raises `OfficeError`."""
+    """Read the log's key. Raises `CredentialError`."""
     try:
-        if create_secret(path, private_pem(Ed25519PrivateKey.generate())):
-            _log.info("a new key for the log was made", extra={"path": str(path)})
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise OfficeError("log-key", f"{path} cannot be read as the log's key ({error})") from error
+        raise CredentialError(f"{path}: cannot be read as the log's key ({error}); provision this office") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise OfficeError("log-key", f"{path} is not an Ed25519 key; name another file as log_key")
+        raise CredentialError(f"{path}: is not an Ed25519 key; provision this office")
     return key
 
 

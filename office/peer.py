@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from evidence.certificate import Role
 from runtime.tls import PeerError, peer
 
+EXTENSION = "bodycam.peer"
 _log = logging.getLogger(__name__)
 
 
@@ -37,9 +38,9 @@ class PeerProtocol(HttpToolsProtocol):
         """Take the certificate once: it cannot change while the connection lives."""
         super().connection_made(transport)
         connection = transport.get_extra_info("ssl_object")
+        if not isinstance(connection, ssl.SSLObject):
+            raise TypeError("the office serves TLS only")
         try:
-            if not isinstance(connection, ssl.SSLObject):
-                raise PeerError("the connection is not TLS")
             self._peer = Peer(*peer(connection), transport)
         except PeerError as error:
             _log.warning("refused: %s", error)
@@ -47,5 +48,5 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Before the application is called."""
-        self.scope["extensions"] = {"bodycam.peer": self._peer}  # type: ignore[typeddict-unknown-key]
+        self.scope["extensions"] = {EXTENSION: {"peer": self._peer}}
         super().on_headers_complete()

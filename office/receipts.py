@@ -81,7 +81,7 @@ class Receipts:
             try:
                 self._acknowledge(self._record(device, recording, segment), device, None, begun=True)
             except OfficeError as error:
-                _log.error("no receipt: %s", error, extra={"device": device, "recording": recording, "part": segment})  # noqa: TRY400 - said in full
+                _log.error("no receipt: %s", error, extra={"device": device, "recording": recording, "part": segment})
         for row in self._catalogue.recordings():
             for held in row["segments"]:
                 self._catch_up(row["device"], row["recording"], held)
@@ -113,7 +113,13 @@ class Receipts:
                 # The term runs from the recording's end. Where that is not told, or by a clock that was not set or
                 # runs ahead, it runs from the hand-in, which cannot have been before.
                 until = retain_until(min(ended or received, received), self._years)
-                leaf = {**entry, "size": told[1], "received": _text(received), "retain_until": _text(until), "dock": dock}
+                leaf = {
+                    **entry,
+                    "size": told[1],
+                    "received": _text(received),
+                    "retain_until": _text(until),
+                    "dock": dock,
+                }
                 known = self._log.append(leaf), leaf
             index, leaf = known
             receipt = Receipt(

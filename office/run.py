@@ -8,7 +8,8 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -47,7 +48,7 @@ class _Office:
         self._subscriber = Subscriber(config, archive.office, archive.roots, archive.catalogue)
         self._ingest = Ingest(archive)
 
-    async def serve(self, listener: socket.socket, context: object) -> None:
+    async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         await self._broker.start()
         try:
             await asyncio.to_thread(self._ingest.recover)
@@ -59,7 +60,7 @@ class _Office:
         finally:
             await self._broker.stop()
 
-    async def _serve_pages(self, listener: socket.socket, context: object) -> None:
+    async def _serve_pages(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         pages = Pages(self._ingest, self._archive.office, self._config.stall_seconds, self._alive)
         server = _Server(
             uvicorn.Config(
@@ -71,21 +72,22 @@ class _Office:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                ssl_context_factory=lambda *_: context,  # type: ignore[arg-type,return-value]
+                ssl_context_factory=lambda *_: context,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
+        server.on_started = lambda: self._say_ready(listener)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not (server.started or serving.done()):
-            await asyncio.sleep(0)
-        host, port = listener.getsockname()[:2]
-        self._service.ready(
-            office=self._archive.office, https=f"{host}:{port}", broker_pid=self._broker.pid,
-            log=self._archive.log.verifier_key,
-        )  # fmt: skip
         await self._until_stopped(serving)
         server.should_exit = True
         await serving
+
+    def _say_ready(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        log_key = self._archive.log.verifier_key
+        self._service.ready(
+            office=self._archive.office, https=f"{host}:{port}", broker_pid=self._broker.pid, log=log_key
+        )
 
     async def _until_stopped(self, serving: asyncio.Task[None]) -> None:
         pause = self._service.watchdog_seconds or 1.0
@@ -98,6 +100,13 @@ class _Office:
 
 
 class _Server(uvicorn.Server):
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, then say so."""
+        await super().startup(sockets)
+        self.on_started()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the service's: its broker child must end too."""

@@ -1,9 +1,11 @@
-"""Segments on their way in: one file each, whose size after a sync is the durable offset. Nothing else is remembered."""
+"""Segments on their way in: one file each, whose size after a sync is the durable offset; nothing else is kept."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,25 +14,27 @@ from office.tus import SegmentUpload, upload_at
 from runtime.disk import sync_folder
 
 CHECKPOINT = 1024 * 1024  # bytes between two syncs: what a kill may cost
+_DIGESTS = 256
 
 
 class StagedFile:
     """An open staged file, growing. Used by one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, digest: hashlib._Hash, size: int) -> None:
+        """`digest`: of the first `size` bytes."""
         self.path = path
-        self._digest = hashlib.sha256()
+        self.digest = digest
+        self.size = size
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self.size = 0
         while block := os.pread(self._fd, CHECKPOINT, self.size):
-            self._digest.update(block)
+            self.digest.update(block)
             self.size += len(block)
         self._synced = self.size
 
     def append(self, data: bytes | bytearray) -> None:
         """Write all of `data`; sync once a checkpoint's worth has gathered. Raises OSError."""
         view = memoryview(data)
-        self._digest.update(view)
+        self.digest.update(view)
         while view:
             count = os.write(self._fd, view)
             view = view[count:]
@@ -53,7 +57,7 @@ class StagedFile:
     @property
     def sha256(self) -> str:
         """Hash of all bytes."""
-        return self._digest.hexdigest()
+        return self.digest.hexdigest()
 
 
 class Staging:
@@ -61,6 +65,9 @@ class Staging:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Hashes so far, so that an upload in many requests is not read again at each; a loss only costs time.
+        self._digests: OrderedDict[SegmentUpload, tuple[hashlib._Hash, int]] = OrderedDict()
+        self._lock = threading.Lock()
         make_folder(folder)
 
     def create(self, upload: SegmentUpload) -> None:
@@ -84,7 +91,20 @@ class Staging:
 
     def open(self, upload: SegmentUpload) -> StagedFile:
         """Go on where it stands. Raises FileNotFoundError."""
-        return StagedFile(self._path(upload))
+        path = self._path(upload)
+        with self._lock:
+            digest, size = self._digests.pop(upload, (hashlib.sha256(), 0))
+        if size > path.stat().st_size:
+            digest, size = hashlib.sha256(), 0
+        return StagedFile(path, digest, size)
+
+    def close(self, upload: SegmentUpload, staged: StagedFile) -> None:
+        """Make everything durable and let go of it. Raises OSError."""
+        staged.close()
+        with self._lock:
+            self._digests[upload] = staged.digest, staged.size
+            if len(self._digests) > _DIGESTS:
+                self._digests.popitem(last=False)
 
     def discard(self, upload: SegmentUpload) -> None:
         """Throw a staged file away."""

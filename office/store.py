@@ -1,6 +1,7 @@
 """The store: files that are written once, in a local folder, one evidence folder for each camera.
 
-`<root>/<DEVICE>/{journal,segments,receipts}/…` as `evidence.records` lays out. Nothing here writes over or removes a file.
+`<root>/<DEVICE>/{journal,segments,receipts}/…` as `evidence.records` lays out. Nothing here writes over a file or
+removes one.
 """
 
 from __future__ import annotations
@@ -56,12 +57,17 @@ class Store:
         """Cameras that the store holds something of."""
         return sorted(path.name for path in self.root.iterdir() if path.is_dir())
 
-    def journal_files(self, device: str) -> int:
-        """How many journal files there are; they are numbered from 0."""
-        count = 0
-        while self.journal(device, count).exists():
-            count += 1
-        return count
+    def journal_files(self, device: str) -> list[int]:
+        """Numbers of the journal files, in order. One may be missing: a power cut left nothing whole in it."""
+        return sorted(int(path.stem) for path in (self.root / device / "journal").glob("*.jws"))
+
+    @staticmethod
+    def size(path: Path) -> int:
+        """Bytes of a file; 0 if it is not there."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def put(self, staged: Path, target: Path) -> None:
         """Move a staged file into place, read-only and durable. Raises FileExistsError and leaves both alone."""

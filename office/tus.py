@@ -76,7 +76,9 @@ def creation(headers: Mapping[str, str]) -> tuple[Upload, int | None]:
     kind = metadata.get("kind")
     names = {"journal": {"kind", "device", "file"}, "segment": {"kind", "device", "recording", "segment"}}
     if kind not in names or metadata.keys() != names[kind]:
-        raise OfficeError("upload-metadata", "Upload-Metadata names kind, device and file, or recording and segment", 400)
+        raise OfficeError(
+            "upload-metadata", "Upload-Metadata names kind, device and file, or recording and segment", 400
+        )
     length, deferred = headers.get("upload-length"), headers.get("upload-defer-length")
     if kind == "journal":
         if length is not None or deferred != "1":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,7 +20,7 @@ from evidence.records import FILE_LIMIT
 from office import tus
 from office.errors import OfficeError
 from office.ingest import Ingest
-from office.peer import Peer
+from office.peer import EXTENSION, Peer
 from office.tus import JournalUpload, SegmentUpload
 
 _log = logging.getLogger(__name__)
@@ -86,15 +86,15 @@ class Pages:
             tus.check_patch(request.headers, offset, length)
             try:
                 if isinstance(upload, JournalUpload):
-                    await self._take_journal(request, upload)
-                elif offset < (length or 0):
-                    await self._take_segment(request, upload, length or 0)
+                    offset += await self._take_journal(request, upload)
+                elif length is not None and offset < length:
+                    offset = await self._take_segment(request, upload, length)
             except (ClientDisconnect, TimeoutError):
                 return Response(status_code=408)  # nobody reads it
-            offset = await asyncio.to_thread(self._ingest.offset, upload)
         return _tus(204, **{"Upload-Offset": str(offset)})
 
-    async def _take_segment(self, request: Request, upload: SegmentUpload, length: int) -> None:
+    async def _take_segment(self, request: Request, upload: SegmentUpload, length: int) -> int:
+        """Append the body; the durable offset. At the last byte, the receipt exists when this returns."""
         staged = await asyncio.to_thread(self._ingest.open, upload)
         try:
             async with contextlib.aclosing(self._pieces(request)) as pieces:
@@ -103,31 +103,38 @@ class Pages:
                         raise OfficeError("too-long", f"the body goes beyond the segment's {length} bytes", 413)
                     await asyncio.to_thread(self._ingest.append, staged, piece)
         finally:
-            await asyncio.to_thread(staged.close)
+            await asyncio.to_thread(self._ingest.close, upload, staged)
         if staged.size == length:
             await asyncio.to_thread(self._ingest.finish, upload, staged, _dock_of(request))
+        return staged.size
 
-    async def _take_journal(self, request: Request, upload: JournalUpload) -> None:
+    async def _take_journal(self, request: Request, upload: JournalUpload) -> int:
+        """Verify and keep the body's lines; their length. A line that does not end is left for the next request."""
+        taken, rest = 0, b""
         async with contextlib.aclosing(self._pieces(request)) as pieces:
             async for piece in pieces:
+                data = rest + piece
                 try:
-                    await asyncio.to_thread(self._ingest.append_journal, upload, bytes(piece), _dock_of(request))
+                    length = await asyncio.to_thread(self._ingest.append_journal, upload, data, _dock_of(request))
                 except EvidenceError as error:
                     if not self._ingest.is_fork(upload, error):
                         raise
-                    await self._keep_fork(request, upload, piece, pieces)
+                    await self._keep_fork(request, upload, data, pieces)
                     raise OfficeError("fork", f"kept beside: {error.message}", 409) from error
+                taken += length
+                rest = data[length:]
+        return taken
 
     async def _keep_fork(
-        self, request: Request, upload: JournalUpload, piece: bytearray, rest: AsyncIterator[bytearray]
+        self, request: Request, upload: JournalUpload, data: bytes, rest: AsyncIterator[bytearray]
     ) -> None:
-        whole = piece
+        whole = bytearray(data)
         with contextlib.suppress(ClientDisconnect, TimeoutError):
             async for more in rest:
                 whole += more[: FILE_LIMIT - len(whole)]
         await asyncio.to_thread(self._ingest.keep_fork, upload, bytes(whole), _dock_of(request))
 
-    async def _pieces(self, request: Request) -> AsyncIterator[bytearray]:
+    async def _pieces(self, request: Request) -> AsyncGenerator[bytearray, None]:
         """The body in pieces of about 1 MiB. What came before a cut is yielded, then the cut is raised."""
         gathered = bytearray()
         stream = request.stream()
@@ -213,7 +220,7 @@ def _dock(handler: _Handler) -> _Handler:
 
 
 def _peer(request: Request) -> Peer:
-    peer = request.scope["extensions"]["bodycam.peer"]
+    peer = request.scope["extensions"][EXTENSION]["peer"]
     if not isinstance(peer, Peer):
         raise TypeError("the page runs only under office.peer.PeerProtocol")
     return peer
