@@ -97,7 +97,8 @@ class PyAudioMicrophone:
                 self._heard.clear()
             else:
                 self._tell_lost(f"{self._device!r} has given no sound for {_STALL_SECONDS:g} s")
-                stream = stream.close()
+                stream.close()
+                stream = None
         if stream:
             stream.close()
 
@@ -246,7 +247,8 @@ def _find(library: pyaudio.PyAudio, device: str, *, capture: bool) -> Mapping[st
         kind = "input" if capture else "output"
         names = ", ".join(repr(name) for name in fitting) or "none"
         raise DriverError("pyaudio", f"no {kind} device is called {device!r}; the configuration can name: {names}")
-    return fitting[device]
+    found: Mapping[str, Any] = fitting[device]
+    return found
 
 
 def _describe(device: str, *, capture: bool) -> Mapping[str, str]:
