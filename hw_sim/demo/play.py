@@ -55,7 +55,7 @@ class Play:
             dock = self._start(stack, "dock", ["dock", "run", "--config", str(self._stage.dock / "dock.toml")])
             dock.message("ready", _START_SECONDS)
             self._power_on()
-            sound = self._start(stack, "room", ["sim", "room", "--world", str(self._stage.world)])
+            sound = self._start(stack, "room", ["sim", "room", str(self._stage.world)])
             self._await_room(sound)
             self._first_half()
             self._second_half(stack, dock)

@@ -93,7 +93,7 @@ def build(root: Path, world: World) -> Stage:
 def make_world(video: str, speech: str, *, muted: bool, snr_db: float | None, ppm: float) -> World:
     """The world of a demonstration; `snr_db` is the notice against the room's noise at the microphone."""
     noise_dbfs = None if snr_db is None else noise_level(snr_db)
-    room = RoomWorld(speech, base_once=True, noise_dbfs=noise_dbfs, loudspeaker_muted=muted, sound_card_ppm=ppm)
+    room = RoomWorld(speech, noise_dbfs, muted, ppm)
     return World(LensWorld(video), room, ClockWorld(rtc=True, rtc_error_ms=500))
 
 
@@ -144,8 +144,8 @@ height = 720
 frames_per_second = 25
 
 [sound]
-microphone = "sim-mic"
-loudspeaker = "sim-speaker"
+microphone = "sim-microphone"
+loudspeaker = "sim-loudspeaker"
 
 [clock]
 driver = "hw_sim.powered_clock:PoweredClock"
