@@ -87,7 +87,7 @@ class Play:
             self._pass(began + self._seconds * 0.6)
             self._say("长按两次，结束记录  held twice: the recording ends")
             self._press(stages.RECORD_PIN, 1.8)
-            camera.message("say", _DIALOGUE_SECONDS, prompt="hold_again_to_end")
+            camera.message("said", _DIALOGUE_SECONDS, prompt="hold_again_to_end")
             self._press(stages.RECORD_PIN, 1.8)
             camera.message("say", _DIALOGUE_SECONDS, prompt="recording_ended")
             self._hand_in(camera, dock)
