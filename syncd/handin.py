@@ -155,9 +155,10 @@ class HandIn:
         failures: dict[int, DockError] = {}
         for file, size in state.journal:
             start = self._verified().good_len(file)
+            if size < start:
+                failures[file] = DockError("journal-shorter", f"journal file {file}: lines seen before are gone")
+                continue
             try:
-                if size < start:
-                    raise EvidenceError("journal-shorter", "lines that were seen before are gone")
                 self._pull_file(camera, file, start, size)
             except EvidenceError as error:
                 failures[file] = DockError(error.code, f"journal file {file}: {error.message}")

@@ -384,7 +384,11 @@ def test_a_receipt_by_a_key_that_is_not_the_offices_is_refused(site: Site) -> No
 
 def test_a_receipt_damaged_on_the_docks_disk_is_fetched_again(site: Site) -> None:
     (key,) = site.record(100)
-    site.camera.take_receipt = lambda jws: (_ for _ in ()).throw(OSError(28, "full"))  # type: ignore[method-assign]
+
+    def full(_jws: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    site.camera.take_receipt = full  # type: ignore[method-assign]
     site.until(lambda: site.path(records.receipt_path(*key)).exists())
     path = site.path(records.receipt_path(*key))
     path.write_bytes(path.read_bytes()[:-9])
@@ -531,7 +535,7 @@ def test_a_trickling_camera_is_given_up(site: Site) -> None:
     disk = site.camera.folder.disk
     read, ended = disk.read, threading.Event()
 
-    def trickle(path: str, offset: int = 0, length: int | None = None) -> bytes:
+    def trickle(path: str, offset: int = 0, _length: int | None = None) -> bytes:
         ended.wait(0.05)
         return read(path, offset, 1)
 

@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._do()
 
-    do_GET = do_HEAD = do_PATCH = do_POST
+    do_GET = do_HEAD = do_PATCH = do_POST  # noqa: N815 - names that the base class looks for
 
     def _do(self) -> None:
         fault = next((f for script in list(self.office.faults) if (f := script(self.command, self.path))), None)
@@ -246,4 +246,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
-
