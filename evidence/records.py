@@ -270,9 +270,9 @@ def line_sha256(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def recording_id(boot: str, seq: int) -> str:
-    """Id of the recording whose first `recording_started` record has this boot and sequence number."""
-    return f"{boot[:8]}-{seq}"
+def recording_id(boot: str, number: int) -> str:
+    """Id of the `number`-th recording (from 1) that was begun in a boot."""
+    return f"{boot[:8]}-{number}"
 
 
 def journal_path(file: int) -> str:

@@ -101,7 +101,7 @@ def identifier(value: Any) -> bool:
 
 
 def recording_id(value: Any) -> bool:
-    """Id of a recording: first eight digits of the boot id, hyphen, sequence number."""
+    """Id of a recording: first eight digits of the boot id in which it began, hyphen, its number in that boot."""
     return isinstance(value, str) and bool(_RECORDING.match(value))
 
 

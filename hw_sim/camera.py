@@ -19,19 +19,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hw_sim import control, lens, lgpio_chip, room
+from hw_sim import control, lens, lgpio_chip, sound_server
 from hw_sim import world as worlds
 from hw_sim.powered_clock import PoweredClock
 
 
 def install(folder: Path) -> None:
-    """Install pins, lens and room of the world in `folder` and take commands. Raises ConfigError, ControlError."""
-    world = worlds.load(folder)
+    """Install pins, lens and room of the world in `folder` and take commands. The room must run already.
+
+    Raises ConfigError, `hw_sim.scene.SceneError`, `hw_sim.sound_server.SoundServerError`, ControlError.
+    """
     clock = PoweredClock(folder, lambda ms, source, error_ms: (ms, source, error_ms))
     chip = lgpio_chip.install(folder / "pins.jsonl")
-    scene = world.lens.scene if world.lens.scene == "drawn" else str(folder / world.lens.scene)
-    eye = lens.install(lens.LensConfig(folder / "deliveries.jsonl", scene), clock.boot_ns)
-    os.environ.update(room.environment(folder))
+    eye = lens.install(lens.LensConfig(folder / "deliveries.jsonl", worlds.scene(folder)), clock.boot_ns)
+    os.environ.update(sound_server.environment(folder))
     control.serve(folder / "control.sock", _handlers(chip, eye))
 
 

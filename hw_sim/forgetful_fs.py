@@ -4,7 +4,8 @@
 orderly shutdown. The control socket (`hw_sim.control`) takes
 
 - `{"do": "rules", "rules": [{"op": "fsync", "match": "*.age", "errno": "EIO", "delay_ms": 0, "count": 1}]}`:
-  a failing, slow or read-only card; `op` is one of `forgetful_ops.OPERATIONS`, paths start with `/`;
+  a failing, slow or read-only card; `op` is one of `forgetful_ops.OPERATIONS`, paths start with `/`; what a failed
+  fsync should have written is lost for good, although the next fsync succeeds;
 - `{"do": "limit", "bytes": N}`: a card of that size, `null` for the size of the disk below;
 - `{"do": "cut", "keep": "none" | "bytes" | "sectors", "seed": N}`: a power cut in the middle of writing;
 - `{"do": "status"}`: bytes used and the limit.

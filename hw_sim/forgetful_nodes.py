@@ -14,6 +14,9 @@ def fail(code: int) -> NoReturn:
     raise OSError(code, os.strerror(code))
 
 
+_Change = tuple[int, bytearray | None]  # data at an offset; None: cut or stretched to that size
+
+
 class Node:
     """A file or folder; `places` are its durable names."""
 
@@ -65,7 +68,8 @@ class File(Node):
         self.opened = 0
         self.names = 0
         self._fd = -1
-        self._changes: list[tuple[int, bytearray | None]] = []  # None: cut or stretched to that size
+        self._changes: list[_Change] = []
+        self._doomed: list[_Change] = []  # still to be read, never to be written: a sync of them failed
 
     def set_mode(self, mode: int) -> None:
         """Change the mode, durable at once."""
@@ -93,7 +97,7 @@ class File(Node):
         """Read what programs see."""
         length = max(0, min(length, self.size - offset))
         view = bytearray(os.pread(self.store_fd(), length, offset).ljust(length, b"\0"))
-        for position, data in self._changes:
+        for position, data in (*self._doomed, *self._changes):
             if data is None:
                 cut = min(max(position - offset, 0), length)
                 view[cut:] = bytes(length - cut)
@@ -111,6 +115,14 @@ class File(Node):
         """Make bytes and size durable (not the name)."""
         self.sync_prefix(self.unsynced(), 1)
         self._changes.clear()
+
+    def fail_sync(self) -> None:
+        """Forget that there is something to sync, as Linux does when a write to the card fails.
+
+        Programs go on reading the bytes, and the next sync succeeds without them.
+        """
+        self._doomed += self._changes
+        self._changes = []
 
     def sync_prefix(self, count: int, unit: int) -> None:
         """Let the first `count` unsynced bytes reach the store, the last piece cut at a multiple of `unit`."""
@@ -144,7 +156,7 @@ class File(Node):
 
     def rest(self) -> None:
         """Close the store's file unless bytes would be lost or it could not be opened again."""
-        wanted = bool(self.names and self._changes)
+        wanted = bool(self.names and (self._changes or self._doomed))
         reachable = any(folder.store_path() is not None for folder, _ in self.places)
         stranded = bool(self.names or self.places) and not reachable
         if self._fd >= 0 and not (self.opened or wanted or stranded):

@@ -246,7 +246,12 @@ class Operations:
     def fsync(self, _path: str | None, _datasync: int, handle: int) -> int:
         """Make an open file's bytes and size durable."""
         path, file = self._file(handle)
-        self._rules.apply("fsync", path)
+        try:
+            self._rules.apply("fsync", path)
+        except OSError:
+            with self.guard:
+                file.fail_sync()
+            raise
         with self.guard:
             file.sync()
         return 0

@@ -19,7 +19,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from hw_sim.forgetful_nodes import File, Folder, Node, fail
 
@@ -274,6 +274,8 @@ class Tree:
         Of each file a prefix of the unsynced bytes in the order of writing, cut at any byte or at a sector; of the
         folders with unsynced names, about half.
         """
+        if keep not in get_args(Keep):
+            raise ValueError(f"unknown keep {keep!r}; use one of {', '.join(get_args(Keep))}")
         if keep == "none":
             return
         chance = random.Random(seed)  # noqa: S311 - repeatable on purpose

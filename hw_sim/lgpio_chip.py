@@ -74,7 +74,9 @@ class Chip:
     # The world's side.
 
     def drive(self, pin: int, level: int | None) -> None:
-        """Put a level on a pin from outside, as a button or contact does; None lets go of it."""
+        """Put a level on a pin from outside, as a button or contact does; None lets go of it. Raises ValueError."""
+        if not 0 <= pin < LINES or level not in {0, 1, None}:
+            raise ValueError(f"cannot put level {level} on pin {pin}; pins are 0 to {LINES - 1}, levels 0, 1 or none")
         with self._lock:
             self._lines[pin].driven = level
             self._changed(pin)

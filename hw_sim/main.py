@@ -13,7 +13,7 @@ from hw_sim import world as worlds
 from runtime.config import ConfigError
 
 _PROGRAMS = {
-    "demo": "hw_sim.demo:main",
+    "demo": "hw_sim.demo.main:main",
     "disk": "hw_sim.forgetful_fs:main",
     "room": "hw_sim.room:main",
     "world": "hw_sim.main:world",

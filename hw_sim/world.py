@@ -5,7 +5,10 @@ power.json         written at each power-on: kernel boot id, and when the power 
 utc.json           the time that the simulated camera was told, as long as the power lasts
 deliveries.jsonl   each exposure that the lens delivered
 pins.jsonl         each change of a pin's level
+room.jsonl         what was to be heard in the room, and when (`hw_sim.room`)
 control.sock       where a running simulated camera takes commands (`hw_sim.camera`)
+room.sock          where a running room takes commands
+sound              link to the folder of the room's sound server
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ class LensWorld:
 class RoomWorld:
     """What the microphone hears, besides the loudspeaker.
 
-    `sound` is "silence", "tone", or a sound file, played once from power-on; `noise_dbfs` is the level of noise in the
-    room (RMS; none if left out). `sound_card_ppm` is how much too fast the sound card's clock runs.
+    `sound` is "silence", "tone", or a sound file, played once from the room's start; `noise_dbfs` is the level of noise
+    in the room (RMS; none if left out). `sound_card_ppm` is how much too fast the sound card's clock runs.
     """
 
     sound: str = "silence"
@@ -90,6 +93,12 @@ def load(folder: Path) -> World:
             expected = " or ".join(f'"{word}"' for word in sorted(words))
             raise ConfigError(f"{path}: {key}: {folder / value} does not exist; expected {expected} or a file")
     return world
+
+
+def scene(folder: Path) -> str:
+    """What the lens sees, as `hw_sim.lens` takes it. Raises ConfigError."""
+    name = load(folder).lens.scene
+    return name if name == "drawn" else str(folder / name)
 
 
 def create(folder: Path, world: World | None = None) -> None:

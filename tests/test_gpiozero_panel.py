@@ -96,7 +96,7 @@ def test_the_chip_has_the_signatures_of_the_real_library(chip: lgpio_chip.Chip, 
         assert getattr(lgpio._lgpio, f"_{name}") == getattr(chip, name)
 
 
-def test_the_chip_fails_as_the_library_does(lgpio: Any) -> None:
+def test_the_chip_fails_as_the_library_does(chip: lgpio_chip.Chip, lgpio: Any) -> None:
     with pytest.raises(lgpio.error, match="can not open gpiochip"):
         lgpio.gpiochip_open(9)
     with pytest.raises(lgpio.error, match="unknown handle"):
@@ -111,6 +111,8 @@ def test_the_chip_fails_as_the_library_does(lgpio: Any) -> None:
     other = lgpio.gpiochip_open(0)
     with pytest.raises(lgpio.error, match="busy"):
         lgpio.gpio_claim_output(other, 17)
+    with pytest.raises(ValueError, match="pin 99"):
+        chip.drive(99, 0)
     lgpio.gpiochip_close(other)
     lgpio.gpiochip_close(handle)
 

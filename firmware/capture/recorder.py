@@ -42,6 +42,7 @@ from firmware.capture.vocabulary import (
     RecordPressed,
     Said,
     Say,
+    SelfChecked,
     Show,
     SourceBack,
     SourceLost,
@@ -132,7 +133,14 @@ def _on_ready(state: State, event: Ready) -> Result:
         return _recording(state), [BeginPart(state.early_press_ns, None), *port]
     if event.docked:
         return replace(state, phase=Phase.DOCKED), [Arm(), *port, Say("docked")]
-    return replace(state, phase=Phase.ARMED), [Arm(), Say("self_check_passed")]
+    return replace(state, phase=Phase.ARMED), [Arm()]
+
+
+def _on_self_checked(state: State, event: SelfChecked) -> Result:
+    """A failed check warns and never refuses (rule 10); nothing interrupts what a recording has to say."""
+    if state.phase in _OPEN:
+        return state, []
+    return state, [Say(key) for key in event.prompts or ("self_check_passed",)]
 
 
 def _on_early_press(state: State, event: RecordPressed) -> Result:
@@ -298,6 +306,7 @@ def _rows() -> Mapping[tuple[Phase, type[Event]], Rule]:
     rows: list[tuple[tuple[Phase, ...], type[Event], Rule]] = [
         ((Phase.STARTING,), Ready, _on_ready),
         ((Phase.STARTING,), RecordPressed, _on_early_press),
+        ((*idle, *_OPEN), SelfChecked, _on_self_checked),
         (idle, RecordPressed, _on_start),
         (_RECORDING, PartBegan, _on_part_began),
         (_RECORDING, Said, _on_said),

@@ -18,6 +18,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfChecked:
+    """The check of rule 10 is done; `prompts` say what is wrong, none if nothing is."""
+
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordPressed:
     """The record button, at once when it goes down."""
 
@@ -130,9 +137,26 @@ class Quit:
 
 
 Event = (
-    Ready | RecordPressed | RecordHeld | MarkPressed | MarkReleased | Docked | Undocked | SourceLost | SourceBack
-    | StorageFailed | StorageBack | PartBegan | Said | NoticeChecked | AnswerOver | ConfirmOver | HandedIn | Quit
-)  # fmt: skip
+    Ready
+    | SelfChecked
+    | RecordPressed
+    | RecordHeld
+    | MarkPressed
+    | MarkReleased
+    | Docked
+    | Undocked
+    | SourceLost
+    | SourceBack
+    | StorageFailed
+    | StorageBack
+    | PartBegan
+    | Said
+    | NoticeChecked
+    | AnswerOver
+    | ConfirmOver
+    | HandedIn
+    | Quit
+)
 
 
 # Commands: what the runner has to do.
@@ -238,6 +262,19 @@ class Exit:
 
 
 Command = (
-    BeginPart | EndPart | EndRecording | Say | CheckNotice | ListenForAnswer | KeepReason | Mark | AwaitConfirm
-    | Alert | Arm | OpenDockPort | CloseDockPort | Show | Exit
-)  # fmt: skip
+    BeginPart
+    | EndPart
+    | EndRecording
+    | Say
+    | CheckNotice
+    | ListenForAnswer
+    | KeepReason
+    | Mark
+    | AwaitConfirm
+    | Alert
+    | Arm
+    | OpenDockPort
+    | CloseDockPort
+    | Show
+    | Exit
+)

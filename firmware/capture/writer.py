@@ -51,7 +51,7 @@ class CloseSegment:
 class Run:
     """Do something in the writer's order, e.g. write a record after all that was queued before."""
 
-    action: Callable[[], None]
+    action: Callable[[], object]
 
 
 Job = WriteFragment | CloseSegment | Run
@@ -113,6 +113,10 @@ class Writer:
             spans = [job.fragment.to_ns - job.fragment.from_ns for job in self._live if isinstance(job, WriteFragment)]
         return sum(spans)
 
+    def has_room(self) -> bool:
+        """Whether the disk has more free than the reserve."""
+        return self._disk.free() >= self._reserve
+
     def drain(self, timeout_seconds: float) -> bool:
         """Wait until everything queued is done."""
         with self._changed:
@@ -155,7 +159,7 @@ class Writer:
         key = (job.place.recording, job.place.segment)
         if key in self._failed:
             return
-        if self._disk.free() < self._reserve and not self._make_room():
+        if not self.has_room() and not self._make_room():
             # The reserve is for the journal: it must be able to say how the recording ended.
             raise OSError(errno.ENOSPC, "the card is full of segments that no receipt covers yet")
         writer = self._open.get(key)

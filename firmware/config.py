@@ -1,0 +1,55 @@
+"""The camera's own configuration: hardware and folders. What the office decides stands in `config.jws`, signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from firmware.hal.gpiozero_panel import GpiozeroPanelConfig
+from firmware.hal.picamera2_video import VideoConfig
+from runtime.config import Between
+
+
+@dataclass(frozen=True, slots=True)
+class SoundConfig:
+    """PortAudio's names of the two devices."""
+
+    microphone: str = "mic"
+    loudspeaker: str = "speaker"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockConfig:
+    """`driver`: `module:class` of the clock; `state`: its own file or folder."""
+
+    driver: str = "firmware.hal.linux_clock:LinuxClock"
+    state: Path = Path("clock.json")
+    rtc: bool = False
+    rtc_error_ms: Annotated[int, Between(0)] = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class DockPortConfig:
+    """Where the dock reads, while docked and only then. The address is the dock link's own."""
+
+    address: str = "127.0.0.1"
+    port: Annotated[int, Between(1, 65535)] = 8443
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
+
+    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card.
+    """
+
+    credentials: Path = Path()
+    data: Path = Path("data")
+    reserve_bytes: Annotated[int, Between(1 << 20)] = 32 << 20
+    confirm_seconds: Annotated[int, Between(2, 60)] = 10
+    video: VideoConfig = field(default_factory=VideoConfig)
+    sound: SoundConfig = field(default_factory=SoundConfig)
+    panel: GpiozeroPanelConfig = field(default_factory=GpiozeroPanelConfig)
+    clock: ClockConfig = field(default_factory=ClockConfig)
+    dock_port: DockPortConfig = field(default_factory=DockPortConfig)

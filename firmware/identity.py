@@ -1,0 +1,103 @@
+"""Who this camera is: its credentials on disk, and the session key that each boot makes in memory.
+
+The session key never touches a disk. Without the evidence key the camera still records, encrypted and chained, and
+every verdict says `unsigned`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence import jose, pki
+from evidence.documents import Configuration
+from evidence.errors import EvidenceError
+from evidence.pki import Role
+from runtime.keys import CredentialError, load_certificates, load_key
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One boot's key and what vouches for it; `chain` is empty when nothing does."""
+
+    boot: str
+    key: ec.EllipticCurvePrivateKey
+    chain: tuple[str, ...]  # base64url DER: session, evidence, issuing
+    key_store: str  # "extractable" | "token" | "none"
+
+    @property
+    def kid(self) -> str:
+        """Id of the session key."""
+        return pki.key_id(self.key.public_key())
+
+    @property
+    def public(self) -> str:
+        """The session key as `boot` records carry it: base64url of its SubjectPublicKeyInfo."""
+        return jose.b64(
+            self.key.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What provisioning left on the camera."""
+
+    folder: Path
+    configuration: Configuration
+    configuration_text: str
+    roots: tuple[x509.Certificate, ...]
+    signers: dict[str, ec.EllipticCurvePublicKey]  # by key id: whose documents count
+
+    @property
+    def device(self) -> str:
+        """The camera's id."""
+        return self.configuration.device
+
+    def signer_of(self, text: str, typ: str) -> ec.EllipticCurvePublicKey:
+        """The office's key that signed a document. Raises `EvidenceError` for any other."""
+        kid = jose.parse(text, typ).kid
+        if kid not in self.signers:
+            raise EvidenceError("signer-unknown", "the document is not signed by this camera's office")
+        return self.signers[kid]
+
+
+def load(folder: Path) -> Identity:
+    """Read the credentials. Only a camera that was never enrolled raises: `CredentialError`."""
+    roots = load_certificates(folder / "certs" / "root.pem")
+    signer, *above = load_certificates(folder / "certs" / "signer.pem")
+    path = folder / "config.jws"
+    try:
+        pki.validate_chain(signer, above, roots, role=Role.SIGNER, at=None)
+        key = pki.public_key(signer)
+        text = path.read_text(encoding="ascii").strip()
+        configuration = Configuration.read(text, key)
+    except (OSError, ValueError) as error:
+        raise CredentialError(f"{path}: cannot be read ({error}); provision this camera") from error
+    except EvidenceError as error:
+        raise CredentialError(f"{path}: {error.message}; provision this camera again") from error
+    return Identity(folder, configuration, text, tuple(roots), {pki.key_id(key): key})
+
+
+def new_session(identity: Identity) -> Session:
+    """Make this boot's key and let the evidence key certify it, if it can."""
+    boot, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
+    try:
+        evidence, *above = load_certificates(identity.folder / "certs" / "evidence.pem")
+        evidence_key = load_key(identity.folder / "keys" / "evidence.key.pem")
+        certificate = pki.make_session_certificate(evidence, evidence_key, key.public_key(), boot)
+        pki.validate_chain(certificate, [evidence, *above], identity.roots, role=Role.SESSION, at=None)
+    except (CredentialError, EvidenceError) as error:
+        _log.critical("the evidence key cannot sign: this boot is unsigned", extra={"error": str(error)})
+        return Session(boot, key, (), "none")
+    chain = tuple(jose.b64(c.public_bytes(serialization.Encoding.DER)) for c in (certificate, evidence, *above))
+    return Session(boot, key, chain, "extractable")

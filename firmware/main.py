@@ -1,0 +1,231 @@
+"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import importlib.metadata
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evidence.records import Chain, Stamp
+from firmware import identity as identities
+from firmware.capture import recovery
+from firmware.capture.journal_writer import JournalWriter, Opening
+from firmware.capture.part import Format
+from firmware.capture.recovery import Recovered
+from firmware.capture.ring import Ring
+from firmware.capture.vocabulary import HandedIn, Quit
+from firmware.capture.writer import Writer
+from firmware.config import CameraConfig
+from firmware.dock_port import DockPort
+from firmware.hal.ports import Clock, DriverError, Utc
+from firmware.handin import HandIn
+from firmware.identity import Identity, Session
+from firmware.media import Media
+from firmware.runner import Hardware, Parts, Runner
+from firmware.speaker import Speaker
+from runtime import config, log, tls
+from runtime.config import ConfigError
+from runtime.disk import PosixDisk, write_once
+from runtime.keys import CredentialError
+from runtime.service import Service
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the camera; returns an exit status of docs/exit-status.md."""
+    parser = argparse.ArgumentParser(prog="bodycam camera", description="执法记录仪 the recorder")
+    parser.add_argument("--config", type=Path, required=True, help="camera.toml")
+    arguments = parser.parse_args(argv)
+    log.setup("camera")
+    try:
+        run(config.load(arguments.config, CameraConfig))
+    except (ConfigError, CredentialError, tls.PeerError) as error:
+        return _fail(error, error.exit_status)
+    except DriverError as error:
+        return _fail(error, os.EX_UNAVAILABLE)
+    except OSError as error:
+        return _fail(error, os.EX_IOERR)
+    return 0
+
+
+def run(settings: CameraConfig) -> None:
+    """Build everything, record until SIGTERM or SIGINT, stop cleanly."""
+    service = Service()
+    identity = identities.load(settings.credentials)
+    clock = _clock(settings)
+    disk = PosixDisk(settings.data)
+    _publish_signers(settings)
+    found = recovery.recover(disk)
+    session = identities.new_session(identity)
+    hardware = _hardware(settings, identity, clock)
+    runner = _assemble(settings, identity, session, hardware, disk, found, service.alive)
+    _on_stop(service, runner)
+    service.ready(device=identity.device, boot=session.boot)
+    runner.run()
+
+
+def _assemble(
+    settings: CameraConfig,
+    identity: Identity,
+    session: Session,
+    hardware: Hardware,
+    disk: PosixDisk,
+    found: Recovered,
+    alive: Callable[[], None],
+) -> Runner:
+    from firmware.hal.flac import FlacEncoder  # noqa: PLC0415 - drivers bring their libraries when they are built
+    from firmware.hal.pyaudio_sound import PyAudioLoudspeaker  # noqa: PLC0415
+    from firmware.voice import prompts  # noqa: PLC0415
+
+    clock, told = hardware.clock, identity.configuration
+
+    def stamp() -> Stamp:
+        utc = clock.utc()
+        return Stamp(clock.boot_ns(), utc.ms, utc.source, utc.error_ms)
+
+    def utc_ms(boot_ns: int) -> int:
+        return clock.utc().ms - (clock.boot_ns() - boot_ns) // 1_000_000
+
+    late: list[Runner] = []  # the runner is built last, and its parts report to it
+    chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
+    opening = Opening(session.public, session.chain, clock.kernel_boot)
+    journal = JournalWriter(disk, chain, opening, stamp, found.next_file, list(found.torn))
+    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()))
+    writer = Writer(
+        disk,
+        journal,
+        told.recipients,
+        reserve_bytes=settings.reserve_bytes,
+        make_room=handin.make_room,
+        on_failure=lambda error: late[0].storage_failed(error),  # noqa: PLW0108 - the runner is not there yet
+    )
+    encoder = FlacEncoder()
+    video = settings.video
+    form = Format(
+        video.width,
+        video.height,
+        1_000_000_000 // video.frames_per_second,
+        told.fragment_ms * 1_000_000,
+        told.segment_seconds * 1_000_000_000,
+        encoder.config,
+    )
+    loudspeaker = PyAudioLoudspeaker(settings.sound.loudspeaker)
+    speaker = Speaker(
+        loudspeaker,
+        clock,
+        lambda *said: late[0].said(*said),  # noqa: PLW0108
+        lambda key, text: late[0].failed(f"say {key}", text),
+    )
+    context = tls.server_context(
+        settings.credentials / "certs" / "camera.pem",
+        settings.credentials / "keys" / "camera.key.pem",
+        settings.credentials / "certs" / "root.pem",
+        check_dates=clock.utc().source != "none",
+    )
+    address = (settings.dock_port.address, settings.dock_port.port)
+    ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
+    parts = Parts(
+        hardware,
+        disk,
+        journal,
+        writer,
+        Media(ring, encoder, form, writer, utc_ms),
+        speaker,
+        handin,
+        DockPort(handin, disk, context, address),
+        prompts.load(),
+        found.recording,
+        told.notice_attempts,
+        told.answer_seconds,
+        settings.confirm_seconds,
+        told.activity,
+        told.pre_event_seconds,
+    )
+    runner = Runner(parts, alive)
+    late.append(runner)
+    seen = {
+        "video": dict(hardware.video.describe()),
+        "microphone": dict(hardware.microphone.describe()),
+        "loudspeaker": dict(loudspeaker.describe()),
+        "panel": dict(hardware.panel.describe()),
+    }
+    journal.boot(_boot_members(identity, session, seen))
+    writer.start()
+    handin.finish_releases()
+    return runner
+
+
+def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str, str]]) -> dict[str, Any]:
+    told = [text for driver in seen.values() for text in driver.values()]
+    return {
+        "software": importlib.metadata.version("bodycam"),
+        "configuration": hashlib.sha256(identity.configuration_text.encode()).hexdigest(),
+        "key_store": session.key_store,
+        "hardware": seen,
+        # Told by the libraries below the drivers, so that no simulated run can pass for a real one by mistake.
+        "simulated": any(text.startswith(("sim-", "/sim/")) for text in told),
+    }
+
+
+def _hardware(settings: CameraConfig, identity: Identity, clock: Clock) -> Hardware:
+    from firmware.hal.gpiozero_panel import GpiozeroPanel  # noqa: PLC0415
+    from firmware.hal.overlay import Overlay, OverlayConfig, caption  # noqa: PLC0415
+    from firmware.hal.picamera2_video import Picamera2Video  # noqa: PLC0415
+    from firmware.hal.pyaudio_sound import PyAudioMicrophone  # noqa: PLC0415
+
+    text = caption(identity.device, identity.configuration.officer_number)
+    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text)
+    return Hardware(
+        clock,
+        Picamera2Video(settings.video, overlay, clock),
+        PyAudioMicrophone(settings.sound.microphone, clock),
+        GpiozeroPanel(settings.panel, clock),
+    )
+
+
+def _clock(settings: CameraConfig) -> Clock:
+    """The clock driver is named in the configuration: a simulated camera's clock starts at its simulated power-on."""
+    told = settings.clock
+    module, _, name = told.driver.partition(":")
+    try:
+        driver: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise DriverError(told.driver, f"{error}; name a clock driver as module:class in [clock]") from error
+    if module == "firmware.hal.linux_clock":
+        from firmware.hal.linux_clock import LinuxClockConfig  # noqa: PLC0415
+
+        clock: Clock = driver(LinuxClockConfig(told.state, told.rtc, told.rtc_error_ms))
+    else:
+        clock = driver(told.state, Utc)
+    return clock
+
+
+def _publish_signers(settings: CameraConfig) -> None:
+    """The evidence folder carries the certificate of its office, so that its receipts can be verified from it alone."""
+    source = settings.credentials / "certs" / "signer.pem"
+    target = settings.data / "certs" / f"signer-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.pem"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        write_once(target, source.read_bytes())
+
+
+def _on_stop(service: Service, runner: Runner) -> None:
+    def wait() -> None:
+        service.stopping.wait()
+        runner.post(Quit())
+
+    threading.Thread(target=wait, name="stop", daemon=True).start()
+
+
+def _fail(error: Exception, status: int) -> int:
+    sys.stderr.write(f"bodycam camera: {error}\n")
+    return status
