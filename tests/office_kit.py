@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -28,7 +29,6 @@ from runtime.keys import private_pem
 from tests.agency import Agency
 
 ROOT = Path(__file__).parent.parent
-_START_SECONDS = 20
 TUS = {"Tus-Resumable": "1.0.0"}
 BODY = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
@@ -68,6 +68,8 @@ class OfficeKit:
             "port": 0, "broker_port": self.broker_port,
         }  # fmt: skip
         self.config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+        self.log = folder / "office.log"
+        self._log_from = 0
         self.port = 0
         self.broker_pid = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -86,25 +88,26 @@ class OfficeKit:
     def start(self) -> None:
         """Start it; return when it says that it is ready."""
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "BODYCAM_LOG": "json"}
-        self.process = subprocess.Popen(self.command("run"), stderr=subprocess.PIPE, env=environ)
+        with self.log.open("ab") as log:
+            self._log_from = log.tell()
+            self.process = subprocess.Popen(self.command("run"), stderr=log, env=environ)
         ready = self.await_log("ready")
         self.port = int(str(ready["https"]).rpartition(":")[2])
         self.broker_pid = int(str(ready["broker_pid"]))
 
-    def await_log(self, message: str) -> dict[str, object]:
-        """Read the log until a line with this message."""
-        assert self.process is not None
-        assert self.process.stderr is not None
-        deadline, seen = time.monotonic() + _START_SECONDS, []
-        while select.select([self.process.stderr], [], [], max(0, deadline - time.monotonic()))[0]:
-            line = self.process.stderr.readline()
-            if not line:
-                break
-            seen.append(line)
-            found: dict[str, object] = json.loads(line)
-            if message in str(found["message"]):
-                return found
-        raise AssertionError(f"no {message!r} in the office's log: {b''.join(seen).decode()}")
+    def await_log(self, message: str) -> dict[str, Any]:
+        """Wait for a line of the present run's log with this message."""
+        found: list[dict[str, Any]] = []
+
+        def said() -> bool:
+            assert self.process is not None
+            lines = self.log.read_bytes()[self._log_from :].splitlines()
+            found[:] = [line for line in map(json.loads, lines) if message in line["message"]]
+            assert found or self.process.poll() is None, lines
+            return bool(found)
+
+        wait_for(said)
+        return found[-1]
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -121,9 +124,7 @@ class OfficeKit:
 
     def _reap(self) -> int:
         assert self.process is not None
-        assert self.process.stderr is not None
         status = self.process.wait(20)
-        self.process.stderr.close()
         self.process = None
         return status
 
