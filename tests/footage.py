@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -40,8 +41,8 @@ def footage(fragments: int) -> tuple[mp4.VideoConfig, bytes, tuple[Fragment, ...
     video = av.CodecContext.create("libx264", "w")
     video.width, video.height = SIZE
     video.pix_fmt = "yuv420p"
-    video.framerate = FPS
-    video.time_base = 1 / video.framerate
+    video.framerate = Fraction(FPS)
+    video.time_base = Fraction(1, FPS)
     video.gop_size = FPS // 2
     video.options = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": "scenecut=0"}
     packets = []
@@ -59,8 +60,10 @@ def footage(fragments: int) -> tuple[mp4.VideoConfig, bytes, tuple[Fragment, ...
     pictures = [mp4.Sample(unit.data, 1_000_000 // FPS, unit.idr) for unit in units]
     sound, streaminfo = _tone(fragments * 10)
     half = FPS // 2
-    return config, streaminfo, tuple(
-        Fragment(pictures[n * half : (n + 1) * half], sound[n * 10 : (n + 1) * 10]) for n in range(fragments)
+    return (
+        config,
+        streaminfo,
+        tuple(Fragment(pictures[n * half : (n + 1) * half], sound[n * 10 : (n + 1) * 10]) for n in range(fragments)),
     )
 
 
@@ -94,6 +97,8 @@ class Camera:
     def __post_init__(self) -> None:
         self._evidence: Holder = self.agency.issue(Role.EVIDENCE, self.device)
         self._chain: Chain | None = None
+        self._part_ns = 0  # when the present part began, and how many fragments it has
+        self._done = 0
         self.boot()
 
     def boot(self) -> None:
@@ -146,14 +151,19 @@ class Camera:
         where = {"recording": recording, "part": part, "segment": segment}
         plain = mp4.init(config, streaminfo, age.CHUNK)
         cipher = writer.header
-        sealed, first_ns, first = 0, self.now_ns, fragments[0] == 0
-        self._part_ns = first_ns if first else self._part_ns
-        base = 0 if first else self._done
+        sealed = 0
+        if fragments[0] == 0:
+            self._part_ns, self._done = self.now_ns, 0
+        base = self._done
         for index, number in enumerate(fragments):
             taken = all_fragments[number]
             start_us, start_samples = (base + index) * 500_000, (base + index) * _RATE // 2
             data = mp4.fragment(
-                index + 1, mp4.Run(start_us, taken.pictures), mp4.Run(start_samples, taken.sound), self.utc_ms, age.CHUNK
+                index + 1,
+                mp4.Run(start_us, taken.pictures),
+                mp4.Run(start_samples, taken.sound),
+                self.utc_ms,
+                age.CHUNK,
             )
             offset = len(plain)
             plain += data
@@ -182,7 +192,13 @@ class Camera:
         return data
 
     def _close(
-        self, where: dict[str, Any], plain: bytes, cipher: bytes, attested: tuple[int, str], fragments: int, span_ns: int
+        self,
+        where: dict[str, Any],
+        plain: bytes,
+        cipher: bytes,
+        attested: tuple[int, str],
+        fragments: int,
+        span_ns: int,
     ) -> None:
         self.segments[where["recording"], where["segment"]] = cipher
         self.line(
@@ -202,9 +218,7 @@ class Camera:
             "gap", recording=recording, after_part=after_part, before_part=after_part + 1, cause="power_cut",
             last_ns=1, first_ns=self.now_ns, same_clock=False, min_ms=2_000, max_ms=None,
         )  # fmt: skip
-        self.line(
-            "gap_reason", recording=recording, gap_seq=seq, basis="speech_followed", from_ns=1, to_ns=self.now_ns
-        )
+        self.line("gap_reason", recording=recording, gap_seq=seq, basis="speech_followed", from_ns=1, to_ns=self.now_ns)
 
     def end(self, recording: str, parts: int, segments: int) -> None:
         """End a recording."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -101,7 +103,7 @@ class OfficeKit:
 
         def said() -> bool:
             assert self.process is not None
-            lines = self.log.read_bytes()[self._log_from :].splitlines()
+            lines = self.log.read_bytes()[self._log_from :].rpartition(b"\n")[0].splitlines()
             found[:] = [line for line in map(json.loads, lines) if message in line["message"]]
             assert found or self.process.poll() is None, lines
             return bool(found)
@@ -176,16 +178,19 @@ class Client:
     def segment(self, device: str, key: tuple[str, int], data: bytes) -> str:
         """Open the upload of a segment; its path."""
         recording, segment = key
-        return path_of(
-            self.create(len(data), kind="segment", device=device, recording=recording, segment=str(segment))
-        )
+        return path_of(self.create(len(data), kind="segment", device=device, recording=recording, segment=str(segment)))
 
     def cut_patch(self, path: str, offset: int, data: bytes, promised: int) -> None:
         """Begin a PATCH of `promised` bytes, send only `data`, and tear the connection down."""
         raw = socket.create_connection(("127.0.0.1", self.office.port), timeout=20)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close resets
         with self.context.wrap_socket(raw) as link:
-            lines = [f"PATCH {path} HTTP/1.1", "Host: office", f"Upload-Offset: {offset}", f"Content-Length: {promised}"]
+            lines = [
+                f"PATCH {path} HTTP/1.1",
+                "Host: office",
+                f"Upload-Offset: {offset}",
+                f"Content-Length: {promised}",
+            ]
             lines += [f"{name}: {value}" for name, value in BODY.items()]
             link.sendall("\r\n".join([*lines, "", ""]).encode() + data)
             wait_for(lambda: _queue_empty(link))
@@ -201,9 +206,6 @@ def path_of(created: Answer) -> str:
 
 def _queue_empty(link: ssl.SSLSocket) -> bool:
     """Whether the other end's kernel has everything (Linux: SIOCOUTQ)."""
-    import fcntl
-    import termios
-
     return int.from_bytes(fcntl.ioctl(link, termios.TIOCOUTQ, b"\0" * 4), sys.byteorder) == 0
 
 
@@ -233,8 +235,8 @@ def alive(pid: int) -> bool:
 @contextlib.contextmanager
 def running(office: OfficeKit) -> Iterator[OfficeKit]:
     """Run it for the time of a block."""
-    office.start()
     try:
+        office.start()
         yield office
     finally:
         office.stop()

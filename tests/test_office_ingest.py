@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -105,8 +105,6 @@ def test_a_dead_link_does_not_block_the_next_one(office: OfficeKit) -> None:
     client = office.client()
     client.hand_in_journal(camera.device, camera.journal)
     path = client.segment(camera.device, key, data)
-    import socket
-
     with client.context.wrap_socket(socket.create_connection(("127.0.0.1", office.port), timeout=20)) as silent:
         head = f"PATCH {path} HTTP/1.1\r\nHost: office\r\nUpload-Offset: 0\r\nContent-Length: {len(data)}\r\n"
         silent.sendall((head + "".join(f"{n}: {v}\r\n" for n, v in BODY.items()) + "\r\n").encode() + data[: MIB + 5])
@@ -299,7 +297,8 @@ def test_cut_between_its_steps_it_goes_on_at_its_start(tmp_path: Path) -> None:
     lost = office.data / "store" / camera.device / records.receipt_path(recording, 1)
     leaf_of_lost = Receipt.read(lost.read_bytes(), office.signer.key.public_key()).leaf_index
     lost.unlink()
-    os.remove(office.data / "catalogue.sqlite")
+    for path in office.data.glob("catalogue.sqlite*"):
+        path.unlink()
     with running(office):
         client = office.client()
         receipts = [
@@ -350,8 +349,6 @@ def test_a_changed_journal_in_the_store_is_found(tmp_path: Path) -> None:
     [("certificate", "office.pem"), ("port", "port-busy"), ("broker port", "port-busy"), ("mosquitto", "apt-get")],
 )
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path, fault: str, word: str) -> None:
-    import socket
-
     office = OfficeKit(tmp_path)
     environment = {}
     with socket.create_server(("127.0.0.1", free_port())) as busy:
