@@ -106,7 +106,7 @@ def _assemble(
         told.recipients,
         reserve_bytes=settings.reserve_bytes,
         make_room=handin.make_room,
-        on_failure=lambda error: late[0].storage_failed(error),
+        on_failure=lambda error: late[0].storage_failed(error),  # noqa: PLW0108 - the runner is not there yet
     )
     encoder = FlacEncoder()
     video = settings.video
@@ -120,7 +120,10 @@ def _assemble(
     )
     loudspeaker = PyAudioLoudspeaker(settings.sound.loudspeaker)
     speaker = Speaker(
-        loudspeaker, clock, lambda *said: late[0].said(*said), lambda key, text: late[0].failed(f"say {key}", text)
+        loudspeaker,
+        clock,
+        lambda *said: late[0].said(*said),  # noqa: PLW0108
+        lambda key, text: late[0].failed(f"say {key}", text),
     )
     context = tls.server_context(
         settings.credentials / "certs" / "camera.pem",
@@ -145,6 +148,7 @@ def _assemble(
         told.answer_seconds,
         settings.confirm_seconds,
         told.activity,
+        told.pre_event_seconds,
     )
     runner = Runner(parts, alive)
     late.append(runner)

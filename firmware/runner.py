@@ -1,7 +1,7 @@
 """The runner: carries out what the recorder decides. One loop takes frames, sound and events in order.
 
-Drivers, speaker, writer and dock port have threads of their own and only put things into the loop's queue. Nothing in the
-loop waits for a disk, a loudspeaker or a network.
+Drivers, speaker, writer and dock port have threads of their own and only put things into the loop's queue. Nothing in
+the loop waits for a disk, a loudspeaker or a network.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Parts:
     answer_seconds: int
     confirm_seconds: int
     activity: str | None
+    ring_seconds: int
 
 
 class Runner:
@@ -107,6 +108,7 @@ class Runner:
 
     def said(self, key: str, from_ns: int, to_ns: int) -> None:
         """A prompt was played."""
+        _log.info("said", extra={"prompt": key})
         self.post(v.Said(key, from_ns, to_ns))
 
     def failed(self, where: str, what: str) -> None:
@@ -242,22 +244,20 @@ class Runner:
                 if buzz:
                     self._p.hardware.panel.buzz(0.1)
             case v.OpenDockPort():
-                self._p.handin.docked()
-                self._record("docked", {"docked": True})
-                self._p.dock_port.start()
+                self._open_dock_port()
             case v.CloseDockPort():
                 self._close_dock_port()
-            case v.Exit():
-                self._exit = True
             case _:
                 self._note(command)
 
     def _note(self, command: v.Command) -> None:
-        """The commands that only write a record."""
+        """The commands that only write a record, and the last one."""
         recording = self._recording
         match command:
+            case v.Exit():
+                self._exit = True
             case v.Arm():
-                self._record("armed", {"ring_seconds": 0})
+                self._record("armed", {"ring_seconds": self._p.ring_seconds})
             case v.Mark(at_ns) if recording:
                 self._record("marker", {"recording": recording, "at_ns": at_ns})
             case v.KeepReason(gap_seq, basis, from_ns, to_ns) if recording:
@@ -484,6 +484,11 @@ class Runner:
         figures = dict(self._p.hardware.video.counts())
         self._record("heartbeat", {"free_bytes": self._p.disk.free(), "figures": figures})
         self._after(_HEARTBEAT_SECONDS, self._heartbeat)
+
+    def _open_dock_port(self) -> None:
+        self._p.handin.docked()
+        self._record("docked", {"docked": True})
+        self._p.dock_port.start()
 
     def _close_dock_port(self) -> None:
         self._record("docked", {"docked": False})

@@ -151,21 +151,18 @@ class HandIn:
 
     def _pull_journal(self, camera: Camera, state: CameraState) -> None:
         """Take in every line that verifies. Raises `DockError` for one that does not, after all that could be had."""
-        failure: DockError | None = None
+        failures: dict[int, DockError] = {}
         for file, size in state.journal:
             start = self._verified().good_len(file)
-            if size < start:
-                failure = failure or DockError("journal-shorter", f"journal file {file} has lost lines seen before")
-                continue
             try:
+                if size < start:
+                    raise EvidenceError("journal-shorter", "lines that were seen before are gone")
                 self._pull_file(camera, file, start, size)
             except EvidenceError as error:
-                failure = failure or DockError(error.code, f"journal file {file}: {error.message}")
-            else:
-                if file - 1 in self._verified().torn:
-                    failure = None  # what could not be read is the torn tail that this file declares
-        if failure is not None:
-            raise failure
+                failures[file] = DockError(error.code, f"journal file {file}: {error.message}")
+        # What could not be read may be a torn tail that a later file declares.
+        for file in sorted(failures.keys() - self._verified().torn.keys()):
+            raise failures[file]
 
     def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
         reader = self._verified()
@@ -181,6 +178,8 @@ class HandIn:
             rest = data[len(good) :]
 
     def _keep_lines(self, file: int, lines: bytes) -> None:
+        if not lines:
+            return
         # Events first: after a crash between the two, lines are told twice, never not at all.
         self._dock.events.journal_lines(self.device, lines.splitlines())
         try:

@@ -137,9 +137,26 @@ class Quit:
 
 
 Event = (
-    Ready | SelfChecked | RecordPressed | RecordHeld | MarkPressed | MarkReleased | Docked | Undocked | SourceLost | SourceBack
-    | StorageFailed | StorageBack | PartBegan | Said | NoticeChecked | AnswerOver | ConfirmOver | HandedIn | Quit
-)  # fmt: skip
+    Ready
+    | SelfChecked
+    | RecordPressed
+    | RecordHeld
+    | MarkPressed
+    | MarkReleased
+    | Docked
+    | Undocked
+    | SourceLost
+    | SourceBack
+    | StorageFailed
+    | StorageBack
+    | PartBegan
+    | Said
+    | NoticeChecked
+    | AnswerOver
+    | ConfirmOver
+    | HandedIn
+    | Quit
+)
 
 
 # Commands: what the runner has to do.
@@ -245,6 +262,19 @@ class Exit:
 
 
 Command = (
-    BeginPart | EndPart | EndRecording | Say | CheckNotice | ListenForAnswer | KeepReason | Mark | AwaitConfirm
-    | Alert | Arm | OpenDockPort | CloseDockPort | Show | Exit
-)  # fmt: skip
+    BeginPart
+    | EndPart
+    | EndRecording
+    | Say
+    | CheckNotice
+    | ListenForAnswer
+    | KeepReason
+    | Mark
+    | AwaitConfirm
+    | Alert
+    | Arm
+    | OpenDockPort
+    | CloseDockPort
+    | Show
+    | Exit
+)

@@ -51,7 +51,7 @@ class CloseSegment:
 class Run:
     """Do something in the writer's order, e.g. write a record after all that was queued before."""
 
-    action: Callable[[], None]
+    action: Callable[[], object]
 
 
 Job = WriteFragment | CloseSegment | Run

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyaudio
 
-from firmware.hal.ports import DriverError
+from firmware.hal.ports import Clock, DriverError, SoundBlock, SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +97,8 @@ class PyAudioMicrophone:
                 self._heard.clear()
             else:
                 self._tell_lost(f"{self._device!r} has given no sound for {_STALL_SECONDS:g} s")
-                stream = stream.close()
+                stream.close()
+                stream = None
         if stream:
             stream.close()
 
@@ -244,7 +247,8 @@ def _find(library: pyaudio.PyAudio, device: str, *, capture: bool) -> Mapping[st
         kind = "input" if capture else "output"
         names = ", ".join(repr(name) for name in fitting) or "none"
         raise DriverError("pyaudio", f"no {kind} device is called {device!r}; the configuration can name: {names}")
-    return fitting[device]
+    found: Mapping[str, Any] = fitting[device]
+    return found
 
 
 def _describe(device: str, *, capture: bool) -> Mapping[str, str]:
@@ -258,9 +262,7 @@ def _takes(device: str, rate: int) -> bool:
         index = _find(library, device, capture=False)["index"]
         try:
             return bool(
-                library.is_format_supported(
-                    rate, output_device=index, output_channels=1, output_format=pyaudio.paInt16
-                )
+                library.is_format_supported(rate, output_device=index, output_channels=1, output_format=pyaudio.paInt16)
             )
         except ValueError:
             return False
