@@ -40,8 +40,8 @@ CREATE TABLE IF NOT EXISTS notices (
 CREATE TABLE IF NOT EXISTS forks (
   device TEXT, sha256 TEXT, file INTEGER, size INTEGER, found TEXT, dock TEXT, PRIMARY KEY (device, sha256));
 CREATE TABLE IF NOT EXISTS events (
-  id TEXT PRIMARY KEY, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
-  payload BLOB);
+  id TEXT, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
+  payload BLOB, PRIMARY KEY (dock, id));
 CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
