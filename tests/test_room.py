@@ -145,6 +145,26 @@ def test_the_notice_is_heard_in_noise_as_loud_and_not_when_muted(folder: Path) -
 
 
 @sound
+def test_a_room_held_up_by_other_work_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = prompts.load()["notice"]
+    with running(tmp_path, RoomWorld()) as process:
+        for name, value in room.environment(tmp_path).items():
+            monkeypatch.setenv(name, value)
+        with Ear() as ear:
+            ear.listen(0.2)
+            playing = threading.Thread(target=PyAudioLoudspeaker(SPEAKER).play, args=(prompt.pcm, prompt.rate))
+            playing.start()
+            for _ in range(3):
+                ear.listen(1)
+                process.send_signal(signal.SIGSTOP)
+                threading.Event().wait(0.3)  # this is the delay, nothing is waited for
+                process.send_signal(signal.SIGCONT)
+            playing.join()
+            assert _find(ear.listen(0.5)).score > 0.95
+            assert ear.faults.empty()
+
+
+@sound
 def test_a_block_knows_when_its_first_sample_was_taken(folder: Path) -> None:
     with Ear() as ear:
         ear.listen(0.5)
