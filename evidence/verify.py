@@ -120,7 +120,7 @@ class Verifier:
         self._compare_torn()
 
     def _declared_torn(self, files: dict[int, str]) -> dict[int, int]:
-        """Where openings say that a torn tail begins, by file; believed only if the opening itself verifies (step 5)."""
+        """Where openings say that a torn tail begins, by file; step 5 believes it once the opening verified."""
         declared: dict[int, int] = {}
         for file, path in files.items():
             start = self._read(path, records.OPENING_LIMIT)
@@ -148,10 +148,8 @@ class Verifier:
 
     def _judge_undeclared(self, path: str, tail: bytes, *, last: bool) -> None:
         if last and b"\n" not in tail:
-            message = (
-                f"{len(tail)} bytes after the last line: a line cut by a power loss that no boot has declared yet, or"
-            )
-            self._find(5, "unaccounted", path, f"{message} an altered one")
+            message = f"{len(tail)} bytes after the last line: cut by a power loss and not yet declared, or altered"
+            self._find(5, "unaccounted", path, message)
         else:
             self._find(5, "altered", path, f"{len(tail)} bytes after the last line are declared by nobody")
 
@@ -221,7 +219,7 @@ class Verifier:
             self._find(10, "foreign", where, "the receipt is for another camera or segment")
         elif told is None:
             self._find(
-                10, "missing", where, "the office holds a segment that no record here closes: records are missing"
+                10, "missing", where, "the office holds a segment that no record here closes: records are cut off"
             )
         elif (receipt.sha256, receipt.size) != (told["file_sha256"], told["file_size"]):
             self._find(10, "altered", where, "the receipt is for other bytes than the camera signed")
