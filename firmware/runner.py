@@ -128,6 +128,7 @@ class Runner:
 
     def said(self, key: str, from_ns: int, to_ns: int) -> None:
         """A prompt was played."""
+        _log.info("said", extra={"prompt": key})
         self.post(v.Said(key, from_ns, to_ns))
 
     def failed(self, where: str, what: str) -> None:

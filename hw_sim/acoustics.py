@@ -20,8 +20,11 @@ RATE = 48_000
 FULL_SCALE = 32_768.0
 # Level of the shipped notice over the frames of 20 ms in which it speaks; the other prompts lie within 4 dB.
 PROMPT_DBFS = -18.0
+LOUDSPEAKER_DB = -6.0  # from the loudspeaker to the microphone
+_DELAY_SECONDS = 0.02
 NOISE_KINDS = ("white", "traffic")
 _NOISE_SECONDS = 16
+_ROAD_HERTZ = 80.0
 _NOISE_SEED = 20171116  # the same noise in each run
 _LOUD = 8  # samples beyond this are sound: dither and rounding stay below
 _HANGOVER_SECONDS = 0.6  # longer than a pause inside a sentence
@@ -58,13 +61,18 @@ def noise(kind: str, dbfs: float) -> NDArray[np.float32]:
     samples = rng.standard_normal(RATE * _NOISE_SECONDS)
     if kind == "traffic":
         hertz = np.fft.rfftfreq(samples.size, 1 / RATE)
-        shape = np.where(hertz < 80, 0.0, np.maximum(hertz, 80.0) ** (-4 / 6.02))
+        shape = np.where(hertz < _ROAD_HERTZ, 0.0, np.maximum(hertz, _ROAD_HERTZ) ** (-4 / 6.02))
         samples = np.fft.irfft(np.fft.rfft(samples) * shape)
         samples *= 1 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(samples.size) / samples.size)
     elif kind != "white":
         raise ValueError(f"unknown noise {kind!r}: one of {', '.join(NOISE_KINDS)}")
     rms = float(np.sqrt(np.mean(samples**2)))
     return (samples / rms * FULL_SCALE * _ratio(dbfs)).astype(np.float32)
+
+
+def noise_level(snr_db: float) -> float:
+    """Return the level in dBFS of a noise that lies `snr_db` under a prompt as the microphone hears it."""
+    return PROMPT_DBFS + LOUDSPEAKER_DB - snr_db
 
 
 class Track:
@@ -112,7 +120,7 @@ class SpeechWatch:
         self._quiet = 0
 
     def hear(self, block: NDArray[np.float32]) -> str | None:
-        """Return "started", "ended" (`hangover` seconds ago) or None."""
+        """Return "started", "ended" (`quiet_seconds` ago) or None."""
         if np.abs(block).max(initial=0) > _LOUD:
             self._quiet = 0
             started, self.speaking = not self.speaking, True
@@ -132,25 +140,26 @@ class SpeechWatch:
 class Air:
     """Everything that sounds in the room."""
 
-    def __init__(self, base: Track, gain_db: float, delay_seconds: float) -> None:
-        self.base = base
-        self.gain_db = gain_db
-        self.muted = False
+    def __init__(self, base: Track, *, muted: bool) -> None:
+        self.muted = muted  # the loudspeaker is broken: nothing of it is heard
         self.noise: Track | None = None
         self.clips: list[Track] = []
-        self._delay = Delay(round(delay_seconds * RATE))
-
-    def noise_at_snr(self, snr_db: float) -> float:
-        """Return the level in dBFS of a noise that lies `snr_db` under a prompt as the microphone hears it."""
-        return PROMPT_DBFS + self.gain_db - snr_db
+        self._base = base
+        self._delay = Delay(round(_DELAY_SECONDS * RATE))
 
     def take(self, loudspeaker: NDArray[np.float32]) -> NDArray[np.int16]:
         """Return what the microphone hears while the loudspeaker's cone moves like that."""
-        count = loudspeaker.size
-        heard = self.base.take(count) + self._delay.take(loudspeaker) * (0 if self.muted else _ratio(self.gain_db))
-        for track in [*self.clips, *([self.noise] if self.noise else [])]:
-            heard += track.take(count)
-        return np.clip(np.rint(heard), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        heard = self._delay.take(loudspeaker) * (0 if self.muted else _ratio(LOUDSPEAKER_DB))
+        for track in (self._base, *self.clips, *([self.noise] if self.noise else [])):
+            heard = heard + track.take(loudspeaker.size)
+        whole: NDArray[np.int16] = np.clip(np.rint(heard), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        return whole
+
+    def remove_ended(self) -> list[Track]:
+        """Take the clips that have been played to their end out of the room, and return them."""
+        ended = [clip for clip in self.clips if clip.over]
+        self.clips = [clip for clip in self.clips if not clip.over]
+        return ended
 
 
 def _ratio(db: float) -> np.float32:

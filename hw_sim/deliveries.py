@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class DeliveryLog:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.next_n = _next_n(path)
+        self.next_n = _resume(path)
         self._file = path.open("a", buffering=1, encoding="ascii")
 
     def append(self, delivery: Delivery) -> None:
@@ -48,8 +49,10 @@ def read_deliveries(path: Path) -> list[Delivery]:
     return [Delivery(**json.loads(line)) for line in lines]
 
 
-def _next_n(path: Path) -> int:
+def _resume(path: Path) -> int:
+    """Cut a torn last line off; give the number of the next delivery."""
     if not path.exists():
         return 0
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
     counted = [delivery.n for delivery in read_deliveries(path) if delivery.n is not None]
     return counted[-1] + 1 if counted else 0

@@ -13,9 +13,9 @@ from hw_sim import world as worlds
 from runtime.config import ConfigError
 
 _PROGRAMS = {
-    "demo": "hw_sim.demo:main",
+    "demo": "hw_sim.demo.main:main",
     "disk": "hw_sim.forgetful_fs:main",
-    "room": "hw_sim.main:room",
+    "room": "hw_sim.room:main",
     "world": "hw_sim.main:world",
     "power": "hw_sim.main:power",
     "ask": "hw_sim.main:ask",
@@ -50,16 +50,6 @@ def main(argv: list[str]) -> int:
     except (ConfigError, control.ControlError, OSError) as error:
         sys.stderr.write(f"bodycam sim {options.name}: {error}\n")
         return ConfigError.exit_status if isinstance(error, ConfigError) else 1
-    return status
-
-
-def room(argv: list[str]) -> int:
-    """Run the room as the world's world.toml says; arguments on the command line count more."""
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--world", type=Path)
-    folder: Path | None = finder.parse_known_args(argv)[0].world
-    told = worlds.room_arguments(folder) if folder and (folder / "world.toml").exists() else []
-    status: int = importlib.import_module("hw_sim.room").main([*told, *argv])
     return status
 
 

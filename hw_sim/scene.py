@@ -109,7 +109,7 @@ class VideoScene:
         loop_ns = 0
         while True:
             at_ns, first_ns, number = loop_ns, None, -1
-            for number, frame in enumerate(self._container.decode(stream)):  # noqa: B007 - used after the loop
+            for number, frame in enumerate(self._container.decode(stream)):
                 time_ns = round((frame.time or 0.0) * 1e9)
                 first_ns = time_ns if first_ns is None else first_ns
                 at_ns = loop_ns + time_ns - first_ns
@@ -233,7 +233,7 @@ def _place(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _check(word: bytes) -> bytes:
-    return zlib.crc32(word).to_bytes(4, "big")[2:]
+    return (~zlib.crc32(word) & 0xFFFF).to_bytes(2, "big")  # inverted, so that no word is all dark or all light
 
 
 def _draw_wall(width: int, height: int) -> Planes:

@@ -12,18 +12,22 @@ import contextlib
 import fcntl
 import mmap
 import os
+import select
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from hw_sim.control import ControlError
+
 # One page is not enough: PulseAudio writes into a pipe that has a free page, and would find one only when we have read
 # everything, which leaves holes in the sound. Two pages are 85 ms.
 _SPEAKER_PIPE = 2 * mmap.PAGESIZE
-_MIC_PIPE = mmap.PAGESIZE
+_MIC_PIPE = 1 << 16  # PulseAudio empties it at once; its size is for the blocks made up for after a delay
+_REFILL_SECONDS = 0.02
 _START_SECONDS = 10.0
+_PREFIX = "bodycam-room-"
 
 _SERVER_SCRIPT = """\
 .fail
@@ -41,22 +45,22 @@ pcm.sim-absent { type hw card 31 hint { show on description "never opens" } }
 """
 
 
-class SoundServerError(Exception):
-    """The sound server cannot be started or reached; the text says what to do."""
-
-
 class SoundServer:
     """One PulseAudio, its folder and our ends of its pipes."""
 
     def __init__(self, world: Path) -> None:
-        """Make the folder and the link `sound` in `world`. Raises SoundServerError if a live room owns the link."""
+        """Make the folder and the link `sound` in `world`. Raises ControlError if a live room owns the link."""
         self._link = world / "sound"
         _remove_stale(self._link)
-        self.folder = Path(tempfile.mkdtemp(prefix="bodycam-room-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._link.symlink_to(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._speaker = -1
         self._mic = -1
+        self._flowing = False
+        self._suspended = False
+        self._lock = (self.folder / "lock").open("w")  # held as long as this process lives
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         (self.folder / "asound.conf").write_text(_ALSA_CONFIG)
         (self.folder / "server.pa").write_text(_SERVER_SCRIPT.format(folder=self.folder))
 
@@ -66,7 +70,7 @@ class SoundServer:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start the server and return when the devices can be opened. Raises SoundServerError."""
+        """Start the server and return when the devices can be opened. Raises ControlError."""
         for name in ("native", "speaker.fifo", "mic.fifo"):  # what a killed server leaves; PulseAudio refuses old pipes
             (self.folder / name).unlink(missing_ok=True)
         command = ["pulseaudio", "-n", "-F", str(self.folder / "server.pa"), "--daemonize=no", "--exit-idle-time=-1"]
@@ -85,13 +89,13 @@ class SoundServer:
                 stdin=subprocess.DEVNULL,
             )
         except FileNotFoundError as error:
-            raise SoundServerError("setpriv is missing: install util-linux") from error
+            raise ControlError("setpriv is missing: install util-linux") from error
         self._await_socket(self._process)
         try:
             self._open_pipes()
         except OSError as error:
             self.kill()
-            raise SoundServerError(f"pulseaudio ended at once ({error}): see its message above") from error
+            raise ControlError(f"pulseaudio ended at once ({error}): see its message above") from error
 
     def _open_pipes(self) -> None:
         self._speaker = os.open(self.folder / "speaker.fifo", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -107,7 +111,7 @@ class SoundServer:
             if status is not None or time.monotonic() > deadline:
                 self.kill()
                 why = "did not get ready" if status is None else f"ended with status {status}"
-                raise SoundServerError(f"pulseaudio {why}: is the package pulseaudio installed? See its message above")
+                raise ControlError(f"pulseaudio {why}: is the package pulseaudio installed? See its message above")
             time.sleep(0.002)
 
     def alive(self) -> bool:
@@ -118,22 +122,36 @@ class SoundServer:
 
     def read(self, size: int) -> bytes:
         """Take up to `size` bytes that the camera has played; empty when it plays nothing."""
+        data = self._read_now(size)
+        # In the middle of a sound PulseAudio gets the time to fill the pipe again: blocks made up for have no holes.
+        while self._flowing and len(data) < size and select.select([self._speaker], [], [], _REFILL_SECONDS)[0]:
+            more = self._read_now(size - len(data))
+            if not more:
+                break
+            data += more
+        self._flowing = len(data) == size
+        return data
+
+    def _read_now(self, size: int) -> bytes:
         try:
             return os.read(self._speaker, size)
         except BlockingIOError:
             return b""
 
     def write(self, pcm: bytes) -> None:
-        """Let the microphone hear `pcm`. What a suspended microphone does not take is lost, as on a real one."""
+        """Let the microphone hear `pcm`. While it is suspended, that is lost."""
+        if self._suspended:
+            return
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._mic, pcm)
 
     def suspend_microphone(self, on: bool) -> None:
-        """Stop or resume the microphone as PulseAudio's own tools do. Raises SoundServerError."""
+        """Stop or resume the microphone as PulseAudio's own tools do. Raises ControlError."""
         command = ["pactl", "suspend-source", "mic", "1" if on else "0"]
         done = subprocess.run(command, env=os.environ | _environment(self.folder), capture_output=True, check=False)
         if done.returncode:
-            raise SoundServerError(f"pactl suspend-source failed: {done.stderr.decode().strip()}")
+            raise ControlError(f"pactl suspend-source failed: {done.stderr.decode().strip()}")
+        self._suspended = on
 
     def kill(self) -> None:
         """End the server at once, as if the sound card had been pulled out. Idempotent."""
@@ -143,6 +161,7 @@ class SoundServer:
         """End the server in order and remove its folder and link."""
         self._end(terminate=True)
         self._link.unlink(missing_ok=True)
+        self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end(self, *, terminate: bool) -> None:
@@ -158,22 +177,18 @@ class SoundServer:
             if fd >= 0:
                 os.close(fd)
         self._speaker = self._mic = -1
+        self._suspended = False
 
 
 def environment(world: Path) -> dict[str, str]:
     """Return the variables a process needs so that PortAudio sees the room of `world` and nothing else.
 
-    Raises SoundServerError if no room runs there.
+    Raises ControlError if no room runs there.
     """
-    return _environment(sound_folder(world))
-
-
-def sound_folder(world: Path) -> Path:
-    """Return the folder behind the link `sound`. Raises SoundServerError if no room runs in `world`."""
     try:
-        return (world / "sound").readlink()
+        return _environment((world / "sound").readlink())
     except OSError as error:
-        raise SoundServerError(f"no room runs in {world}: start `bodycam sim room --world {world}` first") from error
+        raise ControlError(f"no room runs in {world}: start it with: bodycam sim room {world}") from error
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -190,10 +205,11 @@ def _remove_stale(link: Path) -> None:
     if not link.is_symlink():
         return
     folder = link.readlink()
-    with socket.socket(socket.AF_UNIX) as probe:
-        with contextlib.suppress(OSError):
-            probe.connect(str(folder / "control"))
-            raise SoundServerError(f"a room already runs in {link.parent}: end it first")
+    with contextlib.suppress(FileNotFoundError), (folder / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ControlError(f"a room already runs in {link.parent}: end it first") from error
     link.unlink()
-    if folder.name.startswith("bodycam-room-"):
+    if folder.name.startswith(_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)

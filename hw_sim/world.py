@@ -5,19 +5,21 @@ power.json         written at each power-on: kernel boot id, and when the power 
 utc.json           the time that the simulated camera was told, as long as the power lasts
 deliveries.jsonl   each exposure that the lens delivered
 pins.jsonl         each change of a pin's level
+room.jsonl         what was to be heard in the room, and when (`hw_sim.room`)
 control.sock       where a running simulated camera takes commands (`hw_sim.camera`)
+room.sock          where a running room takes commands
+sound              link to the folder of the room's sound server
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from runtime import config
 from runtime.config import Between, ConfigError
@@ -34,14 +36,12 @@ class LensWorld:
 class RoomWorld:
     """What the microphone hears, besides the loudspeaker.
 
-    `base` is "silence", "tone:HERTZ", or a sound file, played for ever unless `base_once`. `noise_dbfs` is the level of
-    the noise (none if left out). `sound_card_ppm` is how much too fast the sound card's clock runs.
+    `sound` is "silence", "tone", or a sound file, played once from the room's start; `noise_dbfs` is the level of noise
+    in the room (RMS; none if left out). `sound_card_ppm` is how much too fast the sound card's clock runs.
     """
 
-    base: str = "silence"
-    base_once: bool = False
+    sound: str = "silence"
     noise_dbfs: Annotated[float, Between(-120, 0)] | None = None
-    noise_kind: Literal["white", "traffic"] = "white"
     loudspeaker_muted: bool = False
     sound_card_ppm: Annotated[float, Between(-200, 200)] = 0.0
 
@@ -86,11 +86,12 @@ def load(folder: Path) -> World:
         raise ConfigError(f"{path}: is missing; make it with: bodycam sim world {folder}")
     world = config.load(path, World)
     for key, value, words in (
-        ("lens.scene", world.lens.scene, r"drawn"),
-        ("room.base", world.room.base, r"silence|tone:\d+"),
+        ("lens.scene", world.lens.scene, {"drawn"}),
+        ("room.sound", world.room.sound, {"silence", "tone"}),
     ):
-        if not re.fullmatch(words, value) and not (folder / value).exists():
-            raise ConfigError(f"{path}: {key}: {folder / value} does not exist; expected a file, or text like {words}")
+        if value not in words and not (folder / value).exists():
+            expected = " or ".join(f'"{word}"' for word in sorted(words))
+            raise ConfigError(f"{path}: {key}: {folder / value} does not exist; expected {expected} or a file")
     return world
 
 
@@ -98,23 +99,6 @@ def scene(folder: Path) -> str:
     """What the lens sees, as `hw_sim.lens` takes it. Raises ConfigError."""
     name = load(folder).lens.scene
     return name if name == "drawn" else str(folder / name)
-
-
-def room_arguments(folder: Path) -> list[str]:
-    """What `bodycam sim room` is to be started with. Raises ConfigError."""
-    room = load(folder).room
-    base = str(folder / room.base) if (folder / room.base).exists() else room.base
-    arguments = [
-        "--world",
-        str(folder),
-        "--base",
-        base,
-        f"--ppm={room.sound_card_ppm}",
-        "--noise-kind",
-        room.noise_kind,
-    ]
-    arguments += ["--once"] * room.base_once + ["--muted"] * room.loudspeaker_muted
-    return arguments if room.noise_dbfs is None else [*arguments, f"--noise-dbfs={room.noise_dbfs}"]
 
 
 def create(folder: Path, world: World | None = None) -> None:
@@ -140,7 +124,8 @@ def _toml(world: World) -> str:
 def power_on(folder: Path) -> Power:
     """Switch the power on: from now on it is another boot, whose time begins at 0."""
     power = Power(secrets.token_hex(16), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-    replace_json(folder / "power.json", asdict(power))
+    entry = {"kernel_boot": power.kernel_boot, "power_on_boottime_ns": power.power_on_boottime_ns}
+    replace_json(folder / "power.json", entry)
     return power
 
 

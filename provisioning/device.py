@@ -181,13 +181,13 @@ def read_recipient(path: Path) -> str:
 
 
 def _refuse_other_name(device: Device) -> None:
-    """One folder, one device: under another id its keys would speak for two."""
-    path = device.folder / REQUEST
-    if path.exists():
-        found = {pki.role_and_id(request) for request in pki.parse_requests(path.read_bytes())}
-        if names := {name for _, name in found} - {device.name}:
+    """One folder, one device: under another id or kind its keys would speak for two."""
+    request = device.folder / REQUEST
+    found = {pki.role_and_id(item) for item in pki.parse_requests(request.read_bytes())} if request.exists() else set()
+    certificates = [path for path in map(device.certificate, device.roles) if path.exists()]
+    found |= {pki.role_and_id(load_certificates(path)[0]) for path in certificates}
+    for role, name in sorted(found):
+        if role not in device.roles or name != device.name:
             raise ProvisioningError(
-                os.EX_DATAERR, f"{device.folder}: belongs to {', '.join(names)}; give {device.name} a folder of its own"
+                os.EX_DATAERR, f"{device.folder}: belongs to {role}/{name}; give {device.name} a folder of its own"
             )
-        if not {role for role, _ in found} <= set(device.roles):
-            raise ProvisioningError(os.EX_DATAERR, f"{device.folder}: belongs to a device of another kind")

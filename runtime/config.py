@@ -60,8 +60,7 @@ class Matches:
 def load(path: Path, kind: type[T]) -> T:
     """Read the TOML file at `path` as a `kind`. Raises `ConfigError`."""
     try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # bad UTF-8 and bad TOML

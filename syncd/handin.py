@@ -26,7 +26,7 @@ from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
 from syncd.camera import Camera, CameraState, Listed
-from syncd.errors import AwayError, DockError, Stopped
+from syncd.errors import AwayError, DockError, RefusedError, Stopped
 from syncd.events import Events
 from syncd.link import BLOCK, Blocks, Buffer
 from syncd.office import Office, Signers, check_receipt
@@ -84,6 +84,7 @@ class HandIn:
         self._reader: JournalReader | None = None
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
+        self._doubtful = False  # whether it still does
         self._told_done = False
 
     def begin(self) -> None:
@@ -151,21 +152,19 @@ class HandIn:
 
     def _pull_journal(self, camera: Camera, state: CameraState) -> None:
         """Take in every line that verifies. Raises `DockError` for one that does not, after all that could be had."""
-        failure: DockError | None = None
+        failures: dict[int, DockError] = {}
         for file, size in state.journal:
             start = self._verified().good_len(file)
             if size < start:
-                failure = failure or DockError("journal-shorter", f"journal file {file} has lost lines seen before")
+                failures[file] = DockError("journal-shorter", f"journal file {file}: lines seen before are gone")
                 continue
             try:
                 self._pull_file(camera, file, start, size)
             except EvidenceError as error:
-                failure = failure or DockError(error.code, f"journal file {file}: {error.message}")
-            else:
-                if file - 1 in self._verified().torn:
-                    failure = None  # what could not be read is the torn tail that this file declares
-        if failure is not None:
-            raise failure
+                failures[file] = DockError(error.code, f"journal file {file}: {error.message}")
+        # What could not be read may be a torn tail that a later file declares.
+        for file in sorted(failures.keys() - self._verified().torn.keys()):
+            raise failures[file]
 
     def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
         reader = self._verified()
@@ -181,6 +180,8 @@ class HandIn:
             rest = data[len(good) :]
 
     def _keep_lines(self, file: int, lines: bytes) -> None:
+        if not lines:
+            return
         # Events first: after a crash between the two, lines are told twice, never not at all.
         self._dock.events.journal_lines(self.device, lines.splitlines())
         try:
@@ -193,6 +194,9 @@ class HandIn:
         return self._office_ready() and self._attempt("journal-upload", lambda: self._upload_journal(office))
 
     def _upload_journal(self, office: Office) -> None:
+        if self._doubtful:
+            self._at_office.clear()
+            self._doubtful = False
         for file in self._spool.journal_files():
             size = self._verified().good_len(file)
             if self._at_office.get(file, -1) >= size:
@@ -312,7 +316,7 @@ class HandIn:
         return self._dock.retries.ready("office", time.monotonic())
 
     def _office_failed(self, away: AwayError) -> None:
-        self._at_office.clear()
+        self._doubtful = True
         wait = self._dock.retries.failed("office", time.monotonic(), away.retry_after)
         self._fault(away, retry_seconds=wait)
 
@@ -329,7 +333,7 @@ class HandIn:
                 raise
             self._office_failed(away)
         except (DockError, OSError) as error:
-            self._at_office.clear()
+            self._doubtful |= isinstance(error, RefusedError)
             fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
             self._fault(fault, retry_seconds=retries.failed(name, time.monotonic()), where=what)
         else:
@@ -338,7 +342,7 @@ class HandIn:
         return False
 
     def _fault(self, fault: DockError, **facts: object) -> None:
-        self._dock.events.handin(self.device, "fault", code=fault.code, message=fault.message, **facts)
+        self._dock.events.handin(self.device, "fault", code=fault.code, detail=fault.message, **facts)
 
     def _check_stop(self) -> None:
         if self._dock.stopping.is_set():

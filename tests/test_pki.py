@@ -97,6 +97,8 @@ def test_of_two_issuing_certificates_for_one_key_the_valid_one_is_found(agency: 
     for bundle in ([expired, later, issuing], [issuing, later, expired]):
         chain = pki.validate_chain(dock.certificate, bundle, [agency.root.certificate], role=Role.DOCK, at=NOW)
         assert chain.certificates[1] == issuing
+        undated = pki.validate_chain(dock.certificate, bundle, [agency.root.certificate], role=Role.DOCK, at=None)
+        assert undated.certificates[1] == later
 
 
 def test_session_serial_number_is_the_boot(session: Holder, agency: Agency) -> None:
@@ -108,6 +110,12 @@ def test_session_serial_number_is_the_boot(session: Holder, agency: Agency) -> N
     for boot in ("0" * 32, "F" * 32, "f" * 31, ""):
         with pytest.raises(EvidenceError, match="boot id"):
             pki.make_session_certificate(evidence.certificate, evidence.key, new_key().public_key(), boot)
+
+
+@pytest.mark.parametrize("role", [Role.EVIDENCE, Role.SESSION, Role.SIGNER])
+def test_signing_keys_are_for_documents_only(agency: Agency, role: Role) -> None:
+    usage = agency.issue(role, "DEV-1").certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert [oid.dotted_string for oid in usage] == ["1.3.6.1.5.5.7.3.36"]
 
 
 def test_only_an_evidence_key_certifies_sessions(agency: Agency) -> None:
@@ -398,6 +406,7 @@ def test_every_flipped_byte_is_refused_with_the_one_error(agency: Agency, sessio
 FIXED = Agency()
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.dictionaries(st.integers(0, 450), st.integers(0, 255), min_size=1, max_size=3))
 def test_resigned_garbage_raises_the_one_error(changes: dict[int, int]) -> None:
     """A hostile device has the key that its certificate needs: nonsense inside a well-signed certificate."""

@@ -297,6 +297,17 @@ def test_answers_for_others_are_refused(agency: Run) -> None:
     assert "nothing for BWC-0001" in agency("camera BWC-0001 --dir CAMERA --install DOCK", status=os.EX_NOINPUT)
 
 
+def test_keys_of_one_device_get_no_second_id(agency: Run) -> None:
+    agency(CAMERA)
+    Path("CAMERA/request.pem").unlink()
+    said = agency("camera BWC-0002 --dir CAMERA --request", status=os.EX_DATAERR)
+    assert "belongs to camera/BWC-0001" in said
+    agency("dock DOCK-2 --dir DOCK --request")
+    agency("agency sign DOCK/request.pem --agency AGENCY --out ANSWER")
+    Path("DOCK/request.pem").unlink()
+    assert "another key" in agency("dock DOCK-1 --dir DOCK --install ANSWER", status=os.EX_DATAERR)
+
+
 def test_foreign_agency_is_refused(agency: Run) -> None:
     agency(CAMERA)
     before = contents("CAMERA")
@@ -338,8 +349,8 @@ def test_refused_settings_leave_nothing_half_made(agency: Run) -> None:
         ("camera BWC-1 --dir X --agency AGENCY --office OFFICE --segment-seconds 900", os.EX_USAGE, "segment_seconds"),
         ("camera BWC-1 --dir X --agency NONE --office OFFICE", os.EX_NOINPUT, "NONE/certs/issuing.pem"),
         ("camera BWC-1 --dir X --agency AGENCY --office NONE", os.EX_NOINPUT, "NONE/certs/signer.pem"),
-        ("dock OFFICE-1 --dir OFFICE --request", os.EX_DATAERR, "another kind"),
-        ("office OFFICE-2 --dir OFFICE --request", os.EX_DATAERR, "belongs to OFFICE-1"),
+        ("dock OFFICE-1 --dir OFFICE --request", os.EX_DATAERR, "belongs to office/OFFICE-1"),
+        ("office OFFICE-2 --dir OFFICE --request", os.EX_DATAERR, "belongs to office/OFFICE-1"),
         ("office OFFICE-2 --dir X --request --host bücher", os.EX_DATAERR, "bücher"),
         ("agency", os.EX_USAGE, "--dir"),
         ("agency --dir X", os.EX_USAGE, "--name"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +30,20 @@ except OSError:
 """
 
 
-def start(environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
         env={"PATH": "", **environment},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -45,7 +52,7 @@ def test_service_manager_is_told(tmp_path: Path, number: signal.Signals) -> None
         manager.settimeout(SECONDS)
         manager.bind(str(tmp_path / "notify"))
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "5000000", "BODYCAM_LOG": "json"}
-        with start(environment) as process:
+        with started(environment) as process:
             assert [manager.recv(100) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
             process.send_signal(number)
             assert manager.recv(100) == b"STOPPING=1"
@@ -61,7 +68,7 @@ def test_service_manager_is_told(tmp_path: Path, number: signal.Signals) -> None
 
 
 def test_without_a_service_manager_it_only_logs() -> None:
-    with start({"WATCHDOG_USEC": "5000000"}) as process:
+    with started({"WATCHDOG_USEC": "5000000"}) as process:
         assert process.stdout
         assert process.stdout.readline() == "None\n"
         process.send_signal(signal.SIGTERM)

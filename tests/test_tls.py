@@ -147,11 +147,10 @@ def test_untrusted_clock_leaves_dates_alone_and_nothing_else(agency: Agency, fol
 
 def test_older_tls_and_clients_without_certificate_are_refused(agency: Agency, folder: Path) -> None:
     server = context(folder, agency.issue(Role.CAMERA, "BWC-0001"), server=True)
-    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old = context(folder, agency.issue(Role.DOCK, "DOCK-1"), server=False)
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_2
     nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
-    old.maximum_version = ssl.TLSVersion.TLSv1_2
     for client in (old, nobody):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             meet(server, client)

@@ -20,14 +20,7 @@ def test_a_world_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "人群.mp4").touch()
     world = World(
         LensWorld("人群.mp4"),
-        RoomWorld(
-            "tone:440",
-            noise_dbfs=-30.5,
-            noise_kind="traffic",
-            base_once=True,
-            loudspeaker_muted=True,
-            sound_card_ppm=-100.0,
-        ),
+        RoomWorld("tone", noise_dbfs=-30.5, loudspeaker_muted=True, sound_card_ppm=-100.0),
         ClockWorld(rtc=False),
         DiskWorld(limit_bytes=1 << 20),
     )
@@ -45,7 +38,7 @@ def test_a_world_is_read_as_it_was_written(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[lens]\nscene = 'gone.mp4'", r"lens\.scene: .*gone\.mp4 does not exist"),
-        ("[room]\nbase = 'gone.wav'", r"room\.base: .*gone\.wav does not exist"),
+        ("[room]\nsound = 'gone.wav'", r"room\.sound: .*gone\.wav does not exist"),
         ("[room]\nsound_card_ppm = 900.0", r"room\.sound_card_ppm: .*at most 200"),
         ("[room]\nvolume = 3", r"room\.volume: unknown key"),
         ("[disk]\nlimit_bytes = true", r"disk\.limit_bytes: expected a whole number"),

@@ -86,7 +86,7 @@ class Overlay:
 
 
 class _Glyphs:
-    """Bitmaps of characters, each drawn once. All are of one height; digits are of one width, so that text stands still."""
+    """Bitmaps of characters, each drawn once: all of one height, and digits of one width so that text stands still."""
 
     def __init__(self, size: int, font: Path | None) -> None:
         self._size = size

@@ -49,7 +49,8 @@ class Picamera2Video:
     """One camera. `overlay(frame, utc_ms)` draws on the YUV420 buffer (height * 3 / 2, stride) of each picture.
 
     Building it raises `DriverError` if the library or the camera is missing. Faults told: `camera_stall`,
-    `encoder_stall` (no picture, no frame for a second), `overlay_failed`, `sink_failed` (recording goes on).
+    `camera_lost`, `encoder_stall` when a second has brought nothing; `overlay_failed` (pictures go on without it);
+    `unknown` if `on_frame` raises (the next frame is offered again).
     """
 
     def __init__(self, config: VideoConfig, overlay: Callable[[NDArray[np.uint8], int], None], clock: Clock) -> None:
@@ -73,7 +74,8 @@ class Picamera2Video:
         self._on_frame, self._faults = on_frame, _Faults(on_fault)
         self._ledger = _Ledger(1_000_000_000 // self._config.frames_per_second)
         self._parameter_sets = _ParameterSets()
-        self._watchdog = _Watchdog(self._clock, self._faults)
+        self._info = self._find_camera()
+        self._watchdog = _Watchdog(self._clock, self._ledger, self._faults, self._is_plugged)
         try:
             self._camera = self._library.Picamera2(self._config.camera_num)
             self._encoder = self._build_encoder()
@@ -97,11 +99,11 @@ class Picamera2Video:
         for step in (camera.stop_preview, camera.stop, camera.stop_encoder, camera.close):
             try:
                 step()
-            except Exception:  # noqa: BLE001 - a broken camera must not keep the rest from being released
-                _log.warning("%s: %s failed while stopping", _DRIVER, step.__name__, exc_info=True)
+            except Exception as error:  # noqa: BLE001 - what is broken must not keep the rest from being released
+                _log.warning("%s: %s while stopping: %s", _DRIVER, step.__name__, error)
 
     def counts(self) -> Mapping[str, int]:
-        """`delivered`, `encoded`, `dropped`, and `lost`: exposed by the sensor, never delivered (gaps in its time)."""
+        """`delivered`, `encoded`, `dropped`, and `lost`: pictures missing in the sensor's time, never delivered."""
         return self._ledger.counts()
 
     def describe(self) -> Mapping[str, str]:
@@ -116,14 +118,14 @@ class Picamera2Video:
         }
 
     def _find_camera(self) -> Mapping[str, Any]:
-        cameras = self._library.Picamera2.global_camera_info()
-        if self._config.camera_num >= len(cameras):
-            raise DriverError(
-                _DRIVER,
-                f"no camera number {self._config.camera_num}; check its cable, `rpicam-hello --list-cameras` must show it",
-            )
-        info: Mapping[str, Any] = cameras[self._config.camera_num]
+        if not self._is_plugged():
+            advice = "check its cable; `rpicam-hello --list-cameras` must show it"
+            raise DriverError(_DRIVER, f"there is no camera number {self._config.camera_num}; {advice}")
+        info: Mapping[str, Any] = self._library.Picamera2.global_camera_info()[self._config.camera_num]
         return info
+
+    def _is_plugged(self) -> bool:
+        return self._config.camera_num < len(self._library.Picamera2.global_camera_info())
 
     def _configuration(self) -> Any:
         config = self._config
@@ -162,19 +164,14 @@ class Picamera2Video:
         """Take note of a picture and draw the overlay. `pre_callback` of picamera2, before the encoder."""
         with self._faults.told("overlay_failed"):
             sensor_ns = int(request.get_metadata()["SensorTimestamp"])
-            now_ns = self._clock.boot_ns()
             self._ledger.exposed(sensor_ns)
-            if self._watchdog is not None:
-                self._watchdog.picture_ns = now_ns
-            utc_ms = self._clock.utc().ms - (now_ns - sensor_ns) // 1_000_000
+            utc_ms = self._clock.utc().ms - (self._clock.boot_ns() - sensor_ns) // 1_000_000
             with self._library.MappedArray(request, _STREAM) as mapped:
                 self._overlay(mapped.array, utc_ms)
 
     def _on_encoded(self, data: Any, keyframe: bool, timestamp_us: int) -> None:
-        with self._faults.told("sink_failed"):
+        with self._faults.told("unknown"):
             boot_ns = self._ledger.encoded(self._encoder.firsttimestamp + timestamp_us)
-            if self._watchdog is not None:
-                self._watchdog.frame_ns = self._clock.boot_ns()
             unit = bytes(data)
             self._on_frame(Frame(self._parameter_sets.complete(unit) if keyframe else unit, boot_ns, keyframe))
 
@@ -186,15 +183,15 @@ class _Ledger:
         self._frame_ns = frame_ns
         self._lock = threading.Lock()
         self._in_encoder: deque[tuple[int, int]] = deque()
-        self._last_ns: int | None = None
+        self.last_ns: int | None = None  # boot time of the last picture
         self._counts = dict.fromkeys(("delivered", "encoded", "dropped", "lost"), 0)
 
     def exposed(self, boot_ns: int) -> None:
         """Take note of a picture that libcamera delivered; a gap before it are pictures that it did not."""
         with self._lock:
-            if self._last_ns is not None:
-                self._counts["lost"] += max(0, round((boot_ns - self._last_ns) / self._frame_ns) - 1)
-            self._last_ns = boot_ns
+            if self.last_ns is not None:
+                self._counts["lost"] += max(0, round((boot_ns - self.last_ns) / self._frame_ns) - 1)
+            self.last_ns = boot_ns
             self._counts["delivered"] += 1
             self._in_encoder.append((_encoder_us(boot_ns), boot_ns))
 
@@ -208,6 +205,11 @@ class _Ledger:
             if self._in_encoder and self._in_encoder[0][0] == encoder_us:
                 return self._in_encoder.popleft()[1]
             return encoder_us * 1_000
+
+    def oldest_ns(self) -> int | None:
+        """Give the boot time of the picture that has waited longest for the encoder; None if none waits."""
+        with self._lock:
+            return self._in_encoder[0][1] if self._in_encoder else None
 
     def counts(self) -> dict[str, int]:
         with self._lock:
@@ -227,7 +229,7 @@ class _Faults:
         self._present.add(cause)
         try:
             self._on_fault(SourceFault(cause, detail))
-        except Exception:
+        except Exception:  # noqa: BLE001 - a listener must not end the thread that tells it
             _log.exception("%s: the listener for faults failed on %s", _DRIVER, cause)
 
     def passed(self, cause: str) -> None:
@@ -247,17 +249,16 @@ class _Faults:
 class _Watchdog:
     """Tells of a camera or an encoder that has given nothing for a second."""
 
-    def __init__(self, clock: Clock, faults: _Faults) -> None:
+    def __init__(self, clock: Clock, ledger: _Ledger, faults: _Faults, is_plugged: Callable[[], bool]) -> None:
         self._clock = clock
+        self._ledger = ledger
         self._faults = faults
+        self._is_plugged = is_plugged
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="video-watchdog", daemon=True)
-        self.picture_ns = self.frame_ns = 0
+        self._grace_ns = clock.boot_ns() + _FIRST_PICTURE_NS - _STALL_NS
 
     def start(self) -> None:
-        begun_ns = self._clock.boot_ns() + _FIRST_PICTURE_NS - _STALL_NS
-        self.picture_ns = max(self.picture_ns, begun_ns)
-        self.frame_ns = max(self.frame_ns, begun_ns)
         self._thread.start()
 
     def stop(self) -> None:
@@ -267,14 +268,18 @@ class _Watchdog:
 
     def _watch(self) -> None:
         while not self._stopping.wait(_WATCH_SECONDS):
-            now_ns = self._clock.boot_ns()
-            camera_stalls = now_ns - self.picture_ns > _STALL_NS
-            encoder_stalls = not camera_stalls and now_ns - self.frame_ns > _STALL_NS
-            for cause, stalls in (("camera_stall", camera_stalls), ("encoder_stall", encoder_stalls)):
-                if stalls:
-                    self._faults.raised(cause, "nothing for a second")
+            present = self._present_cause()
+            for cause in ("camera_stall", "camera_lost", "encoder_stall"):
+                if cause == present:
+                    self._faults.raised(cause, "nothing has come for a second")
                 else:
                     self._faults.passed(cause)
+
+    def _present_cause(self) -> str | None:
+        expected_ns = self._clock.boot_ns() - _STALL_NS
+        if (self._ledger.last_ns or self._grace_ns) < expected_ns:
+            return "camera_stall" if self._is_plugged() else "camera_lost"
+        return "encoder_stall" if (self._ledger.oldest_ns() or expected_ns) < expected_ns else None
 
 
 class _ParameterSets:

@@ -59,7 +59,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """A source has failed or recovered; `cause` is one of the specification's gap causes."""
+    """A source has failed; `cause` is one of the specification's gap causes, or `overlay_failed`, which is no gap."""
 
     cause: str
     detail: str
@@ -78,7 +78,10 @@ class VideoSource(Protocol):
         """Stop and release the device. Idempotent."""
 
     def counts(self) -> Mapping[str, int]:
-        """`delivered` by the sensor, `encoded`, `dropped` (delivered, never encoded), since `start`."""
+        """Pictures since `start`: `delivered` to the driver, `encoded`, `dropped` (delivered, never encoded).
+
+        `lost`: those missing in the sensor's own time, which never reached the driver.
+        """
 
     def describe(self) -> Mapping[str, str]:
         """What the library below says of the hardware: at least `driver`, `model`, `id`, `encoder`."""

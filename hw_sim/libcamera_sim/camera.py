@@ -37,6 +37,7 @@ from hw_sim.libcamera_sim.values import Rectangle
 _SHORTEST_FRAME_US = 8_333
 _LONGEST_FRAME_US = 1_000_000
 _DEFAULT_FRAME_US = 33_333
+_CLOSE_READING_NS = 200_000
 
 
 class Planes(NamedTuple):
@@ -171,6 +172,7 @@ class Camera:
         self._frame_us = _DEFAULT_FRAME_US
         self._queue: deque[Request] = deque()
         self._pictures: dict[FrameBuffer, Planes] = {}
+        self._offset_ns: int | None = None  # device's clock minus ours
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -241,19 +243,19 @@ class Camera:
         while not self._unplugged:
             if self._stopping.wait(max(0, due_ns - time.monotonic_ns()) / 1e9):
                 return
-            if self._expose(sequence, late_ns=time.monotonic_ns() - due_ns):
+            if self._expose(sequence, due_ns):
                 sequence += 1
             due_ns += self._frame_us * 1_000
 
-    def _expose(self, sequence: int, late_ns: int) -> bool:
-        """Expose once; False if the sensor stood still. This thread may wake late, the sensor never did."""
+    def _expose(self, sequence: int, due_ns: int) -> bool:
+        """Expose once; False if the sensor stood still."""
         fate = self._optics.fate()
         if fate is Fate.HANG:
             return False
         if fate is Fate.UNPLUGGED:
             self.unplug()
             return False
-        sensor_ns = self._optics.now() - late_ns
+        sensor_ns = self._sensor_time(due_ns)
         request = self._next_request() if fate is not Fate.LOST else None
         if request is None:
             self._optics.record(Fate.LOST, sensor_ns, sequence)
@@ -266,6 +268,13 @@ class Camera:
         self._optics.record(fate, sensor_ns, sequence)
         self._complete(request, fate, sensor_ns, sequence)
         return True
+
+    def _sensor_time(self, due_ns: int) -> int:
+        """Give the device's time of the moment an exposure was due: this thread may wake late, the sensor never did."""
+        before_ns, device_ns, after_ns = time.monotonic_ns(), self._optics.now(), time.monotonic_ns()
+        if self._offset_ns is None or after_ns - before_ns < _CLOSE_READING_NS:
+            self._offset_ns = device_ns - after_ns
+        return due_ns + self._offset_ns
 
     def _next_request(self) -> Request | None:
         try:

@@ -1,0 +1,121 @@
+"""The demonstration's programs: each a process of its own, started as a user would, watched by its log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_POLL_SECONDS = 0.05
+_END_SECONDS = 15.0
+
+Fact = Mapping[str, Any]
+
+
+class DemoError(Exception):
+    """The demonstration cannot go on; the text says what to do. `exit_status` is that of docs/exit-status.md."""
+
+    def __init__(self, message: str, exit_status: int = 1) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class Program:
+    """One running program. Its log (JSON lines) goes to a file, which `wait` reads on from where it last stood."""
+
+    def __init__(self, name: str, arguments: Sequence[str], logs: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = logs / f"{name}.log"
+        self._file = self.log.open("ab")
+        self._read = self.log.open("rb")
+        self._read.seek(0, os.SEEK_END)
+        self._rest = b""
+        self.facts: list[Fact] = []
+        # The kernel ends it if this process dies, however that happens: nothing is left behind.
+        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "bodycam", *arguments]
+        env = {**os.environ, "BODYCAM_LOG": "json", **environment}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file, env=env, start_new_session=True
+        )
+
+    def wait(self, what: str, found: Callable[[Fact], bool], seconds: float) -> Fact:
+        """Wait for a line of its log; what was read before counts no more. Raises `DemoError` when it never comes."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for fact in self._new():
+                self.facts.append(fact)
+                if found(fact):
+                    return fact
+            if self._process.poll() is not None:
+                raise DemoError(f"{self.name} ended before {what}: {self._last_words()}", self._process.returncode or 1)
+            if time.monotonic() > deadline:
+                raise DemoError(f"{self.name}: no {what} within {seconds:.0f} s; see {self.log}")
+            time.sleep(_POLL_SECONDS)
+
+    def message(self, text: str, seconds: float, **facts: Any) -> Fact:
+        """Wait for a message with these facts."""
+        told = " ".join([text, *(f"{key}={value}" for key, value in facts.items())])
+        return self.wait(
+            repr(told), lambda f: f.get("message") == text and all(f.get(k) == v for k, v in facts.items()), seconds
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop and wait; returns its exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        status = self._process.wait()
+        self._file.close()
+        return status
+
+    def _new(self) -> Iterator[Fact]:
+        self._rest += self._read.read()
+        while (end := self._rest.find(b"\n")) >= 0:
+            line, self._rest = self._rest[:end], self._rest[end + 1 :]
+            with contextlib.suppress(ValueError):
+                fact = json.loads(line)
+                if isinstance(fact, dict):
+                    yield fact
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+        plain = [line for line in lines if not line.startswith("{")]
+        return (plain or lines or ["it said nothing"])[-1]
+
+
+def command(arguments: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run one of the product's commands to its end. Raises `DemoError` with its own words if it fails."""
+    done = subprocess.run([sys.executable, "-m", "bodycam", *arguments], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise DemoError(
+            f"bodycam {' '.join(arguments[:3])}: {done.stderr.strip() or done.stdout.strip()}", done.returncode
+        )
+    return done
+
+
+def foreign(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a program that this project did not write."""
+    try:
+        return subprocess.run(arguments, capture_output=True, check=False, **options)
+    except FileNotFoundError as error:
+        raise DemoError(f"{arguments[0]} is not installed; run scripts/setup demo", os.EX_UNAVAILABLE) from error

@@ -1,0 +1,64 @@
+"""What the office keeps, put together from its folders and keys.
+
+`<data>/store` evidence, `<data>/staging` on its way in, `<data>/quarantine` forks and what a disk garbled,
+`<data>/log` the log, `<data>/catalogue.sqlite`, `<data>/broker` the broker's.
+"""
+
+from __future__ import annotations
+
+from cryptography import x509
+
+from evidence import pki
+from evidence.certificate import Role
+from evidence.errors import EvidenceError
+from office.catalogue import Catalogue
+from office.config import OfficeConfig
+from office.errors import OfficeError
+from office.journals import Journals
+from office.log import Log, load_key
+from office.receipts import Receipts
+from office.staging import Staging
+from office.store import Store, make_folder
+from runtime.keys import load_certificates
+from runtime.keys import load_key as load_p256
+
+
+class Archive:
+    """The office's holdings. Building it opens everything and changes nothing that is held."""
+
+    def __init__(self, config: OfficeConfig) -> None:
+        """Raises `OfficeError`, `CredentialError`."""
+        self.config = config
+        self.roots = load_certificates(config.roots)
+        self.office = _identity(load_certificates(config.certificate), self.roots, Role.OFFICE)
+        self.signer_chain = load_certificates(config.signer_certificate)
+        if _identity(self.signer_chain, self.roots, Role.SIGNER) != self.office:
+            raise OfficeError("credentials", f"{config.signer_certificate} is not of office {self.office}")
+        self.signer = load_p256(config.signer_key)
+        self.signer_kid = pki.key_id(self.signer.public_key())
+        if self.signer_kid != pki.key_id(pki.public_key(self.signer_chain[0])):
+            raise OfficeError("credentials", f"{config.signer_key} is not the key of {config.signer_certificate}")
+        make_folder(config.data)
+        agency = pki.role_and_id(self.roots[0])[1]
+        quarantine = config.data / "quarantine"
+        self.store = Store(config.data / "store")
+        self.staging = Staging(config.data / "staging")
+        self.catalogue = Catalogue(config.data / "catalogue.sqlite")
+        self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
+        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
+        self.receipts = Receipts(
+            self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
+            quarantine,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of log and catalogue."""
+        self.log.close()
+        self.catalogue.close()
+
+
+def _identity(chain: list[x509.Certificate], roots: list[x509.Certificate], role: Role) -> str:
+    try:
+        return pki.validate_chain(chain[0], chain[1:], roots, role=role, at=None).id
+    except (EvidenceError, IndexError) as error:
+        raise OfficeError("credentials", f"the office's certificate of role {role} does not hold: {error}") from error

@@ -1,0 +1,257 @@
+"""The catalogue: what the office holds, found quickly. SQLite; derived from journals and store, and rebuildable.
+
+Only `events` holds what stands nowhere else, hints until the journal itself arrives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evidence import shape
+from evidence.documents import Receipt
+from evidence.records import Record
+from office.errors import OfficeError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS devices (
+  device TEXT PRIMARY KEY, head_seq INTEGER NOT NULL, head TEXT NOT NULL, handed_in TEXT NOT NULL, dock TEXT);
+CREATE TABLE IF NOT EXISTS recordings (
+  device TEXT, recording TEXT, boot TEXT, activity TEXT, started TEXT, clock_source TEXT, clock_error_ms INTEGER,
+  parts INTEGER NOT NULL, ended TEXT, ended_by_set_clock INTEGER,
+  frames_delivered INTEGER, frames_encoded INTEGER, frames_dropped INTEGER,
+  signed INTEGER NOT NULL, PRIMARY KEY (device, recording));
+CREATE TABLE IF NOT EXISTS segments (
+  device TEXT, recording TEXT, segment INTEGER, part INTEGER, closed INTEGER, from_ns INTEGER, to_ns INTEGER,
+  frames INTEGER, samples INTEGER, ended TEXT, size INTEGER, sha256 TEXT,
+  received TEXT, retain_until TEXT, leaf_index INTEGER, PRIMARY KEY (device, recording, segment));
+CREATE TABLE IF NOT EXISTS gaps (
+  device TEXT, seq INTEGER, recording TEXT, after_part INTEGER, before_part INTEGER, cause TEXT,
+  min_ms INTEGER, max_ms INTEGER, reason TEXT, PRIMARY KEY (device, seq));
+CREATE TABLE IF NOT EXISTS notices (
+  device TEXT, seq INTEGER, recording TEXT, attempt INTEGER, heard INTEGER, score_permille INTEGER,
+  from_ns INTEGER, to_ns INTEGER, PRIMARY KEY (device, seq));
+CREATE TABLE IF NOT EXISTS forks (
+  device TEXT, sha256 TEXT, file INTEGER, size INTEGER, found TEXT, dock TEXT, PRIMARY KEY (device, sha256));
+CREATE TABLE IF NOT EXISTS events (
+  id TEXT, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
+  payload BLOB, PRIMARY KEY (dock, id));
+CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
+CREATE TABLE IF NOT EXISTS exports (
+  leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
+  folder TEXT);
+"""
+_BUSY_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message of a dock. `verdict`: `signed`, `unverified` (key not known yet), `malformed`; always only a hint."""
+
+    id: str
+    dock: str
+    camera: str
+    what: str
+    kind: str | None
+    seq: int | None
+    verdict: str
+    payload: bytes
+
+
+class Catalogue:
+    """One connection, used by one thread at a time. Every method is one durable transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise OfficeError("catalogue", f"{path} cannot be opened ({error}); move it away, it is rebuilt") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def head_seq(self, device: str) -> int:
+        """Last record that was taken in; -1: none."""
+        rows = self._rows("SELECT head_seq FROM devices WHERE device = ?", device)
+        return int(rows[0]["head_seq"]) if rows else -1
+
+    def add_records(self, device: str, found: Sequence[tuple[Record, bool]], dock: str | None) -> None:
+        """Take in verified records in order, each with whether its session is signed. Known ones change nothing."""
+        known = self.head_seq(device)
+        fresh = [(record, signed) for record, signed in found if record.seq > known]
+        if not fresh:
+            return
+        last = fresh[-1][0]
+        with self._transaction() as db:
+            for record, signed in fresh:
+                _take(db, device, record, signed)
+            db.execute(
+                "INSERT INTO devices VALUES (?,?,?,?,?) ON CONFLICT (device) DO UPDATE SET "
+                "head_seq=excluded.head_seq, head=excluded.head, handed_in=excluded.handed_in, dock=excluded.dock",
+                (device, last.seq, last.sha256, utc_now(), dock),
+            )
+
+    def add_receipt(self, receipt: Receipt) -> None:
+        """A segment is held. Known ones change nothing."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE segments SET received=?, retain_until=?, leaf_index=? "
+                "WHERE device=? AND recording=? AND segment=?",
+                (receipt.received, receipt.retain_until, receipt.leaf_index,
+                 receipt.device, receipt.recording, receipt.segment),
+            )  # fmt: skip
+
+    def add_fork(self, device: str, sha256: str, file: int, size: int, dock: str) -> bool:
+        """A journal that does not extend the one held; False if it was known."""
+        row = (device, sha256, file, size, utc_now(), dock)
+        with self._transaction() as db:
+            return db.execute("INSERT OR IGNORE INTO forks VALUES (?,?,?,?,?,?)", row).rowcount > 0
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Keep messages, each once."""
+        rows = [(e.id, e.dock, e.camera, e.what, e.kind, e.seq, e.verdict, utc_now(), e.payload) for e in events]
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO events VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    def set_presence(self, dock: str, *, online: bool) -> None:
+        """Whether a dock is connected to the broker."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO docks VALUES (?,?,?)", (dock, online, utc_now()))
+
+    def add_export(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
+        """Who takes out what, and why; written before anything is taken out. Known ones change nothing."""
+        values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
+
+    def recordings(self, recording: str | None = None) -> list[dict[str, Any]]:
+        """Recordings with `segments`, `gaps` and `notices` of each, earliest first; or those of one id."""
+        found = self._rows(
+            "SELECT * FROM recordings WHERE recording = coalesce(?, recording) ORDER BY started, recording", recording
+        )
+        for row in found:
+            key = (row["device"], row["recording"])
+            of = "WHERE device = ? AND recording = ? ORDER BY"
+            row["segments"] = self._rows(f"SELECT * FROM segments {of} segment", *key)  # noqa: S608 - constant text
+            row["gaps"] = self._rows(f"SELECT * FROM gaps {of} seq", *key)  # noqa: S608
+            row["notices"] = self._rows(f"SELECT * FROM notices {of} seq", *key)  # noqa: S608
+        return found
+
+    def ended(self, device: str, recording: str) -> datetime | None:
+        """When a recording ended, if it has and the camera's clock was set."""
+        rows = self._rows(
+            "SELECT ended FROM recordings WHERE device=? AND recording=? AND ended_by_set_clock", device, recording
+        )
+        return datetime.fromisoformat(rows[0]["ended"]) if rows else None
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """All rows of `events`, `exports`, `forks`, `docks` or `devices`."""
+        if name not in {"events", "exports", "forks", "docks", "devices"}:
+            raise ValueError(name)
+        return self._rows(f"SELECT * FROM {name} ORDER BY rowid")  # noqa: S608 - one of the names above
+
+    def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with self._lock:
+            return [dict(row) for row in self._db.execute(query, values)]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+def utc_now() -> str:
+    """This machine's time as records write it."""
+    return shape.utc_text(int(datetime.now(UTC).timestamp() * 1000))
+
+
+def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> None:
+    handler = _HANDLERS.get(record.kind)
+    if handler is None:
+        return
+    handler(db, device, record)
+    if not signed:
+        db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, record.body["recording"]))
+
+
+def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
+    body, clock = record.body, record.clock
+    db.execute(
+        "INSERT INTO recordings VALUES (?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL,NULL,1) "
+        "ON CONFLICT (device, recording) DO UPDATE SET parts=max(parts, excluded.parts)",
+        (device, body["recording"], record.boot, body["activity"], shape.utc_text(clock.utc_ms), clock.source,
+         clock.error_ms, body["part"]),
+    )  # fmt: skip
+
+
+def _ended(db: sqlite3.Connection, device: str, record: Record) -> None:
+    body, clock = record.body, record.clock
+    db.execute(
+        "UPDATE recordings SET ended=?, ended_by_set_clock=?, parts=?, "
+        "frames_delivered=?, frames_encoded=?, frames_dropped=? WHERE device=? AND recording=?",
+        (shape.utc_text(clock.utc_ms), clock.source != "none" and clock.error_ms is not None, body["parts"],
+         body["frames_delivered"], body["frames_encoded"], body["frames_dropped"], device, body["recording"]),
+    )  # fmt: skip
+
+
+def _segment(db: sqlite3.Connection, device: str, record: Record) -> None:
+    names = ("recording", "segment", "part", "closed", "from_ns", "to_ns", "frames", "samples")
+    body = record.body
+    # A late record is of the boot that recovered the segment: its clock does not tell when the segment ended.
+    ended = utc_of(record, body["to_ns"]) if body["closed"] else record.clock.utc_ms
+    db.execute(
+        "INSERT OR IGNORE INTO segments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)",
+        (device, *(body[name] for name in names), shape.utc_text(ended), body["file_size"],
+         body["file_sha256"]),
+    )  # fmt: skip
+
+
+def _gap(db: sqlite3.Connection, device: str, record: Record) -> None:
+    names = ("recording", "after_part", "before_part", "cause", "min_ms", "max_ms")
+    values = (device, record.seq, *(record.body[name] for name in names))
+    db.execute("INSERT INTO gaps VALUES (?,?,?,?,?,?,?,?,NULL)", values)
+
+
+def _gap_reason(db: sqlite3.Connection, device: str, record: Record) -> None:
+    db.execute(
+        "UPDATE gaps SET reason=? WHERE device=? AND seq=?", (record.body["basis"], device, record.body["gap_seq"])
+    )
+
+
+def _notice(db: sqlite3.Connection, device: str, record: Record) -> None:
+    names = ("recording", "attempt", "heard", "score_permille", "from_ns", "to_ns")
+    values = (device, record.seq, *(record.body[name] for name in names))
+    db.execute("INSERT INTO notices VALUES (?,?,?,?,?,?,?,?)", values)
+
+
+_HANDLERS = {
+    "recording_started": _started,
+    "recording_ended": _ended,
+    "segment": _segment,
+    "gap": _gap,
+    "gap_reason": _gap_reason,
+    "notice": _notice,
+}
+
+
+def utc_of(record: Record, boot_ns: int) -> int:
+    """UTC claim, ms since 1970, of a boot-clock time of the same boot."""
+    return record.clock.utc_ms - (record.clock.boot_ns - boot_ns) // 1_000_000

@@ -1,0 +1,31 @@
+"""What `office.toml` says (docs/configuration.md, §Office)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from runtime.config import Between
+
+_Port = Annotated[int, Between(0, 65_535)]
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeConfig:
+    """The office's own id is that of its certificate; the agency's is that of the root. Relative paths: see `load`."""
+
+    data: Path  # folder of store, staging, log, catalogue, broker
+    roots: Path  # PEM of the agency's roots
+    certificate: Path  # PEM chain of role `office`, leaf first
+    key: Path
+    signer_certificate: Path  # PEM chain of role `signer`, leaf first
+    signer_key: Path
+    log_key: Path  # PEM, Ed25519
+    address: str = "127.0.0.1"
+    port: _Port = 8443  # 0: any free one, told when ready
+    broker_address: str = "127.0.0.1"
+    broker_port: Annotated[int, Between(1, 65_535)] = 8883
+    retention_years: Annotated[int, Between(2, 60)] = 2  # rule 20
+    clock_error_ms: Annotated[int, Between(0, 60_000)] = 1_000  # bound of this machine's UTC, put in time anchors
+    stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut

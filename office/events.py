@@ -1,0 +1,183 @@
+"""The docks' messages: kept once, then acknowledged. Hints only: nothing here is evidence, and nothing waits for it.
+
+A message counts as delivered when the catalogue holds it durable and its id was published on the dock's `ack`; what the
+broker says about delivery is not enough, since it acknowledges before it writes to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography import x509
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from evidence import jose, records, shape
+from evidence.errors import EvidenceError
+from evidence.journal import Session, open_session
+from evidence.records import Record
+from office.catalogue import Catalogue, Event
+from office.config import OfficeConfig
+from runtime import tls
+
+_log = logging.getLogger(__name__)
+_PREFIX = "bodycam/v1/"
+_SESSION_SECONDS = 30 * 24 * 3600
+_BATCH = 200
+_SESSIONS_LIMIT = 1024
+_KEEP_ALIVE_SECONDS = 20
+
+
+class Hints:
+    """Judges journal lines that come as messages, by the session keys that came as messages before."""
+
+    def __init__(self, roots: Sequence[x509.Certificate]) -> None:
+        self._roots = roots
+        self._sessions: dict[str, Session] = {}
+
+    def event(self, topic: str, payload: bytes) -> Event | None:
+        """The event of a message; None for one that is none, such as presence."""
+        parts = topic.removeprefix(_PREFIX).split("/")
+        match parts:
+            case ["dock", dock, "camera", camera, "journal"]:
+                return self._journal(dock, camera, payload)
+            case ["camera", camera, "journal"]:
+                return self._journal("", camera, payload)
+            case ["dock", dock, "camera", camera, what] if shape.identifier(camera):
+                return _message(dock, camera, what, payload)
+        return None
+
+    def _journal(self, dock: str, camera: str, payload: bytes) -> Event:
+        key = hashlib.sha256(payload).hexdigest()
+        try:
+            record = records.parse(payload)
+            verdict = "signed" if self._signed(record) else "unverified"
+        except EvidenceError:
+            return Event(key, dock, camera, "journal", None, None, "malformed", payload)
+        if record.device != camera:
+            verdict = "malformed"
+        return Event(key, dock, camera, "journal", record.kind, record.seq, verdict, payload)
+
+    def _signed(self, record: Record) -> bool:
+        if record.kind in ("boot", "summary"):
+            session = open_session(record.body, record.device, record.boot, self._roots)
+            if session.signed:
+                if len(self._sessions) >= _SESSIONS_LIMIT:
+                    self._sessions.clear()
+                self._sessions[record.kid] = session
+        known = self._sessions.get(record.kid)
+        if known is None or known.boot != record.boot:
+            return False
+        record.jws.verify(known.key)
+        return True
+
+
+def _message(dock: str, camera: str, what: str, payload: bytes) -> Event:
+    try:
+        key = jose.parse_json(payload)["id"]
+        if isinstance(key, str) and 0 < len(key) <= 64:  # noqa: PLR2004 - a SHA-256 in hex is the longest id there is
+            return Event(key, dock, camera, what, None, None, "unverified", payload)
+    except (EvidenceError, KeyError):
+        pass
+    return Event(hashlib.sha256(payload).hexdigest(), dock, camera, what, None, None, "malformed", payload)
+
+
+class Subscriber:
+    """Takes messages from the broker into the catalogue, and acknowledges them."""
+
+    def __init__(
+        self, config: OfficeConfig, office: str, roots: Sequence[x509.Certificate], catalogue: Catalogue
+    ) -> None:
+        self._config = config
+        self._office = office
+        self._catalogue = catalogue
+        self._hints = Hints(roots)
+        self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="events")
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"office-{office}", protocol=mqtt.MQTTv5, reconnect_on_failure=True
+        )
+        self._client.tls_set_context(tls.client_context(config.certificate, config.key, config.roots))
+        self._client.reconnect_delay_set(1, 10)
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._client.is_connected()
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_SECONDS
+        self._thread.start()
+        self._client.connect_async(
+            self._config.broker_address, self._config.broker_port, _KEEP_ALIVE_SECONDS,
+            clean_start=False, properties=properties,
+        )  # fmt: skip
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect; what has arrived is kept first."""
+        self._queue.put(None)
+        self._thread.join()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(self, client: mqtt.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        if reason.is_failure:
+            _log.error("the broker refuses the office: %s", reason)
+            return
+        client.subscribe(
+            [(f"{_PREFIX}dock/#", SubscribeOptions(qos=1)), (f"{_PREFIX}camera/#", SubscribeOptions(qos=1))]
+        )
+
+    def _on_message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
+        self._queue.put((message.topic, bytes(message.payload)))
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            batch = [self._queue.get()]
+            while len(batch) < _BATCH and not self._queue.empty():
+                batch.append(self._queue.get())
+            last = None in batch
+            try:
+                self._take([item for item in batch if item is not None])
+            except Exception:  # noqa: BLE001 - the docks send again what is not acknowledged
+                _log.exception("messages were not kept")
+
+    def _take(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        events = []
+        for topic, payload in batch:
+            if topic.endswith("/presence"):
+                self._presence(topic, payload)
+            elif (event := self._hints.event(topic, payload)) is not None:
+                events.append(event)
+        if not events:
+            return
+        self._catalogue.add_events(events)
+        ids: defaultdict[str, list[str]] = defaultdict(list)
+        for event in events:
+            ids[f"dock/{event.dock}" if event.dock else f"camera/{event.camera}"].append(event.id)
+        for sender, told in ids.items():
+            self._client.publish(f"{_PREFIX}{sender}/ack", jose.dump_json({"ids": told}), qos=1)
+
+    def _presence(self, topic: str, payload: bytes) -> None:
+        match topic.removeprefix(_PREFIX).split("/"):
+            case ["dock", dock, "presence"]:
+                try:
+                    online = jose.parse_json(payload).get("online") is True
+                except EvidenceError:
+                    online = False
+                self._catalogue.set_presence(dock, online=online)

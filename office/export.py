@@ -1,0 +1,263 @@
+"""`bodycam office export`: a copy of one recording that proves itself, and with the office's identity one to watch.
+
+Who, when and why stand in the log and the catalogue before the first byte is written (rules 21 to 24).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from evidence import age, boxes, join, records, shape
+from evidence.account import Account, RecordingAccount, SegmentAccount
+from evidence.errors import EvidenceError
+from evidence.journal import JournalReader
+from evidence.pki import to_pem
+from evidence.records import Record
+from office.archive import Archive
+from office.catalogue import utc_now, utc_of
+from office.errors import OfficeError
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be taken out, by whom, why, and into which folder."""
+
+    recording: str
+    folder: Path
+    by: str
+    reason: str
+    identity: str | None  # the office's age identity; None: ciphertext only
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. `missing`: segments that the journal tells of and the office does not hold."""
+
+    device: str
+    leaf_index: int
+    segments: int
+    missing: tuple[int, ...]
+    watchable: bool
+
+
+def export(archive: Archive, order: Order) -> Exported:
+    """Carry out an order. Raises `OfficeError`, `EvidenceError`, OSError."""
+    device = _device_of(archive, order.recording)
+    if order.folder.exists() and (not order.folder.is_dir() or any(order.folder.iterdir())):
+        raise OfficeError("folder-not-empty", f"{order.folder} is there and not empty: name a new folder")
+    leaf = {
+        "act": "export", "device": device, "recording": order.recording, "by": order.by, "reason": order.reason,
+        "at": utc_now(), "decrypted": order.identity is not None, "folder": str(order.folder),
+    }  # fmt: skip
+    index = archive.log.append(leaf)
+    archive.catalogue.add_export(index, leaf)
+    order.folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{order.folder.name}.", dir=order.folder.parent))
+    try:
+        done = _Copy(archive, order, device, half).run(index)
+        half.rename(order.folder)
+    except BaseException:
+        shutil.rmtree(half)
+        raise
+    return done
+
+
+def read_identity(path: Path) -> str:
+    """The age identity in a key file, comments allowed. Raises `OfficeError`."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise OfficeError("identity", f"{path} cannot be read as an age identity ({error})") from error
+    found = [line for line in lines if line and not line.startswith("#")]
+    if len(found) != 1:
+        raise OfficeError("identity", f"{path} does not hold one age identity, a line AGE-SECRET-KEY-1…")
+    try:
+        age.recipient_of(found[0])
+    except EvidenceError as error:
+        raise OfficeError("identity", f"{path}: {error.message}") from error
+    return found[0]
+
+
+def _device_of(archive: Archive, recording: str) -> str:
+    found = archive.catalogue.recordings(recording) if shape.recording_id(recording) else []
+    if len(found) != 1:
+        raise OfficeError("recording-unknown", f"no recording {recording} was handed in: see bodycam office list")
+    return str(found[0]["device"])
+
+
+class _Copy:
+    def __init__(self, archive: Archive, order: Order, device: str, folder: Path) -> None:
+        self._archive = archive
+        self._order = order
+        self._device = device
+        self._folder = folder
+
+    def run(self, leaf_index: int) -> Exported:
+        recording = self._journal()
+        held = [index for index in sorted(recording.segments) if self._segment(index)]
+        self._log(held, leaf_index)
+        self._write("certs/office.pem", to_pem(*self._archive.signer_chain))
+        watchable = self._order.identity is not None and self._watchable(recording, set(held), self._order.identity)
+        missing = tuple(sorted(recording.segments.keys() - set(held)))
+        return Exported(self._device, leaf_index, len(held), missing, watchable)
+
+    def _journal(self) -> RecordingAccount:
+        """Copy the whole journal, verified once more, and write it out to be read."""
+        account, reader = Account(), JournalReader(self._archive.roots, device=self._device)
+        with (self._folder / "journal.jsonl").open("w", encoding="utf-8") as readable:
+            for file in self._archive.store.journal_files(self._device):
+                source = self._archive.store.journal(self._device, file)
+                target = self._path(records.journal_path(file))
+                with source.open("rb") as lines, target.open("xb") as copy:
+                    for line in lines:
+                        for record in reader.feed(file, line):
+                            account.add(record)
+                            readable.write(json.dumps(_readable(record), ensure_ascii=False) + "\n")
+                            copy.write(line)
+        return account.recordings[self._order.recording]
+
+    def _segment(self, index: int) -> bool:
+        """Copy a segment and its receipt; whether the office holds it."""
+        key = (self._device, self._order.recording, index)
+        receipt = self._archive.receipts.get(*key)
+        if receipt is None:
+            return False
+        target = self._path(records.segment_path(self._order.recording, index))
+        shutil.copyfile(self._archive.store.segment(*key), target)
+        self._write(records.receipt_path(self._order.recording, index), receipt)
+        return True
+
+    def _log(self, held: Sequence[int], export_index: int) -> None:
+        log, recording = self._archive.log, self._order.recording
+        rows = self._archive.catalogue.recordings(recording)[0]["segments"]
+        leaves = {row["segment"]: row["leaf_index"] for row in rows}
+        for index in held:
+            self._write(f"log/{recording}/{index:05d}.tlog-proof", log.proof(leaves[index]).to_text())
+        self._write("log/export.tlog-proof", log.proof(export_index).to_text())
+        self._write("log/checkpoint", log.checkpoint())
+        self._write("log/log.vkey", f"{log.verifier_key}\n".encode())
+
+    def _watchable(self, recording: RecordingAccount, held: set[int], identity: str) -> bool:
+        """Join what is held into `recording.mp4`, one segment in memory at a time."""
+        parts = []
+        for number in sorted(recording.parts):
+            present = [segment for segment in recording.part_segments(number) if segment.index in held]
+            opened = _Opened([self._stored(segment) for segment in present], identity)
+            if (head := opened.head()) is not None:
+                parts.append((recording, number, opened, head))
+        if not parts:
+            return False
+        joiner = join.Joiner([head for *_, head in parts])
+        with (self._folder / "recording.mp4").open("xb") as film:
+            film.write(joiner.header)
+            for _, number, opened, _ in parts:
+                for piece in joiner.part(join.PartSource(number, opened)):
+                    film.write(piece)
+            film.flush()
+            os.fsync(film.fileno())
+        told = {
+            "device": self._device,
+            "recording": recording.id,
+            "parts": [_placed(recording, placed) for placed in joiner.placed],
+            "gaps": [dict(gap.body) for gap in recording.gaps],
+        }
+        self._write("map.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+        return True
+
+    def _stored(self, segment: SegmentAccount) -> Path:
+        return self._archive.store.segment(self._device, segment.recording, segment.index)
+
+    def _path(self, name: str) -> Path:
+        target = self._folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def _write(self, name: str, data: bytes) -> None:
+        with self._path(name).open("xb") as file:
+            file.write(data)
+
+
+class _Opened(Sequence[bytes]):
+    """The plaintexts of segments, each decrypted when it is asked for and not kept."""
+
+    def __init__(self, paths: Sequence[Path], identity: str) -> None:
+        self._paths = paths
+        self._identity = identity
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return _Opened(self._paths[index], self._identity)
+        return age.open_file(self._paths[index].read_bytes(), self._identity).plain
+
+    def head(self) -> bytes | None:
+        """The start of the first segment through its `moov`; None if it was cut before that."""
+        if not self._paths:
+            return None
+        with self._paths[0].open("rb") as file:
+            start = file.read(age.HEADER_LIMIT + age.NONCE + age.CIPHER_CHUNK)
+        header = age.parse_header(start)
+        cut = header.size + age.CIPHER_CHUNK
+        return _through_moov(age.open_file(start[:cut], self._identity).plain)
+
+
+def _through_moov(plain: bytes) -> bytes | None:
+    try:
+        for box in boxes.boxes(plain):
+            if box.kind == b"moov":
+                return plain[: box.end]
+    except EvidenceError:
+        pass
+    return None
+
+
+def _readable(record: Record) -> dict[str, Any]:
+    return {
+        "seq": record.seq,
+        "kind": record.kind,
+        "boot": record.boot,
+        "clock": record.clock.to_json(),
+        "body": dict(record.body),
+        "sha256": record.sha256,
+    }
+
+
+def _placed(recording: RecordingAccount, placed: join.Placed) -> dict[str, Any]:
+    """A part on the play time line beside its span on its boot's clock, and that clock's claim of UTC."""
+    started = recording.parts[placed.part].started
+    segments = recording.part_segments(placed.part)
+    from_ns = segments[0].from_ns
+    return {
+        "part": placed.part,
+        "play_from_us": placed.play_from_us,
+        "play_to_us": placed.play_to_us,
+        "boot": started.boot,
+        "from_ns": from_ns,
+        "to_ns": segments[-1].to_ns,
+        "from_utc": shape.utc_text(utc_of(started, from_ns)),
+        "clock_source": started.clock.source,
+        "clock_error_ms": started.clock.error_ms,
+    }
+
+
+def describe(done: Exported, order: Order) -> Iterator[str]:
+    """What was written, for people."""
+    yield f"已导出 exported: {order.recording} ({done.device}) → {order.folder}"
+    yield f"文件 segments: {done.segments}" + (
+        f"，缺 missing {', '.join(map(str, done.missing))}" if done.missing else ""
+    )
+    yield f"可播放 recording.mp4: {'有 yes' if done.watchable else '无 no'}"
+    yield f"日志编号 log entry: {done.leaf_index}，操作人 by {order.by}，事由 reason: {order.reason}"

@@ -1,0 +1,155 @@
+"""Ingest: what a dock may bring, in which order, and what becomes of it. Blocking; the web page calls it in threads."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from evidence import shape
+from evidence.documents import TimeAnchor
+from evidence.errors import EvidenceError
+from office.archive import Archive
+from office.errors import OfficeError
+from office.staging import StagedFile
+from office.tus import JournalUpload, SegmentUpload, Upload
+
+_log = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Ingest:
+    """The rules of hand-in over an archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def create(self, upload: Upload, length: int | None) -> None:
+        """Open an upload; opening it again is the same act. Raises `OfficeError`."""
+        with _disk():
+            if isinstance(upload, JournalUpload):
+                return  # open by its address; whether a file may begin is its first line's affair
+            told = self.length(upload)
+            if told != length:
+                raise OfficeError("segment-unknown", f"the journal says {told} bytes, not {length}", 409)
+            if not self._stored(upload):
+                self._archive.staging.create(upload)
+                if not length:  # a power cut left an empty file: it is complete with its creation
+                    self.offset(upload)
+
+    def length(self, upload: Upload) -> int | None:
+        """Full length in bytes; None for a journal."""
+        if isinstance(upload, JournalUpload):
+            return None
+        record = self._archive.journals.segment(upload.device, upload.recording, upload.segment)
+        if record is None:
+            raise OfficeError("segment-unknown", "the journal does not tell of this segment: hand it in first", 409)
+        return int(record.body["file_size"])
+
+    def offset(self, upload: Upload) -> int:
+        """Durable bytes. A complete segment that a cut run left staged goes into the store first."""
+        with _disk():
+            if isinstance(upload, JournalUpload):
+                return self._archive.journals.size(upload.device, upload.file)
+            if self._stored(upload):
+                return self.length(upload) or 0
+            if not self._archive.staging.exists(upload):
+                raise OfficeError("upload-unknown", "there is no such upload: create it first", 404)
+            offset = self._archive.staging.offset(upload)
+            if offset < (self.length(upload) or 0):
+                return offset
+            staged = self._archive.staging.open(upload)
+            self._archive.staging.close(upload, staged)
+            with suppress(OfficeError):  # a wrong hash: it was thrown away, and starts again
+                self.finish(upload, staged, None)
+                return offset
+            self._archive.staging.create(upload)
+            return self._archive.staging.offset(upload)
+
+    def append_journal(self, upload: JournalUpload, data: bytes, dock: str) -> int:
+        """Verify and keep whole lines of what follows the offset; their length. As `Journals.append`."""
+        with _disk():
+            return self._archive.journals.append(upload.device, upload.file, data, dock)
+
+    def is_fork(self, upload: JournalUpload, error: EvidenceError) -> bool:
+        """Whether to keep what was refused as a fork."""
+        return self._archive.journals.is_fork(upload.device, error)
+
+    def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
+        """Keep a fork in quarantine, and say so in the log."""
+        with _disk():
+            journals = self._archive.journals
+            sha256 = journals.keep_fork(upload.device, upload.file, data, dock)
+            leaf = {"act": "fork", "device": upload.device, "file": upload.file, "sha256": sha256, "dock": dock}
+            self._archive.log.append(leaf)
+
+    def open(self, upload: SegmentUpload) -> StagedFile:
+        """The staged file of a segment, to append to."""
+        with _disk():
+            return self._archive.staging.open(upload)
+
+    def append(self, staged: StagedFile, data: bytes | bytearray) -> None:
+        """Write to a staged file."""
+        with _disk():
+            staged.append(data)
+
+    def close(self, upload: SegmentUpload, staged: StagedFile) -> None:
+        """Make a staged file durable and let go of it."""
+        with _disk():
+            self._archive.staging.close(upload, staged)
+
+    def finish(self, upload: SegmentUpload, staged: StagedFile, dock: str | None) -> None:
+        """Take a complete, closed segment into the store; the receipt exists when this returns."""
+        with _disk():
+            key = (upload.device, upload.recording, upload.segment)
+            self._archive.receipts.deposit(*key, staged.path, staged.sha256, dock)
+
+    def receipt(self, device: str, recording: str, segment: int) -> bytes:
+        """A segment's receipt. Raises `OfficeError` ("receipt-unknown")."""
+        found = self._archive.receipts.get(device, recording, segment)
+        if found is None:
+            raise OfficeError("receipt-unknown", "the office does not hold this segment", 404)
+        return found
+
+    def anchor(self, device: str, nonce: str) -> bytes:
+        """The office's time for a camera's nonce, over the last record handed in."""
+        head = self._archive.journals.head(device)
+        if head is None:
+            raise OfficeError("journal-unknown", "hand in the camera's journal before asking for the time", 409)
+        config = self._archive.config
+        now = shape.utc_text(int(datetime.now(UTC).timestamp() * 1000))
+        anchor = TimeAnchor(self._archive.office, device, nonce, *head, now, config.clock_error_ms)
+        return anchor.sign(self._archive.signer, self._archive.signer_kid).encode()
+
+    def recover(self) -> None:
+        """Finish what a cut run left half done."""
+        self._archive.journals.recover()
+        self._archive.receipts.recover()
+        for index, leaf in self._archive.log.entries(act="export"):
+            self._archive.catalogue.add_export(index, leaf)
+        for upload in list(self._archive.staging.all()):
+            if self._stored(upload):
+                self._archive.staging.discard(upload)
+                continue
+            try:
+                self.offset(upload)
+            except OfficeError as error:
+                _log.warning("left in staging: %s", error, extra={"upload": upload.path})
+
+    def _stored(self, upload: SegmentUpload) -> bool:
+        return self._archive.receipts.get(upload.device, upload.recording, upload.segment) is not None
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _log.exception("the disk refuses")
+        if error.errno in _FULL:
+            raise OfficeError(
+                "storage-full", "the office's disk is full; nothing that was told durable is lost", 507
+            ) from error
+        raise OfficeError("storage-failing", f"the office's disk refuses: {error.strerror}", 500) from error

@@ -1,0 +1,138 @@
+"""The cameras' journals as the office holds them: verified line by line, stored, taken into the catalogue.
+
+A reader for each camera is made when it is first needed, by reading again what is stored. What is verified but cannot
+be made durable is forgotten with its reader, so that memory never knows more than the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+
+from evidence.errors import EvidenceError
+from evidence.jose import LINE_LIMIT
+from evidence.journal import JournalReader
+from evidence.records import Record
+from office.catalogue import Catalogue
+from office.errors import OfficeError
+from office.store import Store, make_folder
+from runtime.disk import write_once
+
+_log = logging.getLogger(__name__)
+_BLOCK = 1024 * 1024
+
+
+class Journals:
+    """All cameras' journals. Safe to use from several threads."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, roots: Sequence[x509.Certificate], quarantine: Path) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._roots = roots
+        self._quarantine = quarantine
+        self._readers: dict[str, JournalReader] = {}
+        self._locks: dict[str, threading.Lock] = {}
+
+    def size(self, device: str, file: int) -> int:
+        """Durable bytes of a journal file, whole verified lines. One that has not begun has none: it may begin."""
+        with self._of(device):
+            self._reader(device)
+            return self._store.size(self._store.journal(device, file))
+
+    def head(self, device: str) -> tuple[int, str] | None:
+        """Sequence number and hash of the last verified record."""
+        with self._of(device):
+            return self._reader(device).head
+
+    def segment(self, device: str, recording: str, segment: int) -> Record | None:
+        """The verified record of a segment."""
+        with self._of(device):
+            return self._reader(device).segments.get((recording, segment))
+
+    def append(self, device: str, file: int, data: bytes, dock: str) -> int:
+        """Verify bytes that follow `size` and keep the whole lines among them durable; their length.
+
+        Raises `EvidenceError` at the first bad line: good ones before it are kept, it and what follows are not.
+        Raises OSError if the disk refuses.
+        """
+        with self._of(device):
+            reader = self._reader(device)
+            length, found, failure = self._verify(reader, file, data)
+            try:
+                if found:
+                    self._store.append_journal(device, file, data[:length])
+                    self._catalogue.add_records(device, found, dock)
+            except BaseException:
+                del self._readers[device]
+                raise
+            if failure is not None:
+                raise failure
+            return length
+
+    def is_fork(self, device: str, error: EvidenceError) -> bool:
+        """Whether the refused line is well signed and of this camera, yet does not continue what is held."""
+        return error.code == "chain-broken" and self.head(device) is not None
+
+    def keep_fork(self, device: str, file: int, data: bytes, dock: str) -> str:
+        """Keep a fork beside, durable; its SHA-256. The same one is kept once."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        folder = self._quarantine / device
+        make_folder(folder)
+        with contextlib.suppress(FileExistsError):
+            write_once(folder / f"{sha256}.jws", data, 0o440)
+        if self._catalogue.add_fork(device, sha256, file, len(data), dock):
+            _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
+        return sha256
+
+    def _of(self, device: str) -> threading.Lock:
+        return self._locks.setdefault(device, threading.Lock())
+
+    def recover(self) -> None:
+        """Take into the catalogue what a cut run left only in the store."""
+        for device in self._store.devices():
+            try:
+                self.head(device)
+            except OfficeError as error:  # of this camera only: the others hand in
+                _log.error("%s", error, extra={"device": device})
+
+    def _reader(self, device: str) -> JournalReader:
+        if device not in self._readers:
+            reader = JournalReader(self._roots, device=device)
+            for file in self._store.journal_files(device):
+                self._read_again(reader, device, file)
+            self._readers[device] = reader
+        return self._readers[device]
+
+    def _read_again(self, reader: JournalReader, device: str, file: int) -> None:
+        path = self._store.journal(device, file)
+        with path.open("rb") as stored:
+            rest = b""
+            while block := stored.read(_BLOCK):
+                data = rest + block
+                length, found, failure = self._verify(reader, file, data)
+                rest = data[length:]
+                self._catalogue.add_records(device, found, None)
+                if failure is not None:
+                    raise OfficeError("journal-changed", f"{path} was changed after it was stored: {failure}")
+
+    @staticmethod
+    def _verify(
+        reader: JournalReader, file: int, data: bytes
+    ) -> tuple[int, list[tuple[Record, bool]], EvidenceError | None]:
+        """Length of the good lines at the front, their records, and what is wrong with the line after them."""
+        found: list[tuple[Record, bool]] = []
+        length = 0
+        while end := data.find(b"\n", length) + 1:
+            try:
+                found += [(record, reader.signed) for record in reader.feed(file, data[length:end])]
+            except EvidenceError as error:
+                return length, found, error
+            length = end
+        too_long = len(data) - length > LINE_LIMIT
+        return length, found, EvidenceError("jws-form", "the line is too long") if too_long else None

@@ -1,0 +1,100 @@
+"""`bodycam office run|list|export`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+
+from evidence.errors import EvidenceError
+from office import export as exporting
+from office import listing
+from office.archive import Archive
+from office.catalogue import Catalogue
+from office.config import OfficeConfig
+from office.errors import OfficeError
+from runtime import log
+from runtime.config import ConfigError, load
+from runtime.keys import CredentialError
+from runtime.tls import PeerError
+
+_CHECK_FAILED = 1
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the office's commands; the exit status (docs/exit-status.md)."""
+    options = _parser().parse_args(argv)
+    log.setup("office")
+    try:
+        config = load(options.config, OfficeConfig)
+        status: int = options.command(config, options)
+    except (ConfigError, CredentialError, PeerError, OfficeError) as error:
+        return _fail(str(error), error.exit_status)
+    except EvidenceError as error:
+        return _fail(str(error), os.EX_DATAERR)
+    except OSError as error:
+        return _fail(str(error), os.EX_CANTCREAT)
+    return status
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write(f"bodycam office: {message}\n")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
+    )
+    commands = parser.add_subparsers(required=True, metavar="run|list|export")
+    run = commands.add_parser("run", help="接收 receive from docks until stopped")
+    run.set_defaults(command=_run)
+    listed = commands.add_parser("list", help="目录 what the office holds")
+    listed.add_argument("--json", action="store_true", help="for programs")
+    listed.set_defaults(command=_list)
+    export = commands.add_parser("export", help="导出 a copy of one recording; each one is logged")
+    export.add_argument("recording", help="its id, as bodycam office list tells it")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    export.add_argument("--identity", type=Path, metavar="FILE", help="the office's age identity: adds recording.mp4")
+    export.add_argument("--by", metavar="NAME", help="操作人 who takes it out (default: the login name)")
+    export.add_argument("--reason", default="", metavar="TEXT", help="事由 why")
+    export.set_defaults(command=_export)
+    for command in (run, listed, export):
+        command.add_argument("--config", type=Path, required=True, metavar="office.toml")
+    return parser
+
+
+def _run(config: OfficeConfig, _: argparse.Namespace) -> int:
+    from office.run import run  # noqa: PLC0415 - server and MQTT client are not loaded to list and export
+    from runtime.service import Service  # noqa: PLC0415 - takes over signals
+
+    run(config, Service())
+    return os.EX_OK
+
+
+def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
+    path = config.data / "catalogue.sqlite"
+    rows = []
+    if path.exists():
+        with contextlib.closing(Catalogue(path)) as catalogue:
+            rows = [listing.describe(row) for row in catalogue.recordings()]
+    text = (
+        json.dumps({"recordings": rows}, ensure_ascii=False, indent=1) + "\n" if options.json else listing.table(rows)
+    )
+    sys.stdout.write(text)
+    return os.EX_OK
+
+
+def _export(config: OfficeConfig, options: argparse.Namespace) -> int:
+    identity = exporting.read_identity(options.identity) if options.identity else None
+    order = exporting.Order(
+        options.recording, options.out.absolute(), options.by or getpass.getuser(), options.reason or "未填写", identity
+    )
+    with contextlib.closing(Archive(config)) as archive:
+        done = exporting.export(archive, order)
+    sys.stdout.write("\n".join(exporting.describe(done, order)) + "\n")
+    return _CHECK_FAILED if done.missing else os.EX_OK

@@ -1,0 +1,140 @@
+"""`bodycam office run`: one process, one broker child, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from office.archive import Archive
+from office.broker import Broker
+from office.config import OfficeConfig
+from office.errors import OfficeError
+from office.events import Subscriber
+from office.ingest import Ingest
+from office.peer import PeerProtocol
+from office.store import make_folder
+from office.web import Pages
+from runtime import tls
+from runtime.service import Service
+
+_BACKLOG = 128
+_GRACE_SECONDS = 10
+_STOP_POLL_SECONDS = 0.1
+
+
+def run(config: OfficeConfig, service: Service) -> None:
+    """Serve until told to stop. Raises `OfficeError`, `CredentialError`, `PeerError`; nothing is left running."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    context = tls.server_context(config.certificate, config.key, config.roots)
+    with _only_one(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
+        asyncio.run(_Office(config, service, archive).serve(listener, context))
+
+
+class _Office:
+    def __init__(self, config: OfficeConfig, service: Service, archive: Archive) -> None:
+        self._config = config
+        self._service = service
+        self._archive = archive
+        self._broker = Broker(config, archive.office)
+        self._subscriber = Subscriber(config, archive.office, archive.roots, archive.catalogue)
+        self._ingest = Ingest(archive)
+
+    async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        await self._broker.start()
+        try:
+            await asyncio.to_thread(self._ingest.recover)
+            self._subscriber.start()
+            try:
+                await self._serve_pages(listener, context)
+            finally:
+                await asyncio.to_thread(self._subscriber.stop)
+        finally:
+            await self._broker.stop()
+
+    async def _serve_pages(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        pages = Pages(self._ingest, self._archive.office, self._config.stall_seconds, self._alive)
+        server = _Server(
+            uvicorn.Config(
+                pages.application(),
+                http=PeerProtocol,
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ssl_context_factory=lambda *_: context,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        server.on_started = lambda: self._say_ready(listener)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await self._until_stopped(serving)
+        server.should_exit = True
+        await serving
+
+    def _say_ready(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        log_key = self._archive.log.verifier_key
+        self._service.ready(
+            office=self._archive.office, https=f"{host}:{port}", broker_pid=self._broker.pid, log=log_key
+        )
+
+    async def _until_stopped(self, serving: asyncio.Task[None]) -> None:
+        pause = self._service.watchdog_seconds or 1.0
+        while not self._service.stopping.is_set() and not serving.done():
+            self._service.alive()
+            await asyncio.to_thread(self._service.stopping.wait, min(pause, 1.0))
+
+    def _alive(self) -> dict[str, bool]:
+        return {"broker": self._broker.pid is not None, "events": self._subscriber.connected}
+
+
+class _Server(uvicorn.Server):
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, then say so."""
+        await super().startup(sockets)
+        self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the service's: its broker child must end too."""
+        yield
+
+
+@contextlib.contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    make_folder(data)
+    fd = os.open(data / "office.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise OfficeError("already-running", f"another office runs over {data}: stop it first") from error
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _listen(config: OfficeConfig) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in config.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((config.address, config.port))
+        except OSError as error:
+            where = f"{config.address}:{config.port}"
+            raise OfficeError("port-busy", f"port: {where} cannot be used ({error.strerror})") from error
+        listener.listen(_BACKLOG)
+        yield listener

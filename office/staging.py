@@ -1,0 +1,122 @@
+"""Segments on their way in: one file each, whose size after a sync is the durable offset; nothing else is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+from office.store import make_folder
+from office.tus import SegmentUpload, upload_at
+from runtime.disk import sync_folder
+
+CHECKPOINT = 1024 * 1024  # bytes between two syncs: what a kill may cost
+_DIGESTS = 256
+
+
+class StagedFile:
+    """An open staged file, growing. A thread that still writes when its request is cancelled holds `close` up."""
+
+    def __init__(self, path: Path, digest: hashlib._Hash, size: int) -> None:
+        """`digest`: of the first `size` bytes."""
+        self.path = path
+        self.digest = digest
+        self.size = size
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        while block := os.pread(self._fd, CHECKPOINT, self.size):
+            self.digest.update(block)
+            self.size += len(block)
+        self._synced = self.size
+        self._lock = threading.Lock()
+
+    def append(self, data: bytes | bytearray) -> None:
+        """Write all of `data`; sync once a checkpoint's worth has gathered. Raises OSError."""
+        view = memoryview(data)
+        with self._lock:
+            while view:
+                count = os.write(self._fd, view)
+                self.digest.update(view[:count])
+                self.size += count
+                view = view[count:]
+            if self.size - self._synced >= CHECKPOINT:
+                os.fdatasync(self._fd)
+                self._synced = self.size
+
+    def close(self) -> None:
+        """Make everything durable and close. Raises OSError, and is closed then, too."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all bytes."""
+        return self.digest.hexdigest()
+
+
+class Staging:
+    """The folder of staged segments."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # Hashes so far, so that an upload in many requests is not read again at each; a loss only costs time.
+        self._digests: OrderedDict[SegmentUpload, tuple[hashlib._Hash, int]] = OrderedDict()
+        self._lock = threading.Lock()
+        make_folder(folder)
+
+    def create(self, upload: SegmentUpload) -> None:
+        """Make an empty staged file, durable; once it is there, nothing."""
+        fd = os.open(self._path(upload), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        os.close(fd)
+        sync_folder(self._folder)
+
+    def exists(self, upload: SegmentUpload) -> bool:
+        """Whether it was created and has not gone into the store."""
+        return self._path(upload).exists()
+
+    def offset(self, upload: SegmentUpload) -> int:
+        """Durable bytes. Raises FileNotFoundError."""
+        fd = os.open(self._path(upload), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+            return os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+
+    def open(self, upload: SegmentUpload) -> StagedFile:
+        """Go on where it stands. Raises FileNotFoundError."""
+        path = self._path(upload)
+        with self._lock:
+            digest, size = self._digests.pop(upload, (hashlib.sha256(), 0))
+        if size > path.stat().st_size:
+            digest, size = hashlib.sha256(), 0
+        return StagedFile(path, digest, size)
+
+    def close(self, upload: SegmentUpload, staged: StagedFile) -> None:
+        """Make everything durable and let go of it. Raises OSError."""
+        staged.close()
+        with self._lock:
+            self._digests[upload] = staged.digest, staged.size
+            if len(self._digests) > _DIGESTS:
+                self._digests.popitem(last=False)
+
+    def discard(self, upload: SegmentUpload) -> None:
+        """Throw a staged file away."""
+        self._path(upload).unlink()
+        sync_folder(self._folder)
+
+    def all(self) -> Iterator[SegmentUpload]:
+        """What is staged."""
+        for path in sorted(self._folder.glob("*.part")):
+            upload = upload_at(*path.name.removesuffix(".part").split("."))
+            if isinstance(upload, SegmentUpload):
+                yield upload
+
+    def _path(self, upload: SegmentUpload) -> Path:
+        return self._folder / f"{upload.device}.{upload.recording}.{upload.segment}.part"
