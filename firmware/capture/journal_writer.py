@@ -151,11 +151,13 @@ def torn_tail(file: int, offset: int, tail: bytes) -> dict[str, Any]:
 def _whole_lines(disk: Disk, torn: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     """Bytes of each file's whole lines. Openings tell where the torn tails of earlier files begin."""
     sizes = {number: disk.size(records.journal_path(number)) for number in files(disk)}
-    tails = [tail for number in sizes for tail in _declared(disk.read(records.journal_path(number), 0, records.OPENING_LIMIT))]
+    tails = [
+        tail
+        for number in sizes
+        for tail in _declared(disk.read(records.journal_path(number), 0, records.OPENING_LIMIT))
+    ]
     sizes.update({tail["file"]: tail["offset"] for tail in [*tails, *torn] if tail["file"] in sizes})
     return sizes
-
-
 
 
 def _declared(start: bytes) -> list[Mapping[str, Any]]:

@@ -245,7 +245,9 @@ class _Books:
     def _reach(self, part: int) -> Reach:
         """How far a part came. One without any fragment came to its beginning."""
         started, last = self._started[part], self._last.get(part)
-        begun = next((g.body["first_ns"] for g in self._between() if g.body["before_part"] == part), started.clock.boot_ns)
+        begun = next(
+            (g.body["first_ns"] for g in self._between() if g.body["before_part"] == part), started.clock.boot_ns
+        )
         told = last if last is not None and last.boot == started.boot else started
         ns = last.body["to_ns"] if last is not None else begun
         utc_ms = told.clock.utc_ms - (told.clock.boot_ns - ns) // 1_000_000
