@@ -233,8 +233,9 @@ class Camera:
 
     def quit(self) -> None:
         self.step(v.Quit())
+        self.writer.submit(Run(lambda: self.journal.append("shutdown", {"clean": True})))
+        self.settle()
         self.writer.retry()
-        self.journal.append("shutdown", {"clean": True})
         self.journal.close()
 
     def try_storage(self) -> None:

@@ -13,11 +13,9 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-MAYBE_DURABLE = "maybe durable"  # bytes whose sync failed: the kernel has dropped them, or not
 
-
-class PowerCutError(Exception):
-    """The power was cut in the middle of an operation."""
+class PowerCut(BaseException):
+    """The power was cut in the middle of an operation. No program catches that."""
 
 
 @dataclass
@@ -49,7 +47,7 @@ class _AppendFile:
 class MemoryDisk:
     """`Disk` of `runtime.disk`, and `Folder` of `evidence.verify`.
 
-    `before(number, operation)` runs before each operation and may raise: `PowerCutError` or an `OSError`.
+    `before(number, operation)` runs before each operation and may raise: `PowerCut` or an `OSError`.
     """
 
     def __init__(self, seed: int = 0, capacity: int = 1 << 40) -> None:
@@ -67,7 +65,7 @@ class MemoryDisk:
 
         def before(now: int, operation: str) -> None:
             if now >= number:
-                raise PowerCutError(f"at operation {now}, {operation}")
+                raise PowerCut(f"at operation {now}, {operation}")
 
         self.before = before
 
@@ -102,7 +100,7 @@ class MemoryDisk:
             self._operation("append", path)
             if self.used() + len(data) > self.capacity:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except (PowerCutError, OSError):
+        except (PowerCut, OSError):
             file.content += data[: self._random.randint(0, len(data))]  # a part of it may have been written
             raise
         file.content += data
@@ -129,6 +127,12 @@ class MemoryDisk:
         self._file(path)
         self.synced(path)
 
+    def truncate(self, path: str, size: int) -> None:
+        file = self._file(path)
+        self._operation("truncate", path)
+        del file.content[size:]
+        file.durable, file.doomed = size, False
+
     def list(self, folder: str) -> list[str]:
         inside = {path[len(folder) + 1 :].split("/")[0] for path in self.files if path.startswith(folder + "/")}
         return sorted(inside)
@@ -148,6 +152,11 @@ class MemoryDisk:
 
     def blocks(self, path: str) -> Iterator[bytes]:
         yield bytes(self.files[path].content)
+
+    @property
+    def doomed(self) -> list[str]:
+        """Files with bytes that a failed sync has lost."""
+        return [path for path, file in self.files.items() if file.doomed]
 
     def used(self) -> int:
         """Bytes in all files."""
