@@ -255,7 +255,7 @@ def _record_on(life: Life) -> None:
     try:
         camera = life.boot()
     except OSError:
-        life.disk.restart()
+        life.die(power=bool(life.disk.doomed))
         life.record()
         return
     camera.run(2.2)

@@ -282,7 +282,7 @@ class Writer:
     def _account_for(self, job: WriteFragment) -> None:
         """A segment that a failed part would have opened has a number, and so needs a record."""
         if job.init is not None:
-            self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment))
+            self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment, refused=True))
 
     def _close_late(self, unfinished: Unfinished) -> None:
         self._record(Run(lambda: self._journal.append("segment", late_segment(self._disk, unfinished))))
