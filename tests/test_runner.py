@@ -150,8 +150,8 @@ class Rig:
         )
         hardware = Hardware(clock, self.video, self.microphone, self.panel)
         parts = Parts(
-            hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port, self.prompts,
-            None, 2, 2, 3, "inspection", 2, assigned,
+            hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
+            self.prompts, None, 2, 2, 3, "inspection", 2, assigned,
         )  # fmt: skip
         self.clock, self.media = clock, built.media
         self.runner = Runner(parts, lambda: None)

@@ -32,7 +32,14 @@ def camera(owner: Owner, disk: MemoryDisk | None = None, **options: object) -> C
 
 def fragment(number: int) -> WriteFragment:
     video = Samples(0, [Sample(b"x", 40_000)])
-    cut = Fragment(False, video, None, number * 500_000_000, (number + 1) * 500_000_000, 0)
+    cut = Fragment(
+        opens_segment=False,
+        video=video,
+        sound=None,
+        from_ns=number * 500_000_000,
+        to_ns=(number + 1) * 500_000_000,
+        drops=0,
+    )
     return WriteFragment(Place("9f9f9f9f-1", 1, 0, number), cut, 0, b"init" * 16_384)
 
 

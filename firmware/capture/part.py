@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evidence import age, mp4
@@ -56,9 +56,8 @@ class Part:
         if not before:
             return []
         self._begin(before[0].boot_ns)
-        fragments = [fragment for frame in before for fragment in self._picture(frame)]
-        last = self._cutter_or_fail().flush(live_from_ns)
-        jobs = self._place([*fragments, *([last] if last else [])])
+        jobs = [job for frame in before for job in self._picture(frame)]
+        jobs += self._place(self._cutter_or_fail().flush(live_from_ns))
         if self._segment is not None:
             jobs.append(CloseSegment(self.recording, self._segment))
             self._segment = None
@@ -73,8 +72,8 @@ class Part:
             raise EncoderChangedError  # sound began this part alone; its segment has no track for pictures
         if self._cutter is None:
             self._begin(min([frame.boot_ns, *(boot_ns for _, boot_ns in self._waiting[:1])]))
-        jobs = self._place(self._picture(frame))
-        return jobs + self._catch_up()
+        jobs = self._picture(frame)
+        return jobs + self._catch_up() if self._waiting else jobs
 
     def sound(self, packet: bytes, boot_ns: int) -> list[Job]:
         """The next block of sound. It waits a moment for the first picture, then goes on alone."""
@@ -87,17 +86,15 @@ class Part:
 
     def _catch_up(self) -> list[Job]:
         self._sound_clock = self._sound_clock or SoundClock(self.start_ns or 0)
-        jobs = []
+        jobs: list[Job] = []
         for packet, boot_ns in self._waiting:
-            fragment = self._cutter_or_fail().sound(packet, *self._sound_clock.place(boot_ns))
-            jobs += self._place([fragment] if fragment else [])
+            jobs += self._place(self._cutter_or_fail().sound(packet, *self._sound_clock.place(boot_ns)))
         self._waiting.clear()
         return jobs
 
     def finish(self) -> list[Job]:
         """The last fragment, and the end of the open segment."""
-        last = self._cutter.flush() if self._cutter else None
-        jobs = self._place([last] if last else [])
+        jobs = self._place(self._cutter.flush() if self._cutter else None)
         if self._segment is not None:
             jobs.append(CloseSegment(self.recording, self._segment))
         return jobs
@@ -117,7 +114,7 @@ class Part:
             raise ValueError("the part has not begun")
         return self._cutter
 
-    def _picture(self, frame: Frame) -> Iterator[Fragment]:
+    def _picture(self, frame: Frame) -> list[Job]:
         unit = mp4.access_unit(frame.data)
         if unit.sps and unit.pps:
             config = mp4.VideoConfig(unit.sps, unit.pps, self._form.width, self._form.height)
@@ -126,21 +123,20 @@ class Part:
             self._config = config
         if self._config is None:
             raise EvidenceError("h264-unit", "a part begins with a key frame and its parameter sets")
-        fragment = self._cutter_or_fail().picture(unit, frame.boot_ns)
-        if fragment:
-            yield fragment
+        return self._place(self._cutter_or_fail().picture(unit, frame.boot_ns))
 
-    def _place(self, fragments: Sequence[Fragment] | Iterator[Fragment]) -> list[Job]:
+    def _place(self, fragment: Fragment | None) -> list[Job]:
+        if fragment is None:
+            return []
         jobs: list[Job] = []
-        for fragment in fragments:
-            init = None
-            if fragment.opens_segment or self._segment is None:
-                if self._segment is not None:
-                    jobs.append(CloseSegment(self.recording, self._segment))
-                self._segment, self.next_segment = self.next_segment, self.next_segment + 1
-                init = mp4.init(self._config, self._form.streaminfo, age.CHUNK)
-            self._sequence += 1
-            place = Place(self.recording, self.number, self._segment, self._sequence)
-            jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init))
-            self.last_ns = max(self.last_ns, fragment.to_ns)
+        init = None
+        if fragment.opens_segment or self._segment is None:
+            if self._segment is not None:
+                jobs.append(CloseSegment(self.recording, self._segment))
+            self._segment, self.next_segment = self.next_segment, self.next_segment + 1
+            init = mp4.init(self._config, self._form.streaminfo, age.CHUNK)
+        self._sequence += 1
+        place = Place(self.recording, self.number, self._segment, self._sequence)
+        jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init))
+        self.last_ns = max(self.last_ns, fragment.to_ns)
         return jobs
