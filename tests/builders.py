@@ -70,7 +70,7 @@ class CameraFolder:
         if self.file:
             self.line("summary", opening)
             return
-        boot = {
+        boot: dict[str, Any] = {
             "software": "test",
             "configuration": "0" * 64,
             "key_store": "extractable" if self._signed else "none",

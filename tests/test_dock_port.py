@@ -63,7 +63,9 @@ class Client(http.client.HTTPConnection):
         super().connect()
         self.sock = self._context.wrap_socket(self.sock)
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def ask(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         self.request(method, path, body, headers)
         response = self.getresponse()
         return response.status, response.headers, response.read()
