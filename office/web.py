@@ -135,15 +135,18 @@ class Pages:
 
     async def _pieces(self, request: Request) -> AsyncGenerator[bytearray, None]:
         """The body in pieces of about 1 MiB. What came before a cut is yielded, then the cut is raised."""
+        clock = asyncio.get_running_loop().time
         gathered = bytearray()
-        stream = request.stream()
         cut: Exception | None = None
         try:
-            while chunk := await asyncio.wait_for(anext(stream, b""), self._stall_seconds):
-                gathered += chunk
-                if len(gathered) >= _PIECE:
-                    yield gathered
-                    gathered = bytearray()
+            async with asyncio.timeout(self._stall_seconds) as stall:
+                async for chunk in request.stream():
+                    gathered += chunk
+                    if len(gathered) >= _PIECE:
+                        stall.reschedule(None)
+                        yield gathered
+                        gathered = bytearray()
+                    stall.reschedule(clock() + self._stall_seconds)
         except (ClientDisconnect, TimeoutError) as error:
             cut = error
         if gathered:
