@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -33,6 +33,7 @@ START_UTC_MS = 1_795_500_000_000  # 2026-11-24T06:00:00Z
 FRAGMENT_NS = 500_000_000
 MS = 1_000_000
 _PICTURES, _BLOCKS = 10, 10  # in a fragment
+_Item = TypeVar("_Item")
 
 
 def sha256(data: bytes | bytearray) -> str:
@@ -164,13 +165,17 @@ def media_init() -> bytes:
     return mp4.init(media().video, media().streaminfo, age.CHUNK)
 
 
-def media_fragment(index: int, sequence: int, utc_ms: int) -> bytes:
-    """The `index`-th half second of a part."""
-    pictures = [media().pictures[(index * _PICTURES + n) % len(media().pictures)] for n in range(_PICTURES)]
-    blocks = [media().blocks[(index * _BLOCKS + n) % len(media().blocks)] for n in range(_BLOCKS)]
+def media_fragment(index: int, in_segment: int, utc_ms: int) -> bytes:
+    """The `index`-th half second of a part, the `in_segment`-th of a segment, which begins with a key frame."""
+    pictures = _taken(media().pictures, in_segment * _PICTURES, _PICTURES)
+    blocks = _taken(media().blocks, index * _BLOCKS, _BLOCKS)
     video = mp4.Run(index * 500_000, [mp4.Sample(unit.data, 50_000, unit.idr) for unit in pictures])
     sound = mp4.Run(index * 24_000, [mp4.Sample(block, mp4.BLOCK) for block in blocks])
-    return mp4.fragment(sequence, video, sound, utc_ms, age.CHUNK)
+    return mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK)
+
+
+def _taken(items: Sequence[_Item], start: int, count: int) -> list[_Item]:
+    return [items[(start + n) % len(items)] for n in range(count)]
 
 
 @dataclass
@@ -313,14 +318,15 @@ class Camera:
     def fragment(self, segment: Segment) -> dict[str, Any]:
         """Append half a second."""
         from_ns = self.part_from_ns + self.sequence * FRAGMENT_NS
-        data = media_fragment(self.sequence, self.sequence + 1, self.utc_ms)
+        index = len(segment.fragments)
+        data = media_fragment(self.sequence, index, self.utc_ms)
         offset = len(segment.plain)
         segment.plain += data
         segment.cipher += segment.encryptor.seal(segment.plain[segment.sealed :])
         segment.sealed = len(segment.plain)
         body = {
             **segment.where,
-            "index": len(segment.fragments),
+            "index": index,
             "plain_offset": offset,
             "plain_len": len(data),
             "cipher_len": len(segment.cipher),
@@ -331,7 +337,7 @@ class Camera:
             "drops": 0,
             "from_ns": from_ns,
             "to_ns": from_ns + FRAGMENT_NS,
-            "starts_with_idr": media().pictures[self.sequence * _PICTURES % len(media().pictures)].idr,
+            "starts_with_idr": _taken(media().pictures, index * _PICTURES, 1)[0].idr,
         }
         self.sequence += 1
         self.now_ns = from_ns + FRAGMENT_NS

@@ -439,12 +439,18 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
     def cut_out(path: str, offset: int, length: int) -> dict[str, Any]:
         return {"do": "cut", "path": path, "offset": offset, "length": length}
 
+    def legible(offset: int) -> int:
+        """The next byte whose lowest bit can be flipped within the alphabet of base64url."""
+        while not chr(camera.files[first][offset] ^ 1).isalnum():
+            offset += 1
+        return offset
+
     end = len(camera.files[first]) - len(torn)
     yield from (
         {"name": name, "steps": steps, "step": step, "verdict": verdict}
         for name, step, verdict, steps in (
             ("a line altered", 1, "altered", [flip(first, starts[1] + 200)]),
-            ("a signature altered", 3, "altered", [flip(first, starts[2] - 40)]),
+            ("a signature altered", 3, "altered", [flip(first, legible(starts[2] - 40))]),
             ("a line deleted", 4, "altered", [cut_out(first, starts[2], starts[3] - starts[2])]),
             ("an opening deleted", 2, "altered", [cut_out(first, 0, starts[1])]),
             ("the torn tail altered", 5, "altered", [flip(first, end + 3)]),
