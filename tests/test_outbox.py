@@ -268,6 +268,7 @@ def test_publishing_does_not_wait_for_the_network(make: Make, broker: Broker) ->
 def test_a_full_outbox_says_so_and_keeps_what_it_has(make: Make, broker: Broker) -> None:
     broker.kill()
     box = make(limit_bytes=64 * 4096)
+
     def fill() -> None:
         for start in range(0, 4000, 100):
             box.publish_many([event(n) for n in range(start, start + 100)])
