@@ -1,4 +1,4 @@
-"""What the records say happened: recordings, their parts, segments and gaps (specification §7, steps 6 to 8).
+"""What the records say happened: recordings, their parts, segments and gaps (specification §7.2, steps 6 to 8).
 
 Fed with verified records only. Every second of a recording is in a fragment, in a gap, or found to be unaccounted.
 """
@@ -84,12 +84,12 @@ class RecordingAccount:
     @property
     def recorded_ns(self) -> int:
         """Attested length without gaps, nanoseconds."""
-        total = 0
-        for part in self.parts:
-            spans = [s for s in self.part_segments(part) if s.fragments]
-            if spans:
-                total += spans[-1].to_ns - spans[0].from_ns
-        return total
+        return self.total("to_ns") - self.total("from_ns")
+
+    def part_span(self, part: int) -> tuple[int, int] | None:
+        """Attested begin and end of a part on its boot's clock, nanoseconds; None if nothing of it was attested."""
+        bodies = [f.body for s in self.segments.values() if s.part == part for f in s.fragments]
+        return (min(b["from_ns"] for b in bodies), max(b["to_ns"] for b in bodies)) if bodies else None
 
     def total(self, member: str) -> int:
         """Sum of a number over all attested fragments, e.g. `frames`."""
@@ -106,32 +106,38 @@ class Account:
         self.anchors: list[Record] = []
         self.faults: list[Record] = []
         self.boots: list[Record] = []
+        self.unclean: list[tuple[Record, Record]] = []  # last record of a cut boot, the next boot
         self.last: Record | None = None
         self._findings: list[Finding] = []
 
     def add(self, record: Record) -> None:
         """Take in the next verified record."""
-        self.last = record
         handler = getattr(self, f"_on_{record.kind}", None)
         if handler is not None:
             handler(record)
+        self.last = record
 
     def findings(self) -> Iterator[Finding]:
         """What does not add up, of every recording."""
         yield from self._findings
         for recording in self.recordings.values():
             yield from _check_parts(recording)
+            yield from _check_gaps(recording)
             for segment in recording.segments.values():
                 yield from _check_segment(segment)
 
     def _on_boot(self, record: Record) -> None:
         self.boots.append(record)
+        if self.last is not None and self.last.kind != "shutdown":
+            self.unclean.append((self.last, record))
 
     def _on_recording_started(self, record: Record) -> None:
         name, number = record.body["recording"], record.body["part"]
         recording = self.recordings.setdefault(name, RecordingAccount(name, record))
         if number in recording.parts:
             self._odd(record, f"part {number} of {name} starts twice")
+        if recording.ended is not None:
+            self._odd(record, f"part {number} of {name} starts after the recording has ended")
         recording.parts.setdefault(number, Part(number, record.boot, record))
 
     def _on_fragment(self, record: Record) -> None:
@@ -237,9 +243,12 @@ def _check_sum(segment: SegmentAccount, record: Record, where: str) -> Iterator[
         "samples": sum(f.body["samples"] for f in segment.fragments),
     }
     if last is not None:
-        told["to_ns"] = last["to_ns"]
+        told |= {"from_ns": segment.fragments[0].body["from_ns"], "to_ns": last["to_ns"]}
         if not body["closed"]:
-            told |= {"attested_len": last["cipher_len"], "plain_len": last["plain_offset"] + last["plain_len"]}
+            told |= {"attested_len": last["cipher_len"], "attested_sha256": last["cipher_sha256"]}
+            told |= {"plain_len": last["plain_offset"] + last["plain_len"], "plain_sha256": last["plain_sha256"]}
+    if body["closed"]:
+        told |= {"attested_len": body["file_size"], "attested_sha256": body["file_sha256"]}
     wrong = [name for name, value in told.items() if body[name] != value]
     if wrong:
         yield Finding(7, "altered", where, f"the segment's record disagrees with its fragments in {', '.join(wrong)}")
@@ -265,3 +274,22 @@ def _check_parts(recording: RecordingAccount) -> Iterator[Finding]:
             if before.to_ns != after.from_ns and (before.to_ns, after.from_ns) not in told:
                 where = f"{recording.id} segments {before.index} and {after.index}"
                 yield Finding(8, "unaccounted", where, "time between the two segments is not accounted for")
+
+
+def _check_gaps(recording: RecordingAccount) -> Iterator[Finding]:
+    """Step 8: a gap begins where its part's attested end is, ends where the next begins, and is as long as it says."""
+    for body in (gap.body for gap in recording.gaps):
+        after, before = body["after_part"], body["before_part"]
+        where = f"{recording.id} gap after part {after}"
+        if body["same_clock"] and body["first_ns"] is not None:
+            exact = max(0, body["first_ns"] - body["last_ns"]) // 1_000_000
+            if (body["min_ms"], body["max_ms"]) != (exact, exact):
+                yield Finding(8, "altered", where, "the gap's length is not that between its ends")
+        if after == before:
+            continue  # a hole inside a part, held against its segments by `_check_parts`
+        ended = recording.part_span(after)
+        begun = recording.part_span(before) if before is not None else None
+        if ended is not None and ended[1] != body["last_ns"]:
+            yield Finding(8, "unaccounted", where, "the gap does not begin where the part before it ends")
+        if begun is not None and begun[0] != body["first_ns"]:
+            yield Finding(8, "unaccounted", where, "the gap does not end where the part after it begins")

@@ -48,6 +48,14 @@ def recipient_of(identity: str) -> str:
     return _bech32_encode(_RECIPIENT_PREFIX, _private_key(identity).public_key().public_bytes_raw())
 
 
+def is_recipient(value: object) -> bool:
+    """Whether this is the text of a public recipient."""
+    try:
+        return isinstance(value, str) and len(_public_bytes(value)) == _KEY
+    except EvidenceError:
+        return False
+
+
 def fingerprint(recipient: str) -> str:
     """Return the SHA-256 of a recipient's public key in hex: how `segment` records name it."""
     return hashlib.sha256(_public_bytes(recipient)).hexdigest()
@@ -149,11 +157,7 @@ def parse_header(data: bytes | memoryview) -> Header:
                 break
             if len(part) > 64:  # noqa: PLR2004
                 raise EvidenceError("age-header", "a stanza line is too long")
-        try:
-            args = tuple(line[3:].decode("ascii").split(" "))
-        except UnicodeDecodeError as error:
-            raise EvidenceError("age-header", "a stanza is not ASCII") from error
-        stanzas.append(Stanza(args, _unb64(body)))
+        stanzas.append(Stanza(_arguments(line[3:]), _unb64(body)))
     if not stanzas:
         raise EvidenceError("age-header", "the file names no recipient")
     nonce = head[position : position + NONCE]
@@ -197,6 +201,13 @@ class Decryptor:
         except (InvalidTag, ValueError, OverflowError) as error:
             raise EvidenceError("age-chunk", f"cipher chunk {index} was altered or is out of place") from error
 
+    def final_chunk(self, index: int, data: bytes | memoryview) -> bytes:
+        """Open the chunk that ends the file; age allows an empty one only in an empty file."""
+        plain = self.chunk(index, data, last=True)
+        if not plain and index:
+            raise EvidenceError("age-chunk", "the last chunk is empty")
+        return plain
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -221,7 +232,7 @@ def open_file(data: bytes | memoryview, identity: str) -> Opened:
             if not at_end:
                 return Opened(bytes(plain), complete=False, bad_chunk=index)
         try:
-            plain += reader.chunk(index, chunk, last=True)
+            plain += reader.final_chunk(index, chunk)
         except EvidenceError:
             # A cut leaves a part of a chunk behind; a whole chunk that does not open was altered.
             whole = len(chunk) == CIPHER_CHUNK
@@ -245,9 +256,11 @@ def _wrap(file_key: bytes, recipient: str, random: Random) -> bytes:
     public = _public_bytes(recipient)
     ephemeral = X25519PrivateKey.from_private_bytes(random(_KEY))
     share = ephemeral.public_key().public_bytes_raw()
-    key = _hkdf(
-        ephemeral.exchange(X25519PublicKey.from_public_bytes(public)), share + public, b"age-encryption.org/v1/X25519"
-    )
+    try:
+        secret = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError as error:  # a point of low order: every secret would be zero
+        raise EvidenceError("age-recipients", "this recipient is no usable key") from error
+    key = _hkdf(secret, share + public, b"age-encryption.org/v1/X25519")
     body = ChaCha20Poly1305(key).encrypt(bytes(12), file_key, None)
     return b"-> X25519 " + _b64(share) + b"\n" + _b64(body) + b"\n"
 
@@ -258,6 +271,13 @@ def _mac(file_key: bytes, mac_input: bytes) -> bytes:
 
 def _hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
     return HKDF(hashes.SHA256(), _KEY, salt or None, info).derive(secret)
+
+
+def _arguments(line: bytes) -> tuple[str, ...]:
+    args = line.split(b" ")
+    if not all(arg and all(0x21 <= byte <= 0x7E for byte in arg) for arg in args):  # noqa: PLR2004 - visible ASCII
+        raise EvidenceError("age-header", "a stanza's argument is empty or not visible ASCII")
+    return tuple(arg.decode("ascii") for arg in args)
 
 
 def _line(head: bytes, position: int) -> tuple[bytes, int]:

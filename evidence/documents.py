@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import jose, shape
+from evidence import age, jose, shape
+from evidence.errors import EvidenceError
 from evidence.records import ACTIVITIES
 from evidence.shape import SHA256, Check
 
@@ -40,7 +41,12 @@ class _Document:
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
         """The members of a payload whose signature was verified."""
-        value = shape.require(cls.TYP, jose.parse_json(payload), {"v": shape.number(VERSION, VERSION), **cls.SHAPE})
+        value = jose.parse_json(payload)
+        if value.get("v") != VERSION:
+            raise EvidenceError(
+                "unknown-version", f"the {cls.TYP} has version {value.get('v')!r}, this program knows {VERSION}"
+            )
+        shape.require(cls.TYP, value, {"v": shape.number(), **cls.SHAPE})
         return cls(**cls._arguments({name: item for name, item in value.items() if name != "v"}))
 
     def _members(self) -> dict[str, Any]:
@@ -60,7 +66,7 @@ class Receipt(_Document):
         "office": shape.identifier,
         "device": shape.identifier,
         "recording": shape.recording_id,
-        "segment": shape.number(0, 999_999),
+        "segment": shape.number(0, 99_999),
         "sha256": SHA256,
         "size": shape.number(),
         "received": shape.utc,
@@ -117,7 +123,7 @@ class Configuration(_Document):
         "officer_number": shape.text,
         "officer_name": shape.text,
         "activity": shape.optional(shape.one_of(*ACTIVITIES)),
-        "recipients": shape.list_of(shape.text),
+        "recipients": shape.list_of(age.is_recipient, at_least=1, at_most=age.STANZA_LIMIT),
         "segment_seconds": shape.number(2, 60),
         "fragment_ms": shape.number(100, 2_000),
         "pre_event_seconds": shape.number(0, 120),

@@ -1,4 +1,4 @@
-"""Reading a journal: each line's form, key, signature and place in the chain (specification §7, steps 1 to 5).
+"""Reading a journal: each line's form, key, signature and place in the chain (specification §7.1, steps 1 to 5).
 
 Incremental and without IO: a dock, the office and the verifier feed it the same bytes in the same order.
 """
@@ -59,6 +59,8 @@ class JournalReader:
         self.head: tuple[int, str] | None = None
         self.segments: dict[tuple[str, int], Record] = {}
         self.torn: dict[int, TornTail] = {}
+        self.step = 1  # the step that the last line reached: where it failed, if it did
+        self._digests = bytearray()
         self._good: dict[int, int] = {}
         self._file = -1
         self._last: Record | None = None
@@ -67,6 +69,11 @@ class JournalReader:
     def signed(self) -> bool:
         """Whether the present session's key is certified."""
         return self.session is not None and self.session.signed
+
+    def sha256_of(self, seq: int) -> str | None:
+        """Hash of a verified record's line; None if there is no such record here."""
+        found = self._digests[seq * 32 : seq * 32 + 32]
+        return found.hex() if seq >= 0 and found else None
 
     def good_len(self, file: int) -> int:
         """Bytes of a file's verified lines: where `feed` goes on."""
@@ -83,22 +90,28 @@ class JournalReader:
         return found
 
     def _line(self, file: int, line: bytes) -> Record:
-        record = records.parse(line)  # step 1: form
+        self.step = 1  # form
+        record = records.parse(line)
+        self.step = 2  # the key comes from the file's opening, through its chain
         if file != self._file:
-            session = self._open(file, record)  # step 2: the key comes from the file's opening, through its chain
+            session = self._open(file, record)
         elif record.kind in ("boot", "summary"):
             raise EvidenceError("chain-broken", f"record {record.seq}: a file opens in the middle of another")
         else:
             session = self._session()
         if record.kid != session.kid or record.boot != session.boot:
-            raise EvidenceError("jws-signature", f"record {record.seq} is not signed by the key of its boot")
-        record.jws.verify(session.key)  # step 3: signature
-        self._place(record)  # step 4: place in the chain
+            raise EvidenceError("session-key", f"record {record.seq} names another key or boot than its file's opening")
+        self.step = 3  # signature
+        record.jws.verify(session.key)
+        self.step = 4  # place in the chain
+        self._place(record)
+        self.step = 5  # torn tails
         self._declare(record)
         self._file, self.session, self._last = file, session, record
         self.sessions[session.boot] = session
         self.device = record.device
         self.head = (record.seq, record.sha256)
+        self._digests += bytes.fromhex(record.sha256)
         if record.kind == "segment":
             self.segments[record.body["recording"], record.body["segment"]] = record
         return record
@@ -127,9 +140,9 @@ class JournalReader:
         return opened
 
     def _declare(self, record: Record) -> None:
-        # step 5: a torn tail stands right after the last whole line of a file before this one
+        # A torn tail stands right after the last whole line of a file before this one.
         for tail in [TornTail(**members) for members in record.body.get("torn", [])]:
-            if tail.file < self._file or tail.offset != self.good_len(tail.file):
+            if not self._file <= tail.file < record.body["file"] or tail.offset != self.good_len(tail.file):
                 message = f"record {record.seq} declares a torn tail at another place than where lines end"
                 raise EvidenceError("journal-torn", message)
             self.torn[tail.file] = tail

@@ -22,7 +22,7 @@ TYP = "bodycam-journal"
 GENESIS = "0" * 64
 FILE_LIMIT = 16 * 1024 * 1024  # bytes of one journal file
 
-OPENING_LIMIT = 65_536  # bytes of a file's first line: the session's chain is 3 KiB
+OPENING_LIMIT = 65_536  # bytes of a file's first line: the session's chain is 3 KiB, 64 torn tails are 12
 
 ACTIVITIES: Final = ("inspection", "complaint", "case", "service", "coercion", "other")
 """The six kinds of activity of rule 5."""
@@ -37,7 +37,7 @@ CAUSES: Final = (
 _count = shape.number()
 _ns = shape.number()
 _part = shape.number(1, 100_000)
-_segment = shape.number(0, 999_999)
+_segment = shape.number(0, 99_999)  # five digits in a path; 69 days of whole segments
 
 _OPENING: dict[str, Check] = {
     "file": shape.number(0, 99_999_999),

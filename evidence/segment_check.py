@@ -1,4 +1,4 @@
-"""Checking one segment's file against its records (specification §7, steps 9 and 12)."""
+"""Checking one segment's file against its records (specification §7.3, steps 9 and 12)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class SegmentVerdict:
     message: str
     bad_fragment: int | None = None
     at_ns: int | None = None
+    step: int = 9  # of the specification, where it was found
 
 
 class SegmentCheck:
@@ -107,8 +108,18 @@ def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
         if digest.hexdigest() != record.body["plain_sha256"]:
             raise EvidenceError("plain-hash", f"fragment {index} holds another picture or sound than was signed")
     attested = plain[:done]
+    _check_end(segment, digest, plain[done:])
     _check_media(segment, attested)
     return attested
+
+
+def _check_end(segment: SegmentAccount, digest: hashlib._Hash, rest: bytes) -> None:
+    """What follows the last fragment of a closed segment is the trailer and nothing else."""
+    if segment.record is None or not segment.record.body["closed"]:
+        return
+    digest.update(rest)
+    if rest != mp4.TRAILER or digest.hexdigest() != segment.record.body["plain_sha256"]:
+        raise EvidenceError("plain-hash", "the segment does not end with its trailer")
 
 
 def _check_media(segment: SegmentAccount, plain: bytes) -> None:

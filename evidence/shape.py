@@ -12,7 +12,7 @@ from evidence.errors import EvidenceError
 Check = Callable[[Any], bool]
 
 _ID = re.compile(r"[A-Z0-9-]{3,32}\Z")
-_RECORDING = re.compile(r"[0-9a-f]{8}-[0-9]{1,19}\Z")
+_RECORDING = re.compile(r"[0-9a-f]{8}-[1-9][0-9]{0,9}\Z")
 _HEX = re.compile(r"[0-9a-f]*\Z")
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z\Z")
 _TEXT_LIMIT = 4096
@@ -57,9 +57,9 @@ def one_of(*values: str) -> Check:
     return lambda value: isinstance(value, str) and value in values
 
 
-def list_of(check: Check) -> Check:
-    """A list of at most 64 such values."""
-    return lambda value: isinstance(value, list) and len(value) <= _LIST_LIMIT and all(map(check, value))
+def list_of(check: Check, at_least: int = 0, at_most: int = _LIST_LIMIT) -> Check:
+    """A list of such values, of a length within bounds."""
+    return lambda value: isinstance(value, list) and at_least <= len(value) <= at_most and all(map(check, value))
 
 
 def nested(shape: Mapping[str, Check]) -> Check:

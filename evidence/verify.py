@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import jose, pki, records, segment_check
-from evidence.account import Account, Finding, RecordingAccount, SegmentAccount
+from evidence import jose, pki, records, segment_check, shape
+from evidence.account import Finding, SegmentAccount
 from evidence.documents import Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
+from evidence.records import Record
+from evidence.report import Report
 from evidence.segment_check import SegmentCheck, SegmentVerdict
 
-_STEP_OF = {"chain-broken": 4, "foreign": 4, "fork": 4, "jws-signature": 3, "journal-torn": 5, "unknown-version": 1}
-_VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "journal-torn": "altered"}
+_VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
 _JOURNAL = re.compile(r"journal/([0-9]{8})\.jws\Z")
 _SEGMENT = re.compile(r"segments/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.mp4\.age\Z")
 _RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
+_CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
+_CERTIFICATES_LIMIT = 1 << 20  # bytes of one file
 
 
 class Folder(Protocol):
@@ -39,49 +41,40 @@ class Folder(Protocol):
         """A file's bytes, in order, in pieces of any size."""
 
 
-@dataclass(slots=True)
-class Report:
-    """What the verifier found. `ok` only if nothing that was handed to it contradicts anything else."""
-
-    device: str | None = None
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
-    segments: dict[tuple[str, int], SegmentVerdict] = field(default_factory=dict)
-    account: Account = field(default_factory=Account)
-    reader: JournalReader | None = None
-    receipts: dict[tuple[str, int], Receipt] = field(default_factory=dict)
-    anchors: list[tuple[records.Record, TimeAnchor]] = field(default_factory=list)
-    opened: bool = False  # decrypted as well
-
-    @property
-    def ok(self) -> bool:
-        """No finding, and no segment worse than cut by a power loss."""
-        return not self.findings and self.reader is not None and self.reader.head is not None
-
-
 class Verifier:
-    """Runs the steps over one folder."""
+    """Runs the steps over one folder. `only`: the recordings whose files it asks for; the journal is always whole."""
 
-    def __init__(self, folder: Folder, roots: Sequence[x509.Certificate], identity: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        roots: Sequence[x509.Certificate],
+        identity: str | None = None,
+        only: Collection[str] | None = None,
+    ) -> None:
         self._folder = folder
         self._roots = roots
         self._identity = identity
-        self._names = sorted(folder.names())
+        self._names = frozenset(folder.names())
         self._signers: dict[str, pki.Chain] = {}
         self._tails: dict[int, bytes] = {}
-        self.report = Report(opened=identity is not None)
+        asked = None if only is None else frozenset(only)
+        self.report = Report(JournalReader(roots), opened=identity is not None, only=asked)
 
     def run(self) -> Report:
         """Every step; a step that fails does not keep the later ones from looking."""
-        self._read_signers()
-        self._read_journal()
-        self._compare_torn()
-        self.report.findings += list(self.report.account.findings())  # steps 6 to 8
-        self._read_segments()
-        self._read_receipts()
-        self._judge_tail()
+        report = self.report
+        self._read_journal()  # steps 1 to 5
         self._judge_boots()
-        return self.report
+        report.findings += [f for f in report.account.findings() if self._asked_of(f.where)]  # steps 6 to 8
+        self._read_signers()
+        self._read_receipts()  # step 10, before 9: a receipt explains a file that is not here
+        self._read_anchors()
+        self._read_segments()  # steps 9 and 12
+        self._judge_tail()  # step 11
+        self._look_for_strangers()  # step 13
+        report.findings.sort(key=lambda finding: finding.step)
+        report.notes.sort(key=lambda note: note.step)
+        return report
 
     def _find(self, step: int, verdict: str, where: str, message: str) -> None:
         self.report.findings.append(Finding(step, verdict, where, message))
@@ -89,17 +82,105 @@ class Verifier:
     def _note(self, step: int, verdict: str, where: str, message: str) -> None:
         self.report.notes.append(Finding(step, verdict, where, message))
 
-    def _whole(self, path: str) -> bytes:
-        return b"".join(self._folder.blocks(path))
+    def _asked_of(self, where: str) -> bool:
+        """Whether a finding about `where` belongs to what was asked: the journal always does."""
+        only, recording = self.report.only, where.partition(" ")[0]
+        return only is None or recording in only or recording not in self.report.account.recordings
+
+    def _read(self, path: str, limit: int) -> bytes:
+        """A small file whole; of a longer one, enough to tell that it is."""
+        data = bytearray()
+        for block in self._folder.blocks(path):
+            data += block
+            if len(data) > limit:
+                break
+        return bytes(data[: limit + 1])
+
+    def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
+        return [(path, match) for path in sorted(self._names) if (match := pattern.match(path))]
+
+    # --- the journal
+
+    def _read_journal(self) -> None:
+        files = {int(match[1]): path for path, match in self._matching(_JOURNAL)}
+        if not files:
+            self._find(1, "missing", "journal", "there is no journal here")
+        declared = self._declared_torn(files)
+        for file, path in files.items():
+            data = self._read(path, records.FILE_LIMIT)
+            if len(data) > records.FILE_LIMIT:
+                self._find(1, "altered", path, "the file is longer than a journal file may be")
+                break
+            # A torn tail may hold a whole line, if the disk refused only to make it durable: it is no record.
+            if not self._feed(file, data[: declared.get(file, len(data))]):
+                break
+            self._tails[file] = data[self.report.reader.good_len(file) :]
+            if self._tails[file] and file not in declared:
+                self._judge_undeclared(path, self._tails[file], last=file == max(files))
+        self._compare_torn()
+
+    def _declared_torn(self, files: dict[int, str]) -> dict[int, int]:
+        """Where openings say that a torn tail begins, by file; step 5 believes it once the opening verified."""
+        declared: dict[int, int] = {}
+        for file, path in files.items():
+            start = self._read(path, records.OPENING_LIMIT)
+            try:
+                torn = records.parse(start.partition(b"\n")[0]).body.get("torn", [])
+            except EvidenceError:
+                continue
+            declared.update({tail["file"]: tail["offset"] for tail in torn if tail["file"] < file})
+        return declared
+
+    def _feed(self, file: int, data: bytes) -> bool:
+        """Steps 1 to 5 for the lines of a file, up to the first bad one."""
+        reader, start = self.report.reader, 0
+        try:
+            while (end := data.find(b"\n", start) + 1) > 0:
+                for record in reader.feed(file, data[start:end]):
+                    self.report.account.add(record)
+                start = end
+        except EvidenceError as error:
+            after = "the beginning" if reader.head is None else f"record {reader.head[0]}"
+            message = f"after {after}: {error.message} ({error.code}); nothing beyond it is proven"
+            self._find(reader.step, _VERDICT_OF.get(error.code, "altered"), records.journal_path(file), message)
+            return False
+        return True
+
+    def _judge_undeclared(self, path: str, tail: bytes, *, last: bool) -> None:
+        if last and b"\n" not in tail:
+            message = f"{len(tail)} bytes after the last line: cut by a power loss and not yet declared, or altered"
+            self._find(5, "unaccounted", path, message)
+        else:
+            self._find(5, "altered", path, f"{len(tail)} bytes after the last line are declared by nobody")
+
+    def _compare_torn(self) -> None:
+        """Step 5, once every opening that declares a tail has been verified. A copy need not hold the tail itself."""
+        for file, told in self.report.reader.torn.items():
+            where, tail = records.journal_path(file), self._tails.get(file, b"")
+            if tail and (len(tail), hashlib.sha256(tail).hexdigest()) != (told.length, told.sha256):
+                self._find(5, "altered", where, "the torn tail is not the one that the next boot declared")
+            else:
+                self._note(
+                    5, "torn", where, f"{told.length} bytes that never became a record, as a later boot declares"
+                )
+
+    def _judge_boots(self) -> None:
+        for record in self.report.account.boots:
+            where = f"boot {record.boot}"
+            if not self.report.reader.sessions[record.boot].signed:
+                self._find(2, "unsigned", where, "no certified evidence key stands behind this boot")
+            if record.body["simulated"]:
+                self._note(2, "simulated", where, "the hardware of this boot is simulated")
+
+    # --- what the office signed
 
     def _read_signers(self) -> None:
         pool: list[x509.Certificate] = []
-        for path in self._names:
-            if path.startswith("certs/"):
-                try:
-                    pool += pki.parse_certificates(self._whole(path))
-                except EvidenceError as error:
-                    self._note(10, "foreign", path, error.message)
+        for path, _ in self._matching(_CERTIFICATES):
+            try:
+                pool += pki.parse_certificates(self._read(path, _CERTIFICATES_LIMIT))
+            except EvidenceError as error:
+                self._note(10, "foreign", path, error.message)
         for certificate in pool:
             try:
                 chain = pki.validate_chain(certificate, pool, self._roots, role=pki.Role.SIGNER, at=None)
@@ -107,239 +188,142 @@ class Verifier:
                 continue  # issuing certificates and strangers: they help to build chains, or they do not
             self._signers[pki.key_id(pki.public_key(certificate))] = chain
 
-    def _read_journal(self) -> None:
-        """Steps 1 to 5."""
-        report, reader = self.report, JournalReader(self._roots)
-        report.reader = reader
-        files = {int(match[1]): self._whole(name) for name in self._names if (match := _JOURNAL.match(name))}
-        if not files:
-            self._find(1, "missing", "journal", "there is no journal here")
-        declared = _declared_torn(files.values())
-        for file, data in files.items():
-            error = self._feed(reader, file, data)
-            good = reader.good_len(file)
-            if error is not None and declared.get(file) != good:
-                self._name_error(error, file, reader)
-                break
-            self._judge_torn(file, data[good:], explained=declared.get(file) == good)
-        report.device = reader.device
+    def _signer(self, text: bytes, typ: str) -> pki.Chain:
+        chain = self._signers.get(jose.parse(text, typ).kid)
+        if chain is None:
+            message = "no certificate here, trusted by the given root, has the key that signed"
+            raise EvidenceError("signer-unknown", message)
+        return chain
 
-    def _feed(self, reader: JournalReader, file: int, data: bytes) -> EvidenceError | None:
-        start = 0
+    def _read_receipts(self) -> None:
+        """Step 10: receipts beside the evidence and inside the journal."""
+        for path, match in self._matching(_RECEIPT):
+            if self.report.only is None or match[1] in self.report.only:
+                self._receipt(self._read(path, jose.LINE_LIMIT).strip(), path, (match[1], int(match[2])))
+        for record in self.report.account.receipts:
+            self._receipt(record.body["receipt"].encode(), f"record {record.seq}", None)
+
+    def _receipt(self, text: bytes, where: str, key: tuple[str, int] | None) -> None:
         try:
-            while (end := data.find(b"\n", start) + 1) > 0:
-                for record in reader.feed(file, data[start:end]):
-                    self.report.account.add(record)
-                start = end
+            chain = self._signer(text, Receipt.TYP)
+            receipt = Receipt.read(text, _key(chain))
+            _require_valid(chain, receipt.received)
         except EvidenceError as error:
-            return error
-        return None
+            self._find(10, _VERDICT_OF.get(error.code, "altered"), where, f"receipt: {error.message} ({error.code})")
+            return
+        found = (receipt.recording, receipt.segment)
+        recording = self.report.account.recordings.get(receipt.recording)
+        segment = recording.segments.get(receipt.segment) if recording else None
+        told = segment.record.body if segment and segment.record else None
+        if receipt.device != self.report.device or key not in (None, found):
+            self._find(10, "foreign", where, "the receipt is for another camera or segment")
+        elif told is None:
+            self._find(
+                10, "missing", where, "the office holds a segment that no record here closes: records are cut off"
+            )
+        elif (receipt.sha256, receipt.size) != (told["file_sha256"], told["file_size"]):
+            self._find(10, "altered", where, "the receipt is for other bytes than the camera signed")
+        else:
+            self.report.receipts[found] = receipt
 
-    def _name_error(self, error: EvidenceError, file: int, reader: JournalReader) -> None:
-        after = "the beginning" if reader.head is None else f"record {reader.head[0]}"
-        self._find(
-            _STEP_OF.get(error.code, 1),
-            _VERDICT_OF.get(error.code, "altered"),
-            records.journal_path(file),
-            f"after {after}: {error.message}; nothing beyond it is proven",
-        )
-
-    def _judge_torn(self, file: int, tail: bytes, *, explained: bool) -> None:
-        if tail and not explained:
-            where = records.journal_path(file)
-            self._find(5, "altered", where, f"{len(tail)} bytes after the last line are declared by nobody")
-        self._tails[file] = tail
-
-    def _compare_torn(self) -> None:
-        """Step 5, once every opening that declares a tail has been verified."""
-        torn = self.report.reader.torn if self.report.reader else {}
-        for file, told in torn.items():
-            where, tail = records.journal_path(file), self._tails.get(file, b"")
-            if tail and (len(tail), hashlib.sha256(tail).hexdigest()) != (told.length, told.sha256):
-                self._find(5, "altered", where, "the torn tail is not the one that the next boot declared")
+    def _read_anchors(self) -> None:
+        """Step 10: time anchors, and whether this chain extends the head that the office held."""
+        for record in self.report.account.anchors:
+            text, where = record.body["anchor"].encode(), f"record {record.seq}"
+            try:
+                chain = self._signer(text, TimeAnchor.TYP)
+                anchor = TimeAnchor.read(text, _key(chain))
+                _require_valid(chain, anchor.utc)
+            except EvidenceError as error:
+                verdict = _VERDICT_OF.get(error.code, "altered")
+                self._find(10, verdict, where, f"time anchor: {error.message} ({error.code})")
+                continue
+            if anchor.device != self.report.device:
+                self._find(10, "foreign", where, "the time anchor is for another camera")
+            elif not self._extends(record, anchor):
+                self._find(10, "altered", where, "fork: the office held another record in this place of the chain")
             else:
-                self._note(5, "torn", where, f"{told.length} bytes cut by a power loss, as the next boot declares")
+                self.report.anchors.append((record, anchor))
+
+    def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
+        return anchor.head_seq < record.seq and self.report.reader.sha256_of(anchor.head_seq) == anchor.head
+
+    # --- segments
 
     def _read_segments(self) -> None:
-        """Steps 9, 12 and 13."""
-        known = set()
-        for recording in self.report.account.recordings.values():
+        for recording in self.report.recordings():
             for segment in recording.segments.values():
                 path = records.segment_path(recording.id, segment.index)
-                known.add(path)
                 verdict = self._check_segment(segment, path)
                 self.report.segments[recording.id, segment.index] = verdict
                 if verdict.verdict in (segment_check.ALTERED, segment_check.MISSING):
-                    self._find(9, verdict.verdict, path, _with_place(verdict))
-        for path in self._names:
-            if path.startswith("segments/") and path not in known:
-                self._find(13, "foreign", path, "no record of this camera's journal names this file")
+                    self._find(verdict.step, verdict.verdict, path, _with_place(verdict))
 
     def _check_segment(self, segment: SegmentAccount, path: str) -> SegmentVerdict:
         if path not in self._names:
-            if (segment.recording, segment.index) in self.report.account.released:
-                return SegmentVerdict(segment_check.RELEASED, "given up against the office's receipt")
-            if segment.record is not None and segment.record.body["file_size"] == 0:
-                return SegmentVerdict(segment_check.TRUNCATED, "cut before anything of it was written")
-            return SegmentVerdict(segment_check.MISSING, "the file is not here, and no record gives it up")
+            return self._absent(segment)
         check = SegmentCheck(segment)
         for block in self._folder.blocks(path):
             check.update(block)
         verdict = check.finish()
         if self._identity is not None and verdict.verdict != segment_check.ALTERED and segment.fragments:
             try:
-                segment_check.open_segment(segment, self._whole(path), self._identity)
+                segment_check.open_segment(segment, b"".join(self._folder.blocks(path)), self._identity)
             except EvidenceError as error:
-                return SegmentVerdict(segment_check.ALTERED, f"step 12: {error.message}")
-        session = self.report.reader.sessions[segment.boot] if self.report.reader else None
-        if verdict.verdict == segment_check.INTACT and (session is None or not session.signed):
+                return SegmentVerdict(segment_check.ALTERED, f"{error.message} ({error.code})", step=12)
+        if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
             return SegmentVerdict(segment_check.UNSIGNED, "every byte is as recorded, but no certified key signed it")
         return verdict
 
-    def _read_receipts(self) -> None:
-        """Step 10: receipts beside the evidence and inside the journal, and the time anchors."""
-        for path in self._names:
-            if path.startswith("receipts/"):
-                match = _RECEIPT.match(path)
-                self._receipt(self._whole(path), path, (match[1], int(match[2])) if match else None)
-        for record in self.report.account.receipts:
-            self._receipt(record.body["receipt"].encode(), f"record {record.seq}", None)
-        for record in self.report.account.anchors:
-            try:
-                anchor = TimeAnchor.read(
-                    record.body["anchor"], self._signer(record.body["anchor"].encode(), TimeAnchor.TYP)
-                )
-            except EvidenceError as error:
-                self._find(10, "altered", f"record {record.seq}", f"time anchor: {error.message}")
-                continue
-            if anchor.device != self.report.device:
-                self._find(10, "foreign", f"record {record.seq}", "the time anchor is for another camera")
-            else:
-                self.report.anchors.append((record, anchor))
-
-    def _receipt(self, text: bytes, where: str, key: tuple[str, int] | None) -> None:
-        try:
-            receipt = Receipt.read(text, self._signer(text, Receipt.TYP))
-        except EvidenceError as error:
-            self._find(10, "altered", where, f"receipt: {error.message}")
-            return
-        found = (receipt.recording, receipt.segment)
-        recording = self.report.account.recordings.get(receipt.recording)
-        segment = recording.segments.get(receipt.segment) if recording else None
-        if receipt.device != self.report.device or segment is None or key not in (None, found):
-            self._find(10, "foreign", where, "the receipt is for another camera or segment")
-        elif segment.record is None or receipt.sha256 != segment.record.body["file_sha256"]:
-            self._find(10, "altered", where, "the receipt is for other bytes than the camera signed")
-        else:
-            self.report.receipts[found] = receipt
-
-    def _signer(self, text: bytes, typ: str) -> ec.EllipticCurvePublicKey:
-        kid = jose.parse(text, typ).kid
-        chain = self._signers.get(kid)
-        if chain is None:
-            raise EvidenceError(
-                "signer-unknown", "no certificate here, trusted by the given root, has the key that signed"
+    def _absent(self, segment: SegmentAccount) -> SegmentVerdict:
+        key = (segment.recording, segment.index)
+        if key in self.report.receipts:
+            return SegmentVerdict(
+                segment_check.RELEASED, "not here; the office's receipt says that it keeps these bytes"
             )
-        return pki.public_key(chain.leaf)
+        if segment.record is not None and segment.record.body["file_size"] == 0:
+            return SegmentVerdict(segment_check.TRUNCATED, "cut before anything of it was written")
+        if key in self.report.account.released:
+            return SegmentVerdict(segment_check.MISSING, "given up without a receipt that verifies here", step=10)
+        return SegmentVerdict(segment_check.MISSING, "the file is not here, and no receipt explains it")
+
+    # --- the tail, and strangers
 
     def _judge_tail(self) -> None:
         """Step 11: nobody can prove from a camera alone that its last records were not cut off."""
-        last = self.report.account.last
-        if last is not None and last.kind != "shutdown":
+        for before, boot in self.report.account.unclean:
+            where = f"records {before.seq} and {boot.seq}"
             self._note(
-                11, "unaccounted", f"record {last.seq}", "what came after the last record is not accounted for here"
+                11, "unaccounted", where, "the boot did not end by itself: what followed before the next is unknown"
             )
+        last = self.report.account.last
+        if last is not None:
+            message = "what the camera recorded after its last record here, if anything, is not accounted for"
+            self._note(11, "unaccounted", f"record {last.seq}", message)
 
-    def _judge_boots(self) -> None:
-        for record in self.report.account.boots:
-            session = self.report.reader.sessions.get(record.boot) if self.report.reader else None
-            where = f"boot {record.boot}"
-            if session is not None and not session.signed:
-                self._find(2, "unsigned", where, "no certified evidence key stands behind this boot")
-            if record.body["simulated"]:
-                self._note(2, "simulated", where, "the hardware of this boot is simulated")
+    def _look_for_strangers(self) -> None:
+        """Step 13: files that nothing names."""
+        known = {
+            records.segment_path(recording.id, index)
+            for recording in self.report.account.recordings.values()
+            for index in recording.segments
+        }
+        for path in sorted(self._names - known):
+            if not any(pattern.match(path) for pattern in (_JOURNAL, _RECEIPT, _CERTIFICATES)):
+                self._find(13, "foreign", path, "no verified record of this camera's journal names this file")
 
 
-def _declared_torn(files: Iterable[bytes]) -> dict[int, int]:
-    """Where openings say that a torn tail begins, by file; believed only once the opening itself is verified."""
-    declared = {}
-    for data in files:
-        try:
-            record = records.parse(data.partition(b"\n")[0])
-        except EvidenceError:
-            continue
-        declared.update({tail["file"]: tail["offset"] for tail in record.body.get("torn", [])})
-    return declared
+def _key(chain: pki.Chain) -> ec.EllipticCurvePublicKey:
+    return pki.public_key(chain.leaf)
+
+
+def _require_valid(chain: pki.Chain, utc: str) -> None:
+    ms = shape.utc_ms(utc)
+    if not chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
+        raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")
 
 
 def _with_place(verdict: SegmentVerdict) -> str:
     if verdict.bad_fragment is None:
         return verdict.message
     return f"{verdict.message}, from fragment {verdict.bad_fragment} on"
-
-
-def not_before(report: Report, recording: RecordingAccount) -> str | None:
-    """UTC after which the recording was made: the office's last time anchor before it, if it was verified."""
-    return max((a.utc for r, a in report.anchors if r.seq < recording.started.seq), default=None)
-
-
-def not_after(report: Report, recording: RecordingAccount) -> str | None:
-    """UTC before which the whole recording was made: the latest of its receipts, if every segment has one."""
-    found = [report.receipts.get((recording.id, index)) for index in recording.segments]
-    times = [receipt.received for receipt in found if receipt is not None]
-    return max(times) if times and len(times) == len(found) else None
-
-
-def to_json(report: Report) -> jose.Json:
-    """The report with stable keys (docs/spec/evidence.md §8)."""
-    reader = report.reader
-    return {
-        "version": records.VERSION,
-        "ok": report.ok,
-        "device": report.device,
-        "decrypted": report.opened,
-        "head": None if reader is None or reader.head is None else {"seq": reader.head[0], "sha256": reader.head[1]},
-        "findings": [finding.to_json() for finding in report.findings],
-        "notes": [finding.to_json() for finding in report.notes],
-        "recordings": [_recording(report, recording) for recording in report.account.recordings.values()],
-    }
-
-
-def _recording(report: Report, recording: RecordingAccount) -> jose.Json:
-    clock = recording.started.clock
-    session = report.reader.sessions.get(recording.started.boot) if report.reader else None
-    return {
-        "recording": recording.id,
-        "recorded_ms": recording.recorded_ns // 1_000_000,
-        "frames": recording.total("frames"),
-        "samples": recording.total("samples"),
-        "parts": len(recording.parts),
-        "ended": recording.ended is not None,
-        "key": {
-            "certified": session is not None and session.signed,
-            "store": session.key_store if session else "none",
-        },
-        "time": {
-            "claimed": clock.to_json()["utc"],
-            "source": clock.source,
-            "error_ms": clock.error_ms,
-            "not_before": not_before(report, recording),
-            "not_after": not_after(report, recording),
-        },
-        "gaps": [dict(gap.body) for gap in recording.gaps],
-        "segments": [_segment(report, s) for _, s in sorted(recording.segments.items())],
-    }
-
-
-def _segment(report: Report, segment: SegmentAccount) -> jose.Json:
-    verdict = report.segments[segment.recording, segment.index]
-    return {
-        "segment": segment.index,
-        "part": segment.part,
-        "verdict": verdict.verdict,
-        "message": verdict.message,
-        "bad_fragment": verdict.bad_fragment,
-        "bad_from_ns": verdict.at_ns,
-        "fragments": len(segment.fragments),
-        "receipt": (segment.recording, segment.index) in report.receipts,
-    }

@@ -79,13 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/demo", description="演示：从按下快门到归档  the main job, from shutter to shelf"
     )
-    parser.add_argument("--video", type=Path, metavar="FILE", help="what the lens sees (default: a clip that is shipped)")
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="what the lens sees (default: a clip that is shipped)"
+    )
     parser.add_argument("--drawn", action="store_true", help="the lens sees a drawn scene with a number in each frame")
     parser.add_argument("--speech", type=Path, metavar="FILE", help="what is said in the room")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder (default: one in the temporary folder)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="a new or empty folder (default: one in the temporary folder)"
+    )
     parser.add_argument("--seconds", type=_seconds, default=40, metavar="N", help="how long to record (default: 40)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="what the power cut leaves of unsynced data")
-    parser.add_argument("--snr", type=float, metavar="DB", help="notice against noise at the microphone (default: no noise)")
+    parser.add_argument(
+        "--snr", type=float, metavar="DB", help="notice against noise at the microphone (default: no noise)"
+    )
     parser.add_argument("--mute", action="store_true", help="break the loudspeaker: the notice must be missed")
     parser.add_argument("--ppm", type=float, default=0.0, metavar="N", help="how much the sound card's clock is off")
     return parser

@@ -107,7 +107,9 @@ def command(arguments: Sequence[str], *, check: bool = True) -> subprocess.Compl
     """Run one of the product's commands to its end. Raises `DemoError` with its own words if it fails."""
     done = subprocess.run([sys.executable, "-m", "bodycam", *arguments], capture_output=True, text=True, check=False)
     if check and done.returncode:
-        raise DemoError(f"bodycam {' '.join(arguments[:3])}: {done.stderr.strip() or done.stdout.strip()}", done.returncode)
+        raise DemoError(
+            f"bodycam {' '.join(arguments[:3])}: {done.stderr.strip() or done.stdout.strip()}", done.returncode
+        )
     return done
 
 
