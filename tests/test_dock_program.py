@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from evidence import pki, records
 from evidence.pki import Role
+from evidence.verify import Verifier
+from runtime.folder import DiskFolder
 from runtime.keys import private_pem
 from tests.agency import Agency
 from tests.builders import present_agency
@@ -113,6 +115,11 @@ def test_a_camera_is_emptied_into_the_real_office(programs: Programs) -> None:
     programs.wait(lambda: outbox_empty(programs))
     dock.send_signal(signal.SIGTERM)
     assert dock.wait(20) == os.EX_OK
+    roots = pki.parse_certificates((tmp / "roots.pem").read_bytes())
+    report = Verifier(DiskFolder(tmp / "spool/BWC-0001"), roots).run()
+    assert report.ok, report.findings
+    assert {verdict.verdict for verdict in report.segments.values()} == {"intact"}
+    assert set(report.receipts) == set(keys)
 
 
 def outbox_empty(programs: Programs) -> bool:
