@@ -318,7 +318,7 @@ class HandIn:
     def _office_failed(self, away: AwayError) -> None:
         self._doubtful = True
         wait = self._dock.retries.failed("office", time.monotonic(), away.retry_after)
-        self._fault(away, retry_seconds=wait)
+        self._fault(away, retry_ms=round(wait * 1000))
 
     def _attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
         """Do it, unless it failed a short while ago; whether it was done. Passes on `AwayError` of the camera."""
@@ -335,13 +335,14 @@ class HandIn:
         except (DockError, OSError) as error:
             self._doubtful |= isinstance(error, RefusedError)
             fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
-            self._fault(fault, retry_seconds=retries.failed(name, time.monotonic()), where=what)
+            wait = retries.failed(name, time.monotonic())
+            self._fault(fault, retry_ms=round(wait * 1000), where=what)
         else:
             retries.worked(name)
             return done
         return False
 
-    def _fault(self, fault: DockError, **facts: object) -> None:
+    def _fault(self, fault: DockError, **facts: str | int) -> None:
         self._dock.events.handin(self.device, "fault", code=fault.code, detail=fault.message, **facts)
 
     def _check_stop(self) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evidence import pki, records
+from evidence import jose, pki, records
 from evidence.pki import Role
 from runtime import tls
 from runtime.outbox import Event
@@ -56,7 +55,7 @@ class Told:
         self.events += events
 
     def handin(self) -> list[dict[str, Any]]:
-        return [json.loads(event.payload) for event in self.events if event.topic.endswith("/handin")]
+        return [jose.parse_json(event.payload) for event in self.events if event.topic.endswith("/handin")]
 
     def states(self) -> list[str]:
         return [event["state"] for event in self.handin()]
@@ -307,7 +306,7 @@ def test_retry_after_is_heeded(site: Site) -> None:
     site.record(100)
     site.office.fail_once("POST", "/v1/uploads", Fault(503, headers=(("Retry-After", "45"),)))
     site.bay.work()
-    assert site.told.handin()[-1]["retry_seconds"] == 45.0
+    assert site.told.handin()[-1]["retry_ms"] == 45_000
     assert not site.retries.ready("office", time.monotonic() + 44)
 
 
@@ -388,7 +387,7 @@ def test_a_receipt_damaged_on_the_docks_disk_is_fetched_again(site: Site) -> Non
     def full(_jws: str) -> None:
         raise OSError(28, "No space left on device")
 
-    site.camera.take_receipt = full  # type: ignore[method-assign]
+    site.camera.take_receipt = full  # type: ignore[assignment,method-assign]
     site.until(lambda: site.path(records.receipt_path(*key)).exists())
     path = site.path(records.receipt_path(*key))
     path.write_bytes(path.read_bytes()[:-9])
@@ -535,7 +534,7 @@ def test_a_trickling_camera_is_given_up(site: Site) -> None:
     disk = site.camera.folder.disk
     read, ended = disk.read, threading.Event()
 
-    def trickle(path: str, offset: int = 0, _length: int | None = None) -> bytes:
+    def trickle(path: str, offset: int = 0, length: int | None = None) -> bytes:  # noqa: ARG001
         ended.wait(0.05)
         return read(path, offset, 1)
 
