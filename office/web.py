@@ -20,6 +20,7 @@ from evidence.records import FILE_LIMIT
 from office import tus
 from office.errors import OfficeError
 from office.ingest import Ingest
+from office.journals import Fork
 from office.peer import EXTENSION, Peer
 from office.tus import JournalUpload, SegmentUpload
 
@@ -115,9 +116,7 @@ class Pages:
                 data = rest + piece
                 try:
                     length = await asyncio.to_thread(self._ingest.append_journal, upload, data, _dock_of(request))
-                except EvidenceError as error:
-                    if not self._ingest.is_fork(upload, error):
-                        raise
+                except Fork as error:
                     await self._keep_fork(request, upload, data, pieces)
                     raise OfficeError("fork", f"kept beside: {error.message}", 409) from error
                 taken += length
