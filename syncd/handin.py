@@ -86,6 +86,7 @@ class HandIn:
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._doubtful = False  # whether it still does
         self._told_done = False
+        self._gave = False  # whether the camera was given anything in this pass
 
     def begin(self) -> None:
         """The camera has come."""
@@ -100,18 +101,25 @@ class HandIn:
     def visit(self, camera: Camera, office: Office) -> None:
         """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
         with self._lock:
-            state = camera.state()
-            complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
-            complete &= self._deliver_journal(office)
-            for listed in state.segments:
-                complete &= listed.key in self._given or self._attempt(
-                    f"{listed.recording}/{listed.segment}",
-                    lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
-                )
-            complete &= self._deliver_anchor(camera, office, state)
+            complete = self._pass(camera, office)
+            if self._gave:  # the camera has written it down: those lines are handed in too
+                complete = self._pass(camera, office)
             if complete and not self._told_done:
                 self._told_done = True
-                self._dock.events.handin(self.device, "done", segments=len(state.segments))
+                self._dock.events.handin(self.device, "done")
+
+    def _pass(self, camera: Camera, office: Office) -> bool:
+        """Whether everything that the camera had is handed in and known to it."""
+        self._gave = False
+        state = camera.state()
+        complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
+        complete &= self._deliver_journal(office)
+        for listed in state.segments:
+            complete &= listed.key in self._given or self._attempt(
+                f"{listed.recording}/{listed.segment}",
+                lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
+            )
+        return complete & self._deliver_anchor(camera, office, state)
 
     def drain(self, office: Office) -> None:
         """Bring the office what waits in the spool, unless the camera is being worked with. Raises `Stopped`."""
@@ -268,6 +276,7 @@ class HandIn:
         assert receipt is not None  # noqa: S101 - Step.GIVE says so
         camera.give_receipt(receipt)
         self._given.add(key)
+        self._gave = True
         sha256 = record.body["file_sha256"]
         self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
 
@@ -304,7 +313,11 @@ class HandIn:
             return True
         if not (self._office_ready() and self._journal_delivered()):
             return False
-        return self._attempt("anchor", lambda: camera.give_anchor(office.anchor(self.device, nonce)))
+        return self._attempt("anchor", lambda: self._give_anchor(camera, office, nonce))
+
+    def _give_anchor(self, camera: Camera, office: Office, nonce: str) -> None:
+        camera.give_anchor(office.anchor(self.device, nonce))
+        self._gave = True
 
     # --- faults
 
