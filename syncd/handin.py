@@ -14,8 +14,7 @@ import enum
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -25,10 +24,11 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
+from syncd.blocks import ahead, hashed, whole_lines
 from syncd.camera import Camera, CameraState, Listed
 from syncd.errors import AwayError, DockError, RefusedError, Stopped
 from syncd.events import Events
-from syncd.link import BLOCK, Blocks, Buffer
+from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
 from syncd.retries import Retries
 from syncd.spool import Spool
@@ -211,7 +211,7 @@ class HandIn:
                 continue
             upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
             offset = office.uploads.offset(upload)
-            for piece in _whole_lines(self._spool.journal(file, offset)):
+            for piece in whole_lines(self._spool.journal(file, offset)):
                 self._check_stop()
                 offset = office.uploads.append(upload, offset, piece)
             self._at_office[file] = offset
@@ -291,7 +291,7 @@ class HandIn:
         first = offset = office.uploads.offset(upload)
         # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
         digest = hashlib.sha256() if offset == 0 else None
-        for block in _ahead(_hashed(self._watched(source(offset)), digest)):
+        for block in ahead(hashed(self._watched(source(offset)), digest)):
             if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             offset = office.uploads.append(upload, offset, block)
@@ -367,34 +367,3 @@ class HandIn:
             for block in blocks:
                 self._check_stop()
                 yield block
-
-
-def _hashed(blocks: Blocks, digest: hashlib._Hash | None) -> Blocks:
-    with contextlib.closing(blocks):
-        for block in blocks:
-            if digest is not None:
-                digest.update(block)
-            yield block
-
-
-def _ahead(blocks: Blocks) -> Iterator[Buffer]:
-    """The same blocks, the next one being fetched while the present one is worked on."""
-    with futures.ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool, contextlib.closing(blocks):
-        coming = pool.submit(next, blocks, None)
-        try:
-            while (block := coming.result()) is not None:
-                coming = pool.submit(next, blocks, None)
-                yield block
-        finally:
-            futures.wait([coming])
-
-
-def _whole_lines(data: bytes) -> Iterator[bytes]:
-    """Pieces of at most a block, each ending with a line."""
-    start = 0
-    while start < len(data):
-        end = data.rfind(b"\n", start, start + BLOCK) + 1
-        if end <= start:
-            return
-        yield data[start:end]
-        start = end
