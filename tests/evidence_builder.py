@@ -249,8 +249,10 @@ class Camera:
 
     def _open(self, kind: str, tails: list[dict[str, Any]], members: Mapping[str, Any]) -> Record:
         self.file += 1
-        spki = key(self.session_key).public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        spki = (
+            key(self.session_key)
+            .public_key()
+            .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
         chain = self.agency.session(self.device, self.boot_id, self.session_key) if self.signed else []
         opening = {
@@ -299,7 +301,7 @@ class Camera:
 
     def segment(self, fragments: int = 1, *, cut: bool = False, tail: bytes = b"unattested") -> Segment:
         """Write the next segment, closed, or `cut` with bytes that no record attests."""
-        where = {"recording": self.recording, "part": self.part, "segment": self.next_segment}
+        where: dict[str, Any] = {"recording": self.recording, "part": self.part, "segment": self.next_segment}
         encryptor = age.Encryptor(recipients(), self.random)
         segment = Segment(where, encryptor, media_init(), 0, encryptor.header)
         self.next_segment += 1
@@ -392,7 +394,7 @@ class Camera:
 
     # --- the office
 
-    def receipt(self, recording: str, segment: int, **changed: Any) -> str:
+    def receipt(self, recording: str, segment: int, /, **changed: Any) -> str:
         told = self.segment_records[recording, segment].body
         members = {
             "office": "OFFICE-1",

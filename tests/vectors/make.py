@@ -7,7 +7,6 @@ Media is an input (`media.json`), because encoders differ between machines. Ever
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Iterator
@@ -229,7 +228,7 @@ def journal(camera: Camera, torn: bytes) -> dict[str, Any]:
 
 
 def sealed_bodies() -> dict[str, Any]:
-    bodies = {
+    bodies: dict[str, dict[str, Any]] = {
         "assigned": {"officer_number": "012345", "officer_name": "示例", "unit": "执法一中队"},
         "position": {
             "latitude_e7": 409_567_000,
@@ -356,7 +355,7 @@ def invalid_lines() -> Iterator[dict[str, str]]:
             ("kid twice", "json-form", headed(f'{{"alg":"ES256",{told},"kid":""}}'.encode())),
             ("typ of a receipt", "jws-header", signed(good["payload"].encode(), "bodycam-receipt")),
             ("signature of other bytes", "jws-signature", f"{header}.{body}.{_signature_of(signed(b'{}'))}"),
-            ("s of zero", "jws-signature", f"{header}.{body}.{jose.b64(jose.unb64(signature.encode())[:32] + bytes(32))}"),
+            ("s of zero", "jws-signature", f"{header}.{body}.{jose.b64(bytes([1]) * 32 + bytes(32))}"),
             ("payload is a list", "json-form", signed(b"[]")),
             ("payload is not UTF-8", "json-form", signed(b'{"v":1,"x":"\xff"}')),
             ("member twice", "json-form", signed(good["payload"].replace('"v":1', '"v":1,"v":1').encode())),
@@ -390,7 +389,7 @@ def _signature_of(text: str) -> str:
 
 
 def invalid_age() -> Iterator[dict[str, str]]:
-    """age files that must not open with the office's identity, and the error code or what is left of the plaintext."""
+    """What must not open with the office's identity as a whole file, and the error code."""
     good = bytes.fromhex(age_file(b"evidence\n")["file"])
     head_end = age.parse_header(good).size
     lines = good.split(b"\n")
@@ -420,7 +419,12 @@ def invalid_age() -> Iterator[dict[str, str]]:
     for name, code, data in cases:
         if data is not None:
             yield {"name": name, "code": code, "file": data.hex()}
-    yield {"name": "empty last chunk", "code": "age-chunk", "sha256": sha256(empty_last), "made": "65,536 zeros, then b''"}
+    yield {
+        "name": "empty last chunk",
+        "code": "age-chunk",
+        "sha256": sha256(empty_last),
+        "made": "65,536 zeros, then b''",
+    }
 
 
 def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
@@ -465,7 +469,8 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
             ("a receipt altered", 10, "altered", [flip(receipt, 300)]),
             ("a receipt for another segment", 10, "foreign",
              [{"do": "move", "path": receipt, "to": records.receipt_path(recording, 2)}]),
-            ("a foreign file", 13, "foreign", [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
+            ("a foreign file", 13, "foreign",
+             [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
         )
     )  # fmt: skip
 
