@@ -107,6 +107,7 @@ def _assemble(
         reserve_bytes=settings.reserve_bytes,
         make_room=handin.make_room,
         on_failure=lambda error: late[0].storage_failed(error),  # noqa: PLW0108 - the runner is not there yet
+        on_fault=lambda *fault: late[0].failed(*fault),  # noqa: PLW0108
     )
     encoder = FlacEncoder()
     video = settings.video
@@ -123,7 +124,7 @@ def _assemble(
         loudspeaker,
         clock,
         lambda *said: late[0].said(*said),  # noqa: PLW0108
-        lambda key, text: late[0].failed(f"say {key}", text),
+        lambda *fault: late[0].failed(*fault),  # noqa: PLW0108
     )
     context = tls.server_context(
         settings.credentials / "certs" / "camera.pem",
@@ -159,8 +160,6 @@ def _assemble(
         "panel": dict(hardware.panel.describe()),
     }
     journal.boot(_boot_members(identity, session, seen))
-    writer.start()
-    handin.finish_releases()
     return runner
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from evidence.errors import EvidenceError
 from firmware.capture.part import EncoderChangedError, Format, Part
 from firmware.capture.ring import Ring
-from firmware.capture.writer import Job, Run, Writer
+from firmware.capture.writer import Job, Writer
 from firmware.hal.ports import Frame, SoundBlock, SoundEncoder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """What a part is of: `on_began(start_ns, ring_from_ns)` runs in the writer's order, before its first fragment."""
+    """What a part is of. `opening(start_ns, ring_from_ns)` gives the records that go before its first fragment."""
 
     recording: str
     number: int
     first_segment: int
     sound_from_ns: int  # blocks that began before are not the recording's: sound waits for the press
-    on_began: Callable[[int, int | None], None]
+    opening: Callable[[int, int | None], Sequence[Job]]
 
 
 class Media:
@@ -35,7 +39,7 @@ class Media:
         self._utc_ms = utc_ms
         self._part: Part | None = None
         self._plan: PartPlan | None = None
-        self._announced = False
+        self._opened = False
         self._pre_event: list[Job] = []
         self._ring_from_ns: int | None = None
 
@@ -46,16 +50,25 @@ class Media:
 
     def begin(self, plan: PartPlan, *, with_ring: bool) -> None:
         """Begin a part; live begins at the last key frame before now, so that nothing after it is lost."""
-        self._plan, self._announced = plan, False
-        part = Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms)
         before, live = self._ring.take()
-        self._ring_from_ns = None
+        self._plan, self._opened = plan, False
+        self._part, self._pre_event, self._ring_from_ns = self._new_part(plan), [], None
         if with_ring and before and live:
-            self._pre_event = part.pre_event(before, live[0].boot_ns)
-            self._ring_from_ns = before[0].boot_ns
-        self._part = part
+            self._take_ring(plan, before, live[0].boot_ns)
         for frame in live:
             self.picture(frame)
+
+    def _new_part(self, plan: PartPlan) -> Part:
+        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms)
+
+    def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live_from_ns: int) -> None:
+        part = self._new_part(plan)
+        try:
+            self._pre_event = part.pre_event(before, live_from_ns)
+        except (EncoderChangedError, EvidenceError) as error:
+            _log.warning("the pre-event ring cannot be used", extra={"error": repr(error)})
+            return  # what was before the press is a gift; what comes after it must be recorded
+        self._part, self._ring_from_ns = part, before[0].boot_ns
 
     def picture(self, frame: Frame) -> None:
         """The next picture. Raises `EncoderChangedError` when a new part has to begin with it."""
@@ -63,7 +76,7 @@ class Media:
             self._ring.add(frame)
             return
         try:
-            self._submit(self._part.picture(frame))
+            self._submit(self._part, self._part.picture(frame))
         except EncoderChangedError:
             self._ring.add(frame)  # a key frame: the next part begins with it
             raise
@@ -71,24 +84,22 @@ class Media:
     def sound(self, block: SoundBlock) -> None:
         """The next block of sound."""
         if self._part is not None and self._plan is not None and block.boot_ns >= self._plan.sound_from_ns:
-            self._submit(self._part.sound(self._encoder.encode(block.pcm), block.boot_ns))
+            self._submit(self._part, self._part.sound(self._encoder.encode(block.pcm), block.boot_ns))
 
-    def end(self) -> tuple[int, int] | None:
-        """End the part; return its end on the boot clock and the next free segment number."""
+    def end(self) -> int | None:
+        """End the part; return the next free segment number, or None if there was no picture and no sound for it."""
         part, self._part = self._part, None
         if part is None:
             return None
-        self._submit(part.finish(), part)
-        return part.last_ns, part.next_segment
+        self._submit(part, part.finish())
+        return part.next_segment if self._opened else None
 
-    def _submit(self, jobs: list[Job], part: Part | None = None) -> None:
-        part = part or self._part
-        if not jobs or part is None:
+    def _submit(self, part: Part, jobs: Sequence[Job]) -> None:
+        if not jobs or self._plan is None or part.start_ns is None:
             return
-        plan, start_ns, ring_from_ns = self._plan, part.start_ns, self._ring_from_ns
-        if plan is not None and start_ns is not None and not self._announced:
-            self._announced = True
-            self._writer.submit(Run(lambda: plan.on_began(start_ns, ring_from_ns)))
+        if not self._opened:
+            self._opened = True
+            self._writer.submit(*self._plan.opening(part.start_ns, self._ring_from_ns))
         self._writer.submit(*jobs)
         if self._pre_event:
             # The ring follows when the first live fragment is safe.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable
 
-from firmware.hal.ports import Clock, DriverError, Loudspeaker
+from firmware.hal.ports import Clock, Loudspeaker
 from firmware.voice.prompts import Prompt
+from firmware.worker import Worker
 
 
 class Speaker:
-    """`on_said(key, from_ns, to_ns)` and `on_failed(key, text)` are called from the speaker's thread."""
+    """`on_said(key, from_ns, to_ns)` and `on_failed(where, text)` are called from the speaker's thread."""
 
     def __init__(
         self,
@@ -23,30 +22,24 @@ class Speaker:
         self._loudspeaker = loudspeaker
         self._clock = clock
         self._on_said = on_said
-        self._on_failed = on_failed
-        self._queue: queue.SimpleQueue[Prompt | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="speaker")
+        self._worker = Worker("speaker", on_failed)
 
     def start(self) -> None:
         """Begin to speak."""
-        self._thread.start()
+        self._worker.start()
 
     def say(self, prompt: Prompt) -> None:
         """Queue a prompt."""
-        self._queue.put(prompt)
+        self._worker.do(lambda: self._say(prompt))
 
     def stop(self) -> None:
         """Finish what is queued, then end."""
-        self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
+        self._worker.stop()
 
-    def _run(self) -> None:
-        while (prompt := self._queue.get()) is not None:
-            from_ns = self._clock.boot_ns()
-            try:
-                self._loudspeaker.play(prompt.pcm, prompt.rate)
-            except DriverError as error:
-                self._on_failed(prompt.key, str(error))
+    def _say(self, prompt: Prompt) -> None:
+        from_ns = self._clock.boot_ns()
+        try:
+            self._loudspeaker.play(prompt.pcm, prompt.rate)
+        finally:
             # Also after a failure: the dialogue goes on, and the microphone tells whether anything was heard.
             self._on_said(prompt.key, from_ns, self._clock.boot_ns())

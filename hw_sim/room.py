@@ -34,12 +34,13 @@ import numpy as np
 from hw_sim import acoustics, control
 from hw_sim import world as worlds
 from hw_sim.acoustics import RATE, Air, SpeechWatch, Track
+from hw_sim.control import ControlError
 from hw_sim.sound_server import SoundServer, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["ask", "environment", "main"]
+__all__ = ["ControlError", "ask", "environment", "main"]
 
 _BLOCK = RATE // 100
 _MAX_LATE_BLOCKS = 100  # a process that was stopped for longer does not make up for it

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +24,8 @@ from hw_sim.control import ControlError
 # One page is not enough: PulseAudio writes into a pipe that has a free page, and would find one only when we have read
 # everything, which leaves holes in the sound. Two pages are 85 ms.
 _SPEAKER_PIPE = 2 * mmap.PAGESIZE
-_MIC_PIPE = mmap.PAGESIZE
+_MIC_PIPE = 1 << 16  # PulseAudio empties it at once; its size is for the blocks made up for after a delay
+_REFILL_SECONDS = 0.02
 _START_SECONDS = 10.0
 _PREFIX = "bodycam-room-"
 
@@ -55,6 +57,8 @@ class SoundServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._speaker = -1
         self._mic = -1
+        self._flowing = False
+        self._suspended = False
         self._lock = (self.folder / "lock").open("w")  # held as long as this process lives
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         (self.folder / "asound.conf").write_text(_ALSA_CONFIG)
@@ -118,13 +122,26 @@ class SoundServer:
 
     def read(self, size: int) -> bytes:
         """Take up to `size` bytes that the camera has played; empty when it plays nothing."""
+        data = self._read_now(size)
+        # In the middle of a sound PulseAudio gets the time to fill the pipe again: blocks made up for have no holes.
+        while self._flowing and len(data) < size and select.select([self._speaker], [], [], _REFILL_SECONDS)[0]:
+            more = self._read_now(size - len(data))
+            if not more:
+                break
+            data += more
+        self._flowing = len(data) == size
+        return data
+
+    def _read_now(self, size: int) -> bytes:
         try:
             return os.read(self._speaker, size)
         except BlockingIOError:
             return b""
 
     def write(self, pcm: bytes) -> None:
-        """Let the microphone hear `pcm`. What a suspended microphone does not take is lost, as on a real one."""
+        """Let the microphone hear `pcm`. While it is suspended, that is lost."""
+        if self._suspended:
+            return
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._mic, pcm)
 
@@ -134,6 +151,7 @@ class SoundServer:
         done = subprocess.run(command, env=os.environ | _environment(self.folder), capture_output=True, check=False)
         if done.returncode:
             raise ControlError(f"pactl suspend-source failed: {done.stderr.decode().strip()}")
+        self._suspended = on
 
     def kill(self) -> None:
         """End the server at once, as if the sound card had been pulled out. Idempotent."""
@@ -159,6 +177,7 @@ class SoundServer:
             if fd >= 0:
                 os.close(fd)
         self._speaker = self._mic = -1
+        self._suspended = False
 
 
 def environment(world: Path) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The catalogue: what the office holds, found quickly. SQLite; derived from journals and store, and rebuildable.
 
-Only `events` and `exports` hold what stands nowhere else: events until the journal itself arrives, exports beside their
-leaf in the log.
+Only `events` holds what stands nowhere else, hints until the journal itself arrives.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ CREATE TABLE IF NOT EXISTS notices (
 CREATE TABLE IF NOT EXISTS forks (
   device TEXT, sha256 TEXT, file INTEGER, size INTEGER, found TEXT, dock TEXT, PRIMARY KEY (device, sha256));
 CREATE TABLE IF NOT EXISTS events (
-  id TEXT PRIMARY KEY, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
-  payload BLOB);
+  id TEXT, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
+  payload BLOB, PRIMARY KEY (dock, id));
 CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
@@ -132,10 +131,10 @@ class Catalogue:
             db.execute("INSERT OR REPLACE INTO docks VALUES (?,?,?)", (dock, online, utc_now()))
 
     def add_export(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
-        """Who takes out what, and why; written before anything is taken out."""
+        """Who takes out what, and why; written before anything is taken out. Known ones change nothing."""
         values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
         with self._transaction() as db:
-            db.execute("INSERT INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
+            db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
 
     def recordings(self, recording: str | None = None) -> list[dict[str, Any]]:
         """Recordings with `segments`, `gaps` and `notices` of each, earliest first; or those of one id."""

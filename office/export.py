@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,15 @@ def export(archive: Archive, order: Order) -> Exported:
     }  # fmt: skip
     index = archive.log.append(leaf)
     archive.catalogue.add_export(index, leaf)
-    order.folder.mkdir(parents=True, exist_ok=True)
-    return _Copy(archive, order, device).run(index)
+    order.folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{order.folder.name}.", dir=order.folder.parent))
+    try:
+        done = _Copy(archive, order, device, half).run(index)
+        half.rename(order.folder)
+    except BaseException:
+        shutil.rmtree(half)
+        raise
+    return done
 
 
 def read_identity(path: Path) -> str:
@@ -85,11 +93,11 @@ def _device_of(archive: Archive, recording: str) -> str:
 
 
 class _Copy:
-    def __init__(self, archive: Archive, order: Order, device: str) -> None:
+    def __init__(self, archive: Archive, order: Order, device: str, folder: Path) -> None:
         self._archive = archive
         self._order = order
         self._device = device
-        self._folder = order.folder
+        self._folder = folder
 
     def run(self, leaf_index: int) -> Exported:
         recording = self._journal()

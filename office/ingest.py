@@ -127,6 +127,8 @@ class Ingest:
         """Finish what a cut run left half done."""
         self._archive.journals.recover()
         self._archive.receipts.recover()
+        for index, leaf in self._archive.log.entries(act="export"):
+            self._archive.catalogue.add_export(index, leaf)
         for upload in list(self._archive.staging.all()):
             if self._stored(upload):
                 self._archive.staging.discard(upload)

@@ -37,22 +37,22 @@ class Journals:
         self._roots = roots
         self._quarantine = quarantine
         self._readers: dict[str, JournalReader] = {}
-        self._lock = threading.RLock()
+        self._locks: dict[str, threading.Lock] = {}
 
     def size(self, device: str, file: int) -> int:
         """Durable bytes of a journal file, whole verified lines. One that has not begun has none: it may begin."""
-        with self._lock:
+        with self._of(device):
             self._reader(device)
             return self._store.size(self._store.journal(device, file))
 
     def head(self, device: str) -> tuple[int, str] | None:
         """Sequence number and hash of the last verified record."""
-        with self._lock:
+        with self._of(device):
             return self._reader(device).head
 
     def segment(self, device: str, recording: str, segment: int) -> Record | None:
         """The verified record of a segment."""
-        with self._lock:
+        with self._of(device):
             return self._reader(device).segments.get((recording, segment))
 
     def append(self, device: str, file: int, data: bytes, dock: str) -> int:
@@ -61,7 +61,7 @@ class Journals:
         Raises `EvidenceError` at the first bad line: good ones before it are kept, it and what follows are not.
         Raises OSError if the disk refuses.
         """
-        with self._lock:
+        with self._of(device):
             reader = self._reader(device)
             length, found, failure = self._verify(reader, file, data)
             try:
@@ -90,11 +90,16 @@ class Journals:
             _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
         return sha256
 
+    def _of(self, device: str) -> threading.Lock:
+        return self._locks.setdefault(device, threading.Lock())
+
     def recover(self) -> None:
         """Take into the catalogue what a cut run left only in the store."""
-        with self._lock:
-            for device in self._store.devices():
-                self._reader(device)
+        for device in self._store.devices():
+            try:
+                self.head(device)
+            except OfficeError as error:  # of this camera only: the others hand in
+                _log.error("%s", error, extra={"device": device})
 
     def _reader(self, device: str) -> JournalReader:
         if device not in self._readers:

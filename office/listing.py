@@ -19,6 +19,10 @@ _ACTIVITIES = {
     "inspection": "日常检查", "complaint": "投诉举报", "case": "案件调查", "service": "文书送达",
     "coercion": "强制措施", "other": "其他执法",
 }  # fmt: skip
+_REASONS = {
+    None: "未说明", "unanswered": "未说明", "button_held": "已按键说明", "speech_followed": "已口头说明",
+    "chosen": "已选原因",
+}  # fmt: skip
 _HEADINGS = ("录像 recording", "设备 device", "开始 start", "时长 length", "类别 activity", "段 parts",
              "文件 held", "中断 gaps", "移交 handed in", "备注 notes")  # fmt: skip
 
@@ -97,7 +101,7 @@ def _notes(recording: Json) -> list[str]:
 def _gap(gap: Json) -> str:
     low, high = gap["min_ms"] / 1000, gap["max_ms"]
     bounds = f"≥{low:.1f}s" if high is None else f"{low:.1f}–{high / 1000:.1f}s"
-    return f"{_CAUSES[gap['cause']]} {bounds}"
+    return f"{_CAUSES[gap['cause']]} {bounds}，{_REASONS[gap['reason']]}"
 
 
 def _length(ms: int) -> str:

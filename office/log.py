@@ -90,14 +90,11 @@ class Log:
             self._publish()
         return index
 
-    def find(self, entry: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
-        """The first leaf that has all these members. Reads the whole file: for recovery only."""
+    def entries(self, **members: Any) -> list[tuple[int, dict[str, Any]]]:
+        """Index and content of the leaves that have these members. Reads the whole file: for recovery only."""
         with self._exclusive():
-            for index, line in enumerate(self._lines(0)):
-                leaf: dict[str, Any] = json.loads(line)
-                if entry.items() <= leaf.items():
-                    return index, leaf
-        return None
+            leaves = [json.loads(line) for line in self._lines(0)]
+        return [(index, leaf) for index, leaf in enumerate(leaves) if members.items() <= leaf.items()]
 
     def proof(self, index: int) -> Proof:
         """Offline proof of leaf `index` against the present checkpoint."""

@@ -106,7 +106,7 @@ class Receipts:
             raise OfficeError("store-failing", "the disk gave back other bytes than were written: check it", 500)
         with self._lock:
             entry = {"act": "ingest", "device": device, "recording": recording, "segment": segment, "sha256": told[0]}
-            known = self._log.find(entry) if begun else None
+            known = next(iter(self._log.entries(**entry)), None) if begun else None
             if known is None:
                 received = datetime.now(UTC)
                 ended = self._catalogue.ended(device, recording)

@@ -26,7 +26,6 @@ from office.web import Pages
 from runtime import tls
 from runtime.service import Service
 
-_log = logging.getLogger(__name__)
 _BACKLOG = 128
 _GRACE_SECONDS = 10
 _STOP_POLL_SECONDS = 0.1
@@ -34,6 +33,7 @@ _STOP_POLL_SECONDS = 0.1
 
 def run(config: OfficeConfig, service: Service) -> None:
     """Serve until told to stop. Raises `OfficeError`, `CredentialError`, `PeerError`; nothing is left running."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = tls.server_context(config.certificate, config.key, config.roots)
     with _only_one(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
         asyncio.run(_Office(config, service, archive).serve(listener, context))

@@ -18,7 +18,7 @@ _DIGESTS = 256
 
 
 class StagedFile:
-    """An open staged file, growing. Used by one thread at a time."""
+    """An open staged file, growing. A thread that still writes when its request is cancelled holds `close` up."""
 
     def __init__(self, path: Path, digest: hashlib._Hash, size: int) -> None:
         """`digest`: of the first `size` bytes."""
@@ -30,29 +30,29 @@ class StagedFile:
             self.digest.update(block)
             self.size += len(block)
         self._synced = self.size
+        self._lock = threading.Lock()
 
     def append(self, data: bytes | bytearray) -> None:
         """Write all of `data`; sync once a checkpoint's worth has gathered. Raises OSError."""
         view = memoryview(data)
-        self.digest.update(view)
-        while view:
-            count = os.write(self._fd, view)
-            view = view[count:]
-            self.size += count
-        if self.size - self._synced >= CHECKPOINT:
-            self.sync()
-
-    def sync(self) -> None:
-        """Make everything durable."""
-        os.fdatasync(self._fd)
-        self._synced = self.size
+        with self._lock:
+            while view:
+                count = os.write(self._fd, view)
+                self.digest.update(view[:count])
+                self.size += count
+                view = view[count:]
+            if self.size - self._synced >= CHECKPOINT:
+                os.fdatasync(self._fd)
+                self._synced = self.size
 
     def close(self) -> None:
-        """Make everything durable and close."""
-        try:
-            self.sync()
-        finally:
-            os.close(self._fd)
+        """Make everything durable and close. Raises OSError, and is closed then, too."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
 
     @property
     def sha256(self) -> str:

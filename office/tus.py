@@ -112,8 +112,8 @@ def parse_metadata(text: str) -> dict[str, str]:
             value = base64.b64decode(encoded.encode("ascii"), validate=True).decode()
         except (binascii.Error, ValueError) as error:
             raise OfficeError("upload-metadata", f"Upload-Metadata: {name} is not base64 of UTF-8", 400) from error
-        if name in found:
-            raise OfficeError("upload-metadata", f"Upload-Metadata names {name} twice", 400)
+        if not name or name in found:
+            raise OfficeError("upload-metadata", f"Upload-Metadata has an empty name, or {name!r} twice", 400)
         found[name] = value
     return found
 

@@ -54,7 +54,7 @@ class Pages:
                 Route("/v1/receipts/{device}/{recording}/{segment:int}", _dock(self._receipt), methods=["GET"]),
                 Route("/v1/anchors", _dock(self._anchor), methods=["POST"]),
             ],
-            exception_handlers={404: _not_found, 405: _not_found},
+            exception_handlers={404: _not_found, 405: _not_found, 500: _broken},
         )
 
     async def _health(self, _: Request) -> Response:
@@ -66,8 +66,7 @@ class Pages:
     async def _create(self, request: Request) -> Response:
         upload, length = tus.creation(request.headers)
         await asyncio.to_thread(self._ingest.create, upload, length)
-        location = f"https://{request.headers['host']}{upload.path}"
-        return _tus(201, Location=location)
+        return _tus(201, Location=f"https://{request.url.netloc}{upload.path}")
 
     async def _head(self, request: Request) -> Response:
         tus.check_version(request.headers)
@@ -248,3 +247,7 @@ def _error(status: int, code: str, message: str) -> Response:
 async def _not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     return _error(status, "unknown-address", f"there is nothing for {request.method} {request.url.path}")
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    return _error(500, "internal", f"an error in the office's program ({type(error).__name__}): see its log")

@@ -36,6 +36,9 @@ class Disk(Protocol):
     def size(self, path: str) -> int:
         """Size in bytes. Raises FileNotFoundError."""
 
+    def persist(self, path: str) -> None:
+        """Make durable what `read` gives: a process that was killed may have left it in memory only."""
+
     def list(self, folder: str) -> list[str]:
         """Names in a folder, sorted; empty if the folder is missing."""
 
@@ -100,6 +103,13 @@ class PosixDisk:
 
     def size(self, path: str) -> int:
         return self._path(path).stat().st_size
+
+    def persist(self, path: str) -> None:
+        fd = os.open(self._path(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def list(self, folder: str) -> list[str]:
         try:

@@ -75,10 +75,11 @@ class Outbox:
         self._changed = threading.Condition(threading.RLock())  # guards what follows, and the database
         self._database = _open(path, limit_bytes)
         self._sent: dict[str, float] = {}
-        self._topics: dict[int, str] = {}  # of messages that the broker has not acknowledged
+        self._topics: dict[int, str] = {}  # by message id, of which there are 65,535; for telling what was denied
         self._connected = False
         self._closing = False
         self._trouble: str | None = None
+        self._impostor: str | None = None  # why the connection that is being made was given up
         self._client = self._make_client(context)
         self._client.connect_async(*address, keepalive=_KEEPALIVE, clean_start=True)
         self._client.loop_start()
@@ -152,12 +153,13 @@ class Outbox:
         return due, self._resend - max(ages.values()) if ages else None
 
     def _send(self, event: Event) -> None:
+        # paho calls back with its own locks held, so it is never called with ours.
         with self._changed:
             if not self._connected:
                 return  # paho would queue it in memory
             self._sent[event.id] = time.monotonic()
-            info = self._client.publish(event.topic, event.payload, _QOS)
-            self._topics[info.mid] = event.topic
+        info = self._client.publish(event.topic, event.payload, _QOS)
+        self._topics[info.mid] = event.topic
 
     def _tell_presence(self, *, online: bool) -> None:
         info = self._client.publish(self._base + "/presence", self._presence_payload(online=online), _QOS, retain=True)
@@ -188,7 +190,7 @@ class Outbox:
         try:
             tls.require_peer(sock, Role.OFFICE)
         except tls.PeerError as error:
-            self._note(f"mqtt-identity: {error}")
+            self._impostor = f"mqtt-identity: {error}"
             raise ConnectionRefusedError(str(error)) from error  # paho takes an OSError as a failed connection
 
     def _on_connect(
@@ -198,14 +200,15 @@ class Outbox:
             self._note(f"mqtt-refused: the broker refuses the connection: {reason}")
             return
         client.subscribe(self._base + "/ack", _QOS)
+        self._tell_presence(online=True)
         with self._changed:
-            self._tell_presence(online=True)
             self._connected = True
             self._trouble = None
             self._changed.notify_all()
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._note("mqtt-away: the broker cannot be reached")
+        self._note(self._impostor or "mqtt-away: the broker cannot be reached")
+        self._impostor = None
 
     def _on_disconnect(
         self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -213,7 +216,6 @@ class Outbox:
         with self._changed:
             self._connected = False
             self._sent.clear()
-            self._topics.clear()
             closing = self._closing
         if not closing:
             self._note(f"mqtt-away: the connection to the broker ended: {reason}")
@@ -227,8 +229,7 @@ class Outbox:
     def _on_publish(
         self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        with self._changed:
-            topic = self._topics.pop(mid, "?")
+        topic = self._topics.pop(mid, "an event")
         if reason.is_failure:
             self._note(f"mqtt-denied: the broker does not take {topic}: {reason}; correct its access rules")
 

@@ -26,7 +26,7 @@ from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
 from syncd.camera import Camera, CameraState, Listed
-from syncd.errors import AwayError, DockError, Stopped
+from syncd.errors import AwayError, DockError, RefusedError, Stopped
 from syncd.events import Events
 from syncd.link import BLOCK, Blocks, Buffer
 from syncd.office import Office, Signers, check_receipt
@@ -84,6 +84,7 @@ class HandIn:
         self._reader: JournalReader | None = None
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
+        self._doubtful = False  # whether it still does
         self._told_done = False
 
     def begin(self) -> None:
@@ -154,9 +155,10 @@ class HandIn:
         failures: dict[int, DockError] = {}
         for file, size in state.journal:
             start = self._verified().good_len(file)
+            if size < start:
+                failures[file] = DockError("journal-shorter", f"journal file {file}: lines seen before are gone")
+                continue
             try:
-                if size < start:
-                    raise EvidenceError("journal-shorter", "lines that were seen before are gone")
                 self._pull_file(camera, file, start, size)
             except EvidenceError as error:
                 failures[file] = DockError(error.code, f"journal file {file}: {error.message}")
@@ -192,6 +194,9 @@ class HandIn:
         return self._office_ready() and self._attempt("journal-upload", lambda: self._upload_journal(office))
 
     def _upload_journal(self, office: Office) -> None:
+        if self._doubtful:
+            self._at_office.clear()
+            self._doubtful = False
         for file in self._spool.journal_files():
             size = self._verified().good_len(file)
             if self._at_office.get(file, -1) >= size:
@@ -311,9 +316,9 @@ class HandIn:
         return self._dock.retries.ready("office", time.monotonic())
 
     def _office_failed(self, away: AwayError) -> None:
-        self._at_office.clear()
+        self._doubtful = True
         wait = self._dock.retries.failed("office", time.monotonic(), away.retry_after)
-        self._fault(away, retry_seconds=wait)
+        self._fault(away, retry_ms=round(wait * 1000))
 
     def _attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
         """Do it, unless it failed a short while ago; whether it was done. Passes on `AwayError` of the camera."""
@@ -328,16 +333,17 @@ class HandIn:
                 raise
             self._office_failed(away)
         except (DockError, OSError) as error:
-            self._at_office.clear()
+            self._doubtful |= isinstance(error, RefusedError)
             fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
-            self._fault(fault, retry_seconds=retries.failed(name, time.monotonic()), where=what)
+            wait = retries.failed(name, time.monotonic())
+            self._fault(fault, retry_ms=round(wait * 1000), where=what)
         else:
             retries.worked(name)
             return done
         return False
 
-    def _fault(self, fault: DockError, **facts: object) -> None:
-        self._dock.events.handin(self.device, "fault", code=fault.code, message=fault.message, **facts)
+    def _fault(self, fault: DockError, **facts: str | int) -> None:
+        self._dock.events.handin(self.device, "fault", code=fault.code, detail=fault.message, **facts)
 
     def _check_stop(self) -> None:
         if self._dock.stopping.is_set():

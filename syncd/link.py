@@ -52,7 +52,7 @@ class Answer:
 
 
 class Link:
-    """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError`, nothing else."""
+    """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError` only."""
 
     def __init__(
         self, side: str, role: Role, address: tuple[str, int], context: ssl.SSLContext, patience: Patience | None = None

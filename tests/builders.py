@@ -70,7 +70,7 @@ class CameraFolder:
         if self.file:
             self.line("summary", opening)
             return
-        boot = {
+        boot: dict[str, Any] = {
             "software": "test",
             "configuration": "0" * 64,
             "key_store": "extractable" if self._signed else "none",
@@ -111,8 +111,8 @@ class CameraFolder:
             "fragments": 1,
             "plain_len": len(plain + trailer),
             "plain_sha256": _sha256(plain + trailer),
-            "attested_len": len(attested),
-            "attested_sha256": _sha256(attested),
+            "attested_len": len(cipher),
+            "attested_sha256": _sha256(cipher),
             "file_size": len(cipher),
             "file_sha256": _sha256(cipher),
             "recipients": [age.fingerprint(recipient) for recipient in RECIPIENTS],

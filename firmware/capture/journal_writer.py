@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evidence import records
+from evidence import jose, records
 from evidence.errors import EvidenceError
 from evidence.records import Chain, Stamp
 from runtime.disk import AppendFile, Disk
+
+_ROOM = records.FILE_LIMIT - jose.LINE_LIMIT  # a file that is longer has no room for every line that may come
+_TORN_LIMIT = 32  # an opening can declare 64: half of them are left to the boots that follow a failing disk
+_NAME = re.compile(r"([0-9]{8})\.jws\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,13 @@ class JournalWriter:
     _file: AppendFile | None = None
     _number: int = -1
     _size: int = 0
-    _last_ns: int = 0
+    _set_aside: list[tuple[int, int]] = field(default_factory=list)  # (file, offset) of tails still to be read
+    _published: dict[int, int] = field(default_factory=dict)
+    _head: tuple[int, str] = (-1, records.GENESIS)
+
+    def __post_init__(self) -> None:
+        self._published = _whole_lines(self.disk, self.torn)
+        self._head = (self.chain.seq - 1, self.chain.prev)
 
     def boot(self, members: Mapping[str, Any]) -> int:
         """Open the first file of this boot; `members` are the body's but for the opening's. Returns `seq`."""
@@ -60,26 +71,17 @@ class JournalWriter:
     def append(self, kind: str, body: Mapping[str, Any]) -> int:
         """Write a record and make it durable; returns its `seq`. Raises OSError if the disk refuses."""
         with self._lock:
-            if self._file is None or self._size > records.FILE_LIMIT - 4096:
+            if self._file is None or self._size > _ROOM:
                 self._open("summary", {})
             return self._line(kind, body)
 
     def published(self) -> dict[int, int]:
-        """Bytes of each file's durable, whole lines: what a dock may read. Openings tell where torn tails begin."""
-        with self._lock:
-            sizes = {int(name[:8]): self.disk.size(f"journal/{name}") for name in self.disk.list("journal")}
-            tails = list(self.torn)
-            for number in sizes:
-                tails += _declared(self.disk.read(records.journal_path(number), 0, records.OPENING_LIMIT))
-            sizes.update({tail["file"]: tail["offset"] for tail in tails})
-            if self._number >= 0:
-                sizes[self._number] = self._size
-            return sizes
+        """Bytes of each file's durable, whole lines: what a dock may read. Does not wait for the disk."""
+        return dict(self._published)
 
     def head(self) -> tuple[int, str]:
-        """Sequence number and hash of the last durable line."""
-        with self._lock:
-            return self.chain.seq - 1, self.chain.prev
+        """Sequence number and hash of the last durable line. Does not wait for the disk."""
+        return self._head
 
     def close(self) -> None:
         """Close the file; nothing is written."""
@@ -90,44 +92,70 @@ class JournalWriter:
 
     def _open(self, kind: str, members: Mapping[str, Any]) -> int:
         self.close()
-        self._number, self._size, self.next_file = self.next_file, 0, self.next_file + 1
-        try:
-            self._file = self.disk.create(records.journal_path(self._number))
-        except OSError:
-            self.torn.append(torn_tail(self._number, 0, b""))
-            raise
-        seq = self._line(kind, {**self.opening.body(self._number, list(self.torn)), **members})
+        self._declare_tails()
+        while len(self.torn) < _TORN_LIMIT or kind == "boot":
+            number, self.next_file = self.next_file, self.next_file + 1
+            try:
+                self._file = self.disk.create(records.journal_path(number))
+            except FileExistsError:
+                self.torn.append(torn_tail(number, 0, self.disk.read(records.journal_path(number))))
+                continue  # an earlier try left it, not knowing whether its name is durable
+            except OSError:
+                self.next_file = number
+                raise
+            break
+        else:
+            raise OSError("the disk has refused too many journal files; the camera must be started again")
+        self._number, self._size = number, 0
+        seq = self._line(kind, {**self.opening.body(number, list(self.torn)), **members})
         self.torn.clear()
         return seq
 
     def _line(self, kind: str, body: Mapping[str, Any]) -> int:
         before = (self.chain.seq, self.chain.prev)
-        stamp = self.stamp()
-        line = self.chain.append(kind, body, stamp) + b"\n"
+        line = self.chain.append(kind, body, self.stamp()) + b"\n"
+        file = self._file
+        if file is None:
+            raise OSError("the journal is closed")
         try:
-            self._require_file().append(line)
-            self._require_file().sync()
+            file.append(line)
+            file.sync()
         except OSError:
             self.chain.seq, self.chain.prev = before
-            self._set_aside()
+            self.close()
+            self._set_aside.append((self._number, self._size))
             raise
         self._size += len(line)
+        self._published[self._number] = self._size
+        self._head = (before[0], self.chain.prev)
         return before[0]
 
-    def _require_file(self) -> AppendFile:
-        if self._file is None:
-            raise OSError("the journal is closed")
-        return self._file
+    def _declare_tails(self) -> None:
+        """Read the tails that were set aside; a disk that cannot even be read keeps the journal waiting."""
+        while self._set_aside:
+            number, offset = self._set_aside[0]
+            self.torn.append(torn_tail(number, offset, self.disk.read(records.journal_path(number), offset)))
+            self._set_aside.pop(0)
 
-    def _set_aside(self) -> None:
-        self.close()
-        tail = self.disk.read(records.journal_path(self._number), self._size)
-        self.torn.append(torn_tail(self._number, self._size, tail))
+
+def files(disk: Disk) -> list[int]:
+    """Numbers of the journal's files, in order; what else lies in the folder is none of them."""
+    return [int(match[1]) for name in disk.list("journal") if (match := _NAME.match(name))]
 
 
 def torn_tail(file: int, offset: int, tail: bytes) -> dict[str, Any]:
     """How an opening declares bytes that are no whole line of the chain."""
     return {"file": file, "offset": offset, "length": len(tail), "sha256": hashlib.sha256(tail).hexdigest()}
+
+
+def _whole_lines(disk: Disk, torn: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """Bytes of each file's whole lines. Openings tell where the torn tails of earlier files begin."""
+    sizes = {number: disk.size(records.journal_path(number)) for number in files(disk)}
+    tails = [tail for number in sizes for tail in _declared(disk.read(records.journal_path(number), 0, records.OPENING_LIMIT))]
+    sizes.update({tail["file"]: tail["offset"] for tail in [*tails, *torn] if tail["file"] in sizes})
+    return sizes
+
+
 
 
 def _declared(start: bytes) -> list[Mapping[str, Any]]:

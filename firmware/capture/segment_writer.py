@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evidence import age, mp4, records
 from firmware.capture.cutter import Fragment
+from firmware.capture.late import Unfinished
 from runtime.disk import Disk
 
 
@@ -17,7 +18,10 @@ class SegmentWriter:
     def __init__(
         self, disk: Disk, recording: str, part: int, segment: int, init: bytes, recipients: Sequence[str]
     ) -> None:
+        self.recording = recording
+        self.part = part
         self._names = {"recording": recording, "part": part, "segment": segment}
+        self._unfinished = Unfinished(recording, part, segment)
         self._age = age.Encryptor(recipients)
         header = age.parse_header(self._age.header)
         self._recipients = {
@@ -34,7 +38,11 @@ class SegmentWriter:
         self._from_ns: int | None = None
         self._to_ns = 0
         self._file = disk.create(records.segment_path(recording, segment))
-        self._file.append(self._age.header)
+        try:
+            self._file.append(self._age.header)
+        except OSError:
+            self._file.close()
+            raise
 
     def write(self, fragment: Fragment, data: bytes) -> dict[str, Any]:
         """Append a fragment (whole chunks) and make it durable; return the body of its record."""
@@ -89,9 +97,17 @@ class SegmentWriter:
             **self._recipients,
         }
 
+    def attested(self, body: Mapping[str, Any]) -> None:
+        """Take note that a fragment's record is durable."""
+        self._unfinished = self._unfinished.with_fragment(body)
+
     def abandon(self) -> None:
-        """Close the file as it is, after the disk refused: recovery writes the late record."""
+        """Close the file as it is, after the disk refused."""
         self._file.close()
+
+    def unfinished(self) -> Unfinished:
+        """What a late record tells of this segment, once it was abandoned."""
+        return self._unfinished
 
     def _append(self, data: bytes | bytearray) -> None:
         self._file.append(data)

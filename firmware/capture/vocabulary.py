@@ -91,9 +91,10 @@ class StorageBack:
 
 @dataclass(frozen=True, slots=True)
 class PartBegan:
-    """A new part has its first picture or sample. `gap_seq`: its gap's record, None for the first part."""
+    """A new part is recorded from `start_ns` on. `gaps`: records of the gaps that nobody has explained so far."""
 
-    gap_seq: int | None
+    start_ns: int
+    gaps: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,15 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class NoticeChecked:
-    """The microphone's sound was searched for the notice."""
+    """The microphone's sound was searched for the notice that was said from `from_ns` on."""
 
     heard: bool
+    from_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerOver:
-    """The time for an answer is over; `spoke`: something was said meanwhile."""
+    """The time for an answer that began at `from_ns` is over; `spoke`: something was said meanwhile."""
 
     spoke: bool
     from_ns: int
@@ -123,7 +125,9 @@ class AnswerOver:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmOver:
-    """The time to confirm the end is over."""
+    """The time to confirm the hold of `held_ns` is over."""
+
+    held_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,9 @@ class CheckNotice:
 
 @dataclass(frozen=True, slots=True)
 class ListenForAnswer:
-    """Tell `AnswerOver` when the configured time has passed."""
+    """Tell `AnswerOver` when the configured time since `from_ns` has passed."""
+
+    from_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +228,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class AwaitConfirm:
-    """Tell `ConfirmOver` when the time to hold again has passed."""
+    """Tell `ConfirmOver` when the time to confirm the hold of `held_ns` by another has passed."""
+
+    held_ns: int
 
 
 @dataclass(frozen=True, slots=True)

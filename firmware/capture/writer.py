@@ -1,12 +1,15 @@
 """The writer: one thread that makes fragments durable and then says so in the journal.
 
-Live fragments go first; the pre-event ring follows when nothing live waits. The caller watches `backlog_ns` and ends
-the part when the disk is too slow: nothing is dropped here.
+Live fragments go first; the pre-event ring follows when nothing live waits. What the disk refuses of a part ends that
+part: nothing of it is written any more, and its gap begins at its last attested fragment. Records are never given up:
+they wait, in order, until the disk takes them. The caller watches `backlog_ns` and ends the part when the disk is too
+slow: nothing is dropped for that here.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,8 +18,13 @@ from dataclasses import dataclass
 from evidence import age, mp4
 from firmware.capture.cutter import Fragment
 from firmware.capture.journal_writer import JournalWriter
+from firmware.capture.late import Unfinished, late_segment
 from firmware.capture.segment_writer import SegmentWriter
 from runtime.disk import Disk
+
+_log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 2.0  # how often refused records are tried again when nothing else is to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +57,30 @@ class CloseSegment:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Do something in the writer's order, e.g. write a record after all that was queued before."""
+    """Write one record, or do something else, in the writer's order. Done again from the start if it raises OSError."""
 
     action: Callable[[], object]
 
 
 Job = WriteFragment | CloseSegment | Run
+PartKey = tuple[str, int]  # recording and part
+Span = tuple[int, int]
 
 
 class StorageError(Exception):
-    """The disk refused; `cause` is the specification's cause of the gap that follows."""
+    """A part could not be kept; `cause` is the specification's cause of the gap that follows."""
 
-    def __init__(self, cause: str, error: OSError) -> None:
-        super().__init__(f"{cause}: {error.strerror or error}")
+    def __init__(self, cause: str, error: Exception) -> None:
+        text = error.strerror if isinstance(error, OSError) else None
+        super().__init__(f"{cause}: {text or error}")
         self.cause = cause
 
 
 class Writer:
     """Owns the open segments.
 
-    `on_failure` is called from its thread when the disk refuses; later jobs of the segments that were open are then
-    dropped, because their recording has a gap there.
+    From its thread it calls `on_failure` when a part cannot be kept, and `on_fault(where, what)` for what harms only a
+    record.
     """
 
     def __init__(
@@ -81,6 +92,7 @@ class Writer:
         reserve_bytes: int,
         make_room: Callable[[], bool],
         on_failure: Callable[[StorageError], None],
+        on_fault: Callable[[str, str], None],
     ) -> None:
         self._disk = disk
         self._journal = journal
@@ -88,13 +100,16 @@ class Writer:
         self._reserve = reserve_bytes
         self._make_room = make_room
         self._on_failure = on_failure
+        self._on_fault = on_fault
         self._live: deque[Job] = deque()
         self._later: deque[Job] = deque()
+        self._refused: deque[Run] = deque()  # a few a minute at most, while the disk takes nothing
         self._changed = threading.Condition()
         self._busy = False
         self._stopping = False
         self._open: dict[tuple[str, int], SegmentWriter] = {}
-        self._failed: set[tuple[str, int]] = set()
+        self._failed: set[PartKey] = set()
+        self._spans: dict[PartKey, dict[int, Span]] = {}
         self._thread = threading.Thread(target=self._run, name="writer")
 
     def start(self) -> None:
@@ -107,15 +122,32 @@ class Writer:
             (self._later if later else self._live).extend(jobs)
             self._changed.notify_all()
 
+    def hurry(self) -> None:
+        """Let what waits for a quiet moment go before anything that is queued from now on."""
+        with self._changed:
+            self._live.extend(self._later)
+            self._later.clear()
+
     def backlog_ns(self) -> int:
         """Recorded time that waits to become durable."""
         with self._changed:
             spans = [job.fragment.to_ns - job.fragment.from_ns for job in self._live if isinstance(job, WriteFragment)]
         return sum(spans)
 
+    def spans(self, recording: str, part: int) -> dict[int, Span]:
+        """Attested span of each segment of a part of this boot, on the boot clock. In the writer's order only."""
+        return self._spans.get((recording, part), {})
+
     def has_room(self) -> bool:
         """Whether the disk has more free than the reserve."""
         return self._disk.free() >= self._reserve
+
+    def make_room(self) -> bool:
+        """See to it that there is room, by giving up segments that have receipts. In the writer's order only."""
+        while not self.has_room():
+            if not self._make_room():
+                return False
+        return True
 
     def drain(self, timeout_seconds: float) -> bool:
         """Wait until everything queued is done."""
@@ -130,52 +162,127 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _run(self) -> None:
-        while True:
+    def work_once(self) -> bool:
+        """Do the next job, in the caller's thread; False if there is none. The writer's own thread does just this."""
+        with self._changed:
+            if not (self._live or self._later):
+                return False
+            job = (self._live or self._later).popleft()
+            self._busy = True
+        try:
+            self._do(job)
+        finally:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._live or self._later or self._stopping)
-                if not (self._live or self._later):
-                    return
-                job = (self._live or self._later).popleft()
-                self._busy = True
-            try:
-                self._do(job)
-            except OSError as error:
-                self._fail(error)
+        return True
+
+    def retry(self) -> None:
+        """Try refused records again, in the caller's thread; the writer's own does it every other second."""
+        try:
+            self._write_records()
+        except OSError as error:
+            _log.debug("the disk still refuses records", extra={"error": str(error)})
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                patience = _RETRY_SECONDS if self._refused else None
+                self._changed.wait_for(lambda: self._live or self._later or self._stopping, patience)
+                done = self._stopping and not (self._live or self._later)
+            if not self.work_once():
+                self.retry()
+            if done:
+                return
 
     def _do(self, job: Job) -> None:
         if isinstance(job, Run):
-            job.action()
-        elif isinstance(job, CloseSegment):
-            writer = self._open.pop((job.recording, job.segment), None)
-            if writer is not None:
-                self._journal.append("segment", writer.close())
-        else:
-            self._write(job)
+            self._record(job)
+            return
+        try:
+            if isinstance(job, CloseSegment):
+                self._close(job)
+            elif self._key(job) not in self._failed:
+                self._write(job)
+            else:
+                self._account_for(job)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            self._give_up(job, StorageError("storage_full" if full else "storage_failing", error))
+        except Exception as error:  # whatever it is, the thread that keeps evidence must live
+            _log.exception("a part cannot be written")
+            self._give_up(job, StorageError("unknown", error))
+
+    def _record(self, job: Run) -> None:
+        waiting = bool(self._refused)
+        self._refused.append(job)
+        try:
+            self._write_records()
+        except OSError as error:
+            if not waiting:
+                self._on_fault("storage", f"a record has to wait: {error.strerror or error}")
+
+    def _write_records(self) -> None:
+        while self._refused:
+            try:
+                self._refused[0].action()
+            except OSError:
+                raise
+            except Exception as error:  # this record can never be written; those behind it can
+                _log.exception("a record cannot be written")
+                self._on_fault("journal", f"a record was given up: {type(error).__name__}: {error}")
+            self._refused.popleft()
 
     def _write(self, job: WriteFragment) -> None:
-        key = (job.place.recording, job.place.segment)
-        if key in self._failed:
-            return
-        if not self.has_room() and not self._make_room():
+        place, fragment = job.place, job.fragment
+        self._write_records()  # nothing of a part is written before the record that begins it
+        if not self.make_room():
             # The reserve is for the journal: it must be able to say how the recording ended.
             raise OSError(errno.ENOSPC, "the card is full of segments that no receipt covers yet")
+        key = (place.recording, place.segment)
         writer = self._open.get(key)
-        if job.init is not None and writer is None:
-            writer = SegmentWriter(self._disk, key[0], job.place.part, key[1], job.init, self._recipients)
-            self._open[key] = writer
         if writer is None:
-            return  # its opening failed
-        fragment = job.fragment
-        data = mp4.fragment(job.place.sequence, fragment.video, fragment.sound, job.utc_ms, age.CHUNK)
-        self._journal.append("fragment", writer.write(fragment, data))
+            if job.init is None:
+                raise ValueError(f"segment {place.segment} was never opened")
+            writer = SegmentWriter(self._disk, key[0], place.part, key[1], job.init, self._recipients)
+            self._open[key] = writer
+        data = mp4.fragment(place.sequence, fragment.video, fragment.sound, job.utc_ms, age.CHUNK)
+        body = writer.write(fragment, data)
+        self._journal.append("fragment", body)
+        writer.attested(body)
+        spans = self._spans.setdefault(self._key(job), {})
+        spans[place.segment] = (spans.get(place.segment, (fragment.from_ns, 0))[0], fragment.to_ns)
 
-    def _fail(self, error: OSError) -> None:
-        for key, writer in self._open.items():
+    def _close(self, job: CloseSegment) -> None:
+        key = (job.recording, job.segment)
+        writer = self._open.get(key)
+        if writer is not None:
+            body = writer.close()
+            del self._open[key]
+            self._record(Run(lambda: self._journal.append("segment", body)))
+
+    @staticmethod
+    def _key(job: WriteFragment) -> PartKey:
+        return job.place.recording, job.place.part
+
+    def _give_up(self, job: WriteFragment | CloseSegment, error: StorageError) -> None:
+        """End every open part where its last attested fragment ends, and close the books of its segments."""
+        parts = {(writer.recording, writer.part) for writer in self._open.values()}
+        if isinstance(job, WriteFragment):
+            parts.add(self._key(job))
+        self._failed |= parts
+        abandoned, self._open = self._open, {}
+        for writer in abandoned.values():
             writer.abandon()
-            self._failed.add(key)
-        self._open.clear()
-        cause = "storage_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "storage_failing"
-        self._on_failure(StorageError(cause, error))
+            self._close_late(writer.unfinished())
+        if isinstance(job, WriteFragment) and (job.place.recording, job.place.segment) not in abandoned:
+            self._account_for(job)
+        self._on_failure(error)
+
+    def _account_for(self, job: WriteFragment) -> None:
+        """A segment that a failed part would have opened has a number, and so needs a record."""
+        if job.init is not None:
+            self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment))
+
+    def _close_late(self, unfinished: Unfinished) -> None:
+        self._record(Run(lambda: self._journal.append("segment", late_segment(self._disk, unfinished))))

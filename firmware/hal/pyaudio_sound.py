@@ -18,7 +18,7 @@ import pyaudio
 from firmware.hal.ports import Clock, DriverError, SoundBlock, SourceFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     _Callback = Callable[[bytes | None, int, Mapping[str, float], int], tuple[bytes | None, int]]
 
@@ -191,18 +191,24 @@ class _Stream:
 
     def __init__(self, device: str, rate: int, callback: _Callback, *, capture: bool) -> None:
         """Raises DriverError."""
-        with _library(keep=True) as library:
-            end = "input" if capture else "output"
-            self._stream = library.open(
-                rate,
-                1,
-                pyaudio.paInt16,
-                frames_per_buffer=_BLOCK_SAMPLES,
-                stream_callback=callback,
-                start=False,
-                **{end: True, f"{end}_device_index": _find(library, device, capture=capture)["index"]},
-            )
-            self._library = library
+        end = "input" if capture else "output"
+        with _PORTAUDIO, contextlib.ExitStack() as undo:
+            self._library = pyaudio.PyAudio()
+            undo.callback(self._library.terminate)
+            index = _find(self._library, device, capture=capture)["index"]
+            try:
+                self._stream = self._library.open(
+                    rate,
+                    1,
+                    pyaudio.paInt16,
+                    frames_per_buffer=_BLOCK_SAMPLES,
+                    stream_callback=callback,
+                    start=False,
+                    **{end: True, f"{end}_device_index": index},
+                )
+            except OSError as error:
+                raise DriverError("pyaudio", f"{device!r} cannot be opened at {rate} Hz: {error}") from error
+            undo.pop_all()
 
     def start(self) -> None:
         try:
@@ -216,27 +222,17 @@ class _Stream:
 
     def close(self) -> None:
         with _PORTAUDIO:
-            with contextlib.suppress(OSError):  # of a device that is gone
-                self._stream.close()
-            self._library.terminate()
+            self._library.terminate()  # it closes its stream first
 
 
 @contextlib.contextmanager
-def _library(*, keep: bool = False) -> Any:
-    """PyAudio while the lock is held; closed at the end, with `keep` only after an error. OSError → DriverError."""
+def _library() -> Iterator[pyaudio.PyAudio]:
     with _PORTAUDIO:
         library = pyaudio.PyAudio()
         try:
             yield library
-        except OSError as error:
-            keep = False
-            raise DriverError("pyaudio", f"the sound device cannot be opened: {error}") from error
-        except BaseException:
-            keep = False
-            raise
         finally:
-            if not keep:
-                library.terminate()
+            library.terminate()
 
 
 def _find(library: pyaudio.PyAudio, device: str, *, capture: bool) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ A hole of three quarters of a second in the middle of the sentence is not told f
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ _SLICES = 8
 _SMOOTHING_SECONDS = 0.02
 _LOUDNESS_POWER = 0.35  # of the energy: slices of equal loudness are cut, else all of a quiet ending is in one slice
 _TOLERANCE = 8  # samples
+_WINDOW = 2 * _TOLERANCE + 1
 _SCORE_HEARD = 0.20
 _SLICE_HEARD = 0.12
 
@@ -65,13 +67,18 @@ def find(recording: NDArray[np.int16], notice: NDArray[np.int16], notice_rate: i
     if signal.size < template.size or not signal.any():
         return NoticeFinding(0.0, 0, 0, heard=False)
     tracks = _slice_correlations(signal, template)
-    place = int(tracks.sum(axis=0).argmax())
-    values = tracks[:, place]
+    nearby = np.lib.stride_tricks.sliding_window_view(
+        np.pad(tracks, ((0, 0), (_TOLERANCE, _TOLERANCE))), _WINDOW, axis=1
+    )
+    greatest = nearby.max(axis=2)
+    place = int(greatest.sum(axis=0).argmax())
+    values = greatest[:, place]
+    shift = float(np.median(nearby[:, place].argmax(axis=1))) - _TOLERANCE
     score = float(values.mean())
     slices_heard = int(np.count_nonzero(values >= _SLICE_HEARD))
     return NoticeFinding(
         score,
-        place * RECORDING_RATE // _RATE,
+        max(0, round((place + shift) * RECORDING_RATE / _RATE)),
         slices_heard,
         heard=score >= _SCORE_HEARD and slices_heard == _SLICES,
     )
@@ -97,13 +104,13 @@ def _slice_correlations(signal: _Signal, template: _Signal) -> _Signal:
     places = signal.size - template.size + 1
     cuts = _cuts(template)
     tracks = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         part = template[start:end]
         product = np.fft.irfft(spectrum * np.conj(np.fft.rfft(part, length)), length)[start : start + places]
         heard = energy[end : end + places] - energy[start : start + places]
         # Digital silence correlates with nothing; without a floor, rounding errors would be divided by nearly zero.
         floor = 1e-9 * float(energy[-1])
-        tracks.append(_greatest_nearby(product / np.sqrt(np.maximum(heard, floor) * float(part @ part))))
+        tracks.append(product / np.sqrt(np.maximum(heard, floor) * float(part @ part)))
     return np.array(tracks)
 
 
@@ -113,9 +120,3 @@ def _cuts(template: _Signal) -> list[int]:
     loudness = np.cumsum(np.convolve(template**2, window, "same").clip(0) ** _LOUDNESS_POWER)
     inner = np.searchsorted(loudness, loudness[-1] * np.arange(1, _SLICES) / _SLICES)
     return [0, *(int(cut) for cut in inner), template.size]
-
-
-def _greatest_nearby(track: _Signal) -> _Signal:
-    padded = np.pad(track, _TOLERANCE, constant_values=-1.0)
-    greatest: _Signal = np.lib.stride_tricks.sliding_window_view(padded, 2 * _TOLERANCE + 1).max(axis=1)
-    return greatest

@@ -69,7 +69,7 @@ def _prompt(folder: Traversable, entry: Mapping[str, Any], rate: int) -> Prompt:
 
 def _decode(data: bytes, name: str, rate: int) -> bytes:
     try:
-        with av.open(io.BytesIO(data), format="flac") as container:
+        with av.open(io.BytesIO(data), "r", format="flac") as container:
             codec = container.streams.audio[0].codec_context
             form = (codec.sample_rate, codec.layout.name, codec.format.name)
             if form != (rate, "mono", "s16"):

@@ -37,7 +37,14 @@ def _run(options: argparse.Namespace, video: Path, speech: Path, answer: Path) -
     out: Path = options.out.absolute() if options.out else Path(tempfile.mkdtemp(prefix="bodycam-demo-"))
     out.mkdir(parents=True, exist_ok=True)
     scene = "drawn" if options.drawn else str(video)
-    world = stage.make_world(scene, str(speech), muted=options.mute, snr_db=options.snr, ppm=options.ppm)
+    world = stage.make_world(
+        scene,
+        str(speech),
+        muted=options.mute,
+        snr_db=options.snr,
+        ppm=options.ppm,
+        card_bytes=options.card_mb * 1_000_000 if options.card_mb else None,
+    )
     began = time.monotonic()
     try:
         _say("发证：局、办公室、采集站、记录仪  provisioning agency, office, dock, camera")
@@ -45,8 +52,9 @@ def _run(options: argparse.Namespace, video: Path, speech: Path, answer: Path) -
         play = Play(built, answer, options.seconds, options.seed, _say)
         try:
             play.run()
-        finally:
-            _list_evidence(built)
+        except DemoError:
+            _leave_evidence(built, out)
+            raise
         _say("导出并验真  export and verification")
         facts = report.collect(built, out, play.played, checks.run(built, out))
         facts["took_seconds"] = round(time.monotonic() - began, 1)
@@ -68,26 +76,39 @@ def _look_at_inputs(video: Path, speech: Path, out: Path | None) -> None:
             raise DemoError(f"{program} is not installed; run scripts/setup demo", 69)
 
 
-def _list_evidence(built: stage.Stage) -> None:
-    """Whatever happens, evidence that was made is named: it is not ours to throw away."""
+def _leave_evidence(built: stage.Stage, out: Path) -> None:
+    """After a failure: whatever evidence was made is named, file by file; with none, nothing half-made stays."""
     held = sorted(path for path in built.card.rglob("*") if path.suffix in {".age", ".jws"})
-    if held:
-        _say(f"存储卡上的证据 {len(held)} 个文件  evidence on the card: {built.card}")
+    if not held:
+        shutil.rmtree(out)
+        return
+    _say(f"已产生的证据保留在  evidence that was made stays in {built.card}")
+    for path in held:
+        _say(f"  {path.relative_to(built.card)}  {path.stat().st_size} bytes")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/demo", description="演示：从按下快门到归档  the main job, from shutter to shelf"
     )
-    parser.add_argument("--video", type=Path, metavar="FILE", help="what the lens sees (default: a clip that is shipped)")
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="what the lens sees (default: a clip that is shipped)"
+    )
     parser.add_argument("--drawn", action="store_true", help="the lens sees a drawn scene with a number in each frame")
     parser.add_argument("--speech", type=Path, metavar="FILE", help="what is said in the room")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder (default: one in the temporary folder)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="a new or empty folder (default: one in the temporary folder)"
+    )
     parser.add_argument("--seconds", type=_seconds, default=40, metavar="N", help="how long to record (default: 40)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="what the power cut leaves of unsynced data")
-    parser.add_argument("--snr", type=float, metavar="DB", help="notice against noise at the microphone (default: no noise)")
+    parser.add_argument(
+        "--snr", type=float, metavar="DB", help="notice against noise at the microphone (default: no noise)"
+    )
     parser.add_argument("--mute", action="store_true", help="break the loudspeaker: the notice must be missed")
     parser.add_argument("--ppm", type=float, default=0.0, metavar="N", help="how much the sound card's clock is off")
+    parser.add_argument(
+        "--card-mb", type=int, metavar="N", help="size of the camera's card (default: that of the disk)"
+    )
     return parser
 
 

@@ -50,7 +50,9 @@ class Play:
     def run(self) -> Played:
         """Everything in order; whatever was started is ended again."""
         with contextlib.ExitStack() as stack:
-            office = self._start(stack, "office", ["office", "run", "--config", str(self._stage.office / "office.toml")])
+            office = self._start(
+                stack, "office", ["office", "run", "--config", str(self._stage.office / "office.toml")]
+            )
             office.message("ready", _START_SECONDS)
             dock = self._start(stack, "dock", ["dock", "run", "--config", str(self._stage.dock / "dock.toml")])
             dock.message("ready", _START_SECONDS)
@@ -58,7 +60,7 @@ class Play:
             sound = self._start(stack, "room", ["sim", "room", str(self._stage.world)])
             self._await_room(sound)
             self._first_half()
-            self._second_half(stack, dock)
+            self._second_half()
         return self.played
 
     def _first_half(self) -> None:
@@ -77,7 +79,7 @@ class Play:
         self._power_on()
         self.played.off_seconds = time.monotonic() - cut
 
-    def _second_half(self, stack: contextlib.ExitStack, dock: Program) -> None:
+    def _second_half(self) -> None:
         with self._card(), self._camera() as camera:
             camera.message("phase", _START_SECONDS, phase="recording")
             began = time.monotonic()
@@ -87,10 +89,10 @@ class Play:
             self._pass(began + self._seconds * 0.6)
             self._say("长按两次，结束记录  held twice: the recording ends")
             self._press(stages.RECORD_PIN, 1.8)
-            camera.message("say", _DIALOGUE_SECONDS, prompt="hold_again_to_end")
+            camera.message("said", _DIALOGUE_SECONDS, prompt="hold_again_to_end")
             self._press(stages.RECORD_PIN, 1.8)
             camera.message("say", _DIALOGUE_SECONDS, prompt="recording_ended")
-            self._hand_in(camera, dock)
+            self._hand_in(camera)
             self._pin(stages.DOCK_PIN, None)
             camera.message("phase", _START_SECONDS, phase="armed")
             status = camera.stop()
@@ -120,7 +122,7 @@ class Play:
         camera.message("say", _DIALOGUE_SECONDS, prompt="reason_kept")
         self.played.reason_kept = True
 
-    def _hand_in(self, camera: Program, dock: Program) -> None:
+    def _hand_in(self, camera: Program) -> None:
         self._say("放入采集站，自动移交  put into the dock; it hands in by itself")
         began = time.monotonic()
         self._pin(stages.DOCK_PIN, 0)
@@ -146,7 +148,8 @@ class Play:
 
     @contextlib.contextmanager
     def _card(self) -> Iterator[forgetful_fs.MountedDisk]:
-        with forgetful_fs.mount(self._stage.card, self._stage.mounted_card) as card:
+        limit = worlds.load(self._stage.world).disk.limit_bytes
+        with forgetful_fs.mount(self._stage.card, self._stage.mounted_card, limit) as card:
             yield card
             if card.process.poll() is None:
                 card.shut_down()

@@ -1,0 +1,232 @@
+"""A camera for tests of the office: real H.264 and FLAC, real fragments, age files and signed journal lines."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from cryptography.hazmat.primitives import serialization
+
+from evidence import age, jose, mp4, pki, records
+from evidence.certificate import Role
+from evidence.records import Chain, Stamp
+from tests.agency import Agency, Holder, new_key
+
+FPS = 24
+FRAGMENT_NS = 500_000_000
+SIZE = (320, 240)
+_RATE = 48_000
+_BLOCK = 2400
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Half a second: 12 pictures, the first an IDR, and ten blocks of sound."""
+
+    pictures: Sequence[mp4.Sample]
+    sound: Sequence[mp4.Sample]
+
+
+@functools.cache
+def footage(fragments: int) -> tuple[mp4.VideoConfig, bytes, tuple[Fragment, ...]]:
+    """Encoder configuration, STREAMINFO and fragments of a moving picture with a tone."""
+    video = av.CodecContext.create("libx264", "w")
+    video.width, video.height = SIZE
+    video.pix_fmt = "yuv420p"
+    video.framerate = Fraction(FPS)
+    video.time_base = Fraction(1, FPS)
+    video.gop_size = FPS // 2
+    video.options = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": "scenecut=0"}
+    packets = []
+    for number in range(fragments * FPS // 2):
+        picture = np.full((SIZE[1] * 3 // 2, SIZE[0]), 128, np.uint8)
+        picture[: SIZE[1], (number * 5) % SIZE[0] :] = 40 + number % 200
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts = number
+        packets += video.encode(frame)
+    packets += video.encode(None)
+    units = [mp4.access_unit(bytes(packet)) for packet in packets]
+    assert units[0].sps is not None
+    assert units[0].pps is not None
+    config = mp4.VideoConfig(units[0].sps, units[0].pps, *SIZE)
+    pictures = [mp4.Sample(unit.data, 1_000_000 // FPS, unit.idr) for unit in units]
+    sound, streaminfo = _tone(fragments * 10)
+    half = FPS // 2
+    return (
+        config,
+        streaminfo,
+        tuple(Fragment(pictures[n * half : (n + 1) * half], sound[n * 10 : (n + 1) * 10]) for n in range(fragments)),
+    )
+
+
+def _tone(blocks: int) -> tuple[list[mp4.Sample], bytes]:
+    codec = av.CodecContext.create("flac", "w")
+    codec.sample_rate, codec.layout, codec.format = _RATE, "mono", "s16"
+    codec.options = {"frame_size": str(_BLOCK)}
+    wave = (np.sin(np.arange(blocks * _BLOCK) * 2 * np.pi * 440 / _RATE) * 8000).astype(np.int16)
+    out: list[mp4.Sample] = []
+    for number in range(blocks):
+        frame = av.AudioFrame.from_ndarray(wave[None, number * _BLOCK : (number + 1) * _BLOCK], "s16", "mono")
+        frame.sample_rate, frame.pts = _RATE, number * _BLOCK
+        out += [mp4.Sample(bytes(packet), _BLOCK) for packet in codec.encode(frame)]
+    out += [mp4.Sample(bytes(packet), _BLOCK) for packet in codec.encode(None) if packet.size]
+    assert codec.extradata is not None
+    return out, bytes(codec.extradata)[-mp4.STREAMINFO :]
+
+
+@dataclass
+class Camera:
+    """What a camera holds: journal files and segments. Every method writes as the firmware does."""
+
+    agency: Agency
+    recipients: Sequence[str]
+    device: str = "BWC-0001"
+    signed: bool = True
+    journal: list[bytes] = field(default_factory=list)
+    segments: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    utc_ms: int = field(default_factory=lambda: int(datetime.now(UTC).timestamp() * 1000) - 600_000)
+
+    def __post_init__(self) -> None:
+        self._evidence: Holder = self.agency.issue(Role.EVIDENCE, self.device)
+        self._chain: Chain | None = None
+        self._part_ns = 0  # when the present part began, and how many fragments it has
+        self._done = 0
+        self.boot()
+
+    def boot(self) -> None:
+        """Start up: a new session key, a new journal file."""
+        self.boot_id = os.urandom(16).hex()
+        self.now_ns = 5_000_000_000
+        key = new_key()
+        chain: list[str] = []
+        if self.signed:
+            session = pki.make_session_certificate(
+                self._evidence.certificate, self._evidence.key, key.public_key(), self.boot_id
+            )
+            above = [session, self._evidence.certificate, *self._evidence.above]
+            chain = [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in above]
+        seq, prev = (self._chain.seq, self._chain.prev) if self._chain else (0, records.GENESIS)
+        self._chain = Chain(self.device, self.boot_id, key, pki.key_id(key.public_key()), seq=seq, prev=prev)
+        spki = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self.journal.append(b"")
+        self.line(
+            "boot", file=len(self.journal) - 1, session_key=jose.b64(spki), chain=chain, kernel_boot=self.boot_id,
+            torn=[], software="test", configuration="0" * 64, key_store="extractable" if self.signed else "none",
+            hardware={}, simulated=True,
+        )  # fmt: skip
+
+    def line(self, kind: str, **body: Any) -> bytes:
+        """Write a record; its line."""
+        assert self._chain is not None
+        self.now_ns += 1_000_000
+        stamp = Stamp(self.now_ns, self.utc_ms + self.now_ns // 1_000_000, "gnss", 50)
+        line = self._chain.append(kind, body, stamp)
+        self.journal[-1] += line + b"\n"
+        return line
+
+    def start(self, recording: str | None = None, part: int = 1) -> str:
+        """Begin a recording, or its next part."""
+        assert self._chain is not None
+        name = recording or records.recording_id(self.boot_id, self._chain.seq)
+        self.line(
+            "recording_started", recording=name, part=part, resumed=recording is not None, activity="inspection",
+            pressed_ns=None, ring_from_ns=None,
+        )  # fmt: skip
+        return name
+
+    def film(self, recording: str, part: int, segment: int, fragments: Sequence[int], of: int = 8) -> None:
+        """Write a closed segment of these half seconds of the footage; the first fragment of a part is number 0."""
+        config, streaminfo, all_fragments = footage(of)
+        writer = age.Encryptor(self.recipients)
+        where = {"recording": recording, "part": part, "segment": segment}
+        plain = mp4.init(config, streaminfo, age.CHUNK)
+        cipher = writer.header
+        sealed = 0
+        if fragments[0] == 0:
+            self._part_ns, self._done = self.now_ns, 0
+        base = self._done
+        for index, number in enumerate(fragments):
+            taken = all_fragments[number]
+            start_us, start_samples = (base + index) * 500_000, (base + index) * _RATE // 2
+            data = mp4.fragment(
+                index + 1,
+                mp4.Run(start_us, taken.pictures),
+                mp4.Run(start_samples, taken.sound),
+                self.utc_ms,
+                age.CHUNK,
+            )
+            offset = len(plain)
+            plain += data
+            cipher += bytes(writer.seal(plain[sealed:]))
+            sealed = len(plain)
+            from_ns = self._part_ns + (base + index) * FRAGMENT_NS
+            self.now_ns = from_ns + FRAGMENT_NS - 1_000_000
+            self.line(
+                "fragment", **where, index=index, plain_offset=offset, plain_len=len(data), cipher_len=len(cipher),
+                plain_sha256=_sha256(plain), cipher_sha256=_sha256(cipher), frames=len(taken.pictures),
+                samples=len(taken.sound) * _BLOCK, drops=0, from_ns=from_ns, to_ns=from_ns + FRAGMENT_NS,
+                starts_with_idr=True,
+            )  # fmt: skip
+        self._done = base + len(fragments)
+        attested, attested_sha256 = len(cipher), _sha256(cipher)
+        cipher += writer.finish(mp4.TRAILER)
+        plain += mp4.TRAILER
+        self._close(where, plain, cipher, (attested, attested_sha256), len(fragments), self._done * FRAGMENT_NS)
+
+    def noise(self, recording: str, segment: int, size: int) -> bytes:
+        """Write a segment of random bytes, which tells of no fragment; its file."""
+        where = {"recording": recording, "part": 1, "segment": segment}
+        data = age.Encryptor(self.recipients).header + os.urandom(size)
+        self._part_ns = self.now_ns
+        self._close(where, b"", data, (0, _sha256(b"")), 0, FRAGMENT_NS)
+        return data
+
+    def _close(
+        self,
+        where: dict[str, Any],
+        plain: bytes,
+        cipher: bytes,
+        attested: tuple[int, str],
+        fragments: int,
+        span_ns: int,
+    ) -> None:
+        self.segments[where["recording"], where["segment"]] = cipher
+        self.line(
+            "segment", **where, closed=True, fragments=fragments, frames=fragments * FPS // 2,
+            samples=fragments * _RATE // 2, from_ns=self._part_ns + span_ns - max(fragments, 1) * FRAGMENT_NS,
+            to_ns=self._part_ns + span_ns, plain_len=len(plain), plain_sha256=_sha256(plain), attested_len=attested[0],
+            attested_sha256=attested[1], file_size=len(cipher), file_sha256=_sha256(cipher),
+            recipients=[age.fingerprint(one) for one in self.recipients], stanzas=len(self.recipients),
+            header_sha256=age.parse_header(cipher).sha256,
+        )  # fmt: skip
+
+    def gap(self, recording: str, after_part: int) -> None:
+        """Say that a power cut lies before the next part, and that its reason was spoken."""
+        assert self._chain is not None
+        seq = self._chain.seq
+        self.line(
+            "gap", recording=recording, after_part=after_part, before_part=after_part + 1, cause="power_cut",
+            last_ns=1, first_ns=self.now_ns, same_clock=False, min_ms=2_000, max_ms=None,
+        )  # fmt: skip
+        self.line("gap_reason", recording=recording, gap_seq=seq, basis="speech_followed", from_ns=1, to_ns=self.now_ns)
+
+    def end(self, recording: str, parts: int, segments: int) -> None:
+        """End a recording."""
+        self.line(
+            "recording_ended", recording=recording, parts=parts, segments=segments, frames_delivered=96,
+            frames_encoded=96, frames_dropped=0,
+        )  # fmt: skip
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,227 @@
+"""Export: the copy proves itself to programs we did not write, plays, and is recorded before it is made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from evidence import age, records
+from evidence.checkpoint import Proof
+from evidence.documents import Receipt
+from evidence.note import read_verifier_key
+from evidence.verify import Verifier
+from office.catalogue import Catalogue
+from runtime.folder import DiskFolder
+from tests.footage import Camera
+from tests.office_kit import OfficeKit, running
+
+pytestmark = pytest.mark.net
+
+
+@dataclass
+class Shelf:
+    """An office that holds one recording of two parts, three segments, and one segment that never came."""
+
+    office: OfficeKit
+    camera: Camera
+    recording: str
+    partial: str
+    identity: Path
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    office = OfficeKit(tmp_path_factory.mktemp("office"))
+    identity = age.generate_identity()
+    key = office.folder / "office.age"
+    key.write_text(f"# public key: {age.recipient_of(identity)}\n{identity}\n")
+    recovery = age.recipient_of(age.generate_identity())
+    camera = Camera(office.agency, [age.recipient_of(identity), recovery])
+    recording = camera.start()
+    camera.line("notice", recording=recording, attempt=1, heard=True, score_permille=990, from_ns=1, to_ns=2)
+    camera.film(recording, 1, 0, [0, 1, 2, 3])
+    camera.film(recording, 1, 1, [4, 5])
+    camera.boot()
+    camera.start(recording, 2)
+    camera.gap(recording, 1)
+    camera.film(recording, 2, 2, [0, 1])
+    camera.end(recording, 2, 3)
+    partial = camera.start()
+    camera.film(partial, 1, 0, [0])
+    camera.film(partial, 1, 1, [1])
+    with running(office):
+        client = office.client()
+        client.hand_in_journal(camera.device, camera.journal)
+        for name, data in camera.segments.items():
+            if name != (partial, 1):
+                assert client.patch(client.segment(camera.device, name, data), 0, data).status == 204
+    return Shelf(office, camera, recording, partial, key)
+
+
+@pytest.fixture(scope="module")
+def copy(shelf: Shelf) -> Path:
+    folder = shelf.office.folder / "a copy"
+    done = shelf.office.call(
+        "export",
+        shelf.recording,
+        "--out",
+        str(folder),
+        "--identity",
+        str(shelf.identity),
+        "--by",
+        "李四",
+        "--reason",
+        "案卷",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+def test_the_copy_is_what_the_camera_made(shelf: Shelf, copy: Path) -> None:
+    for file, data in enumerate(shelf.camera.journal):
+        assert (copy / records.journal_path(file)).read_bytes() == data
+    wanted = {key: data for key, data in shelf.camera.segments.items() if key[0] == shelf.recording}
+    assert {key: (copy / records.segment_path(*key)).read_bytes() for key in wanted} == wanted
+    assert len(list((copy / "segments").rglob("*.age"))) == len(wanted)
+
+
+def test_the_verifier_finds_nothing_against_the_recording(shelf: Shelf, copy: Path) -> None:
+    identity = shelf.identity.read_text().splitlines()[1]
+    report = Verifier(DiskFolder(copy), [shelf.office.agency.root.certificate], identity).run()
+    verdicts = {key: verdict.verdict for key, verdict in report.segments.items() if key[0] == shelf.recording}
+    assert verdicts == {(shelf.recording, index): "intact" for index in range(3)}
+    assert {key for key in report.receipts if key[0] == shelf.recording} == set(verdicts)
+    # The journal is whole, so it tells of the other recording, too, whose files are not here.
+    assert all(shelf.partial in finding.where for finding in report.findings)
+
+
+def test_age_opens_each_segment(shelf: Shelf, copy: Path) -> None:
+    for path in (copy / "segments").rglob("*.age"):
+        done = subprocess.run(["age", "-d", "-i", shelf.identity, path], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout[4:8] == b"ftyp"
+
+
+def test_ffmpeg_plays_the_film_without_a_complaint(copy: Path) -> None:
+    film = copy / "recording.mp4"
+    done = subprocess.run(
+        ["ffmpeg", "-v", "warning", "-xerror", "-i", film, "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    probe = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-count_frames",
+        "-show_entries",
+        "stream=codec_name,nb_read_frames",
+        "-of",
+        "json",
+    ]
+    told = json.loads(subprocess.run([*probe, film], capture_output=True, check=True).stdout)
+    assert [(one["codec_name"], one["nb_read_frames"]) for one in told["streams"]] == [("h264", "96"), ("flac", "80")]
+
+
+def test_the_map_leads_from_play_time_to_record_time(copy: Path) -> None:
+    told = json.loads((copy / "map.json").read_text())
+    assert [(part["play_from_us"], part["play_to_us"]) for part in told["parts"]] == [
+        (0, 3_000_000),
+        (3_000_000, 4_000_000),
+    ]
+    assert [part["to_ns"] - part["from_ns"] for part in told["parts"]] == [3_000_000_000, 1_000_000_000]
+    assert told["parts"][0]["boot"] != told["parts"][1]["boot"]
+    assert [gap["cause"] for gap in told["gaps"]] == ["power_cut"]
+
+
+def test_the_readable_journal_has_every_record(shelf: Shelf, copy: Path) -> None:
+    lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
+    written = b"".join(shelf.camera.journal).splitlines()
+    assert [line["sha256"] for line in lines] == [records.line_sha256(line) for line in written]
+    assert [line["seq"] for line in lines] == list(range(len(written)))
+
+
+def test_the_log_proves_each_ingest_and_the_export(shelf: Shelf, copy: Path) -> None:
+    origin, key = read_verifier_key((copy / "log" / "log.vkey").read_text())
+    assert origin == "bodycam/AGENCY-1/OFFICE-1"
+    for index in range(3):
+        proof = Proof.read((copy / "log" / shelf.recording / f"{index:05d}.tlog-proof").read_bytes())
+        proof.verify(origin, key)
+        text = (copy / records.receipt_path(shelf.recording, index)).read_bytes()
+        receipt = Receipt.read(text, shelf.office.signer.key.public_key())
+        entry = json.loads(proof.entry)
+        assert (receipt.leaf_index, receipt.sha256) == (proof.index, entry["sha256"])
+        assert entry["dock"] == "DOCK-1"
+    export = Proof.read((copy / "log" / "export.tlog-proof").read_bytes())
+    export.verify(origin, key)
+    entry = json.loads(export.entry)
+    assert (entry["act"], entry["by"], entry["reason"], entry["decrypted"]) == ("export", "李四", "案卷", True)
+    catalogue = Catalogue(shelf.office.data / "catalogue.sqlite")
+    assert export.index in [row["leaf_index"] for row in catalogue.table("exports")]
+    catalogue.close()
+
+
+def test_it_is_recorded_even_if_nothing_could_be_written(shelf: Shelf) -> None:
+    blocked = shelf.office.folder / "blocked"
+    blocked.write_text("a file, not a folder")
+    before = len((shelf.office.data / "log" / "leaves.jsonl").read_bytes().splitlines())
+    done = shelf.office.call("export", shelf.recording, "--out", str(blocked / "below"))
+    assert done.returncode != 0
+    leaves = (shelf.office.data / "log" / "leaves.jsonl").read_bytes().splitlines()
+    assert [json.loads(leaf)["act"] for leaf in leaves[before:]] == ["export"]
+
+
+def test_without_the_identity_nothing_can_be_watched(shelf: Shelf, tmp_path: Path) -> None:
+    assert shelf.office.call("export", shelf.recording, "--out", str(tmp_path)).returncode == 0
+    assert not (tmp_path / "recording.mp4").exists()
+    assert not (tmp_path / "map.json").exists()
+    assert (tmp_path / records.segment_path(shelf.recording, 0)).exists()
+
+
+def test_what_is_missing_is_told(shelf: Shelf, tmp_path: Path) -> None:
+    done = shelf.office.call("export", shelf.partial, "--out", str(tmp_path), "--identity", str(shelf.identity))
+    assert done.returncode == 1
+    assert "缺 missing 1" in done.stdout
+    assert (tmp_path / "recording.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--out", "{folder}"], "folder-not-empty"),
+        (["--out", "{folder}/new", "--identity", "{folder}/missing"], "identity"),
+        (["--out", "{folder}/new", "--identity", "{folder}/office.toml"], "identity"),
+    ],
+)
+def test_a_refused_export_says_why_in_one_line(shelf: Shelf, arguments: list[str], word: str) -> None:
+    filled = [argument.format(folder=shelf.office.folder) for argument in arguments]
+    done = shelf.office.call("export", shelf.recording, *filled)
+    assert done.returncode not in (0, 1)
+    assert len(done.stderr.splitlines()) == 1
+    assert word in done.stderr
+    assert "recording-unknown" in shelf.office.call("export", "00000000-1", *filled[:1], "{folder}/new").stderr
+
+
+def test_the_list_tells_what_is_held(shelf: Shelf) -> None:
+    first, second = json.loads(shelf.office.call("list", "--json").stdout)["recordings"]
+    assert (first["recording"], first["held"], first["missing"], first["notice_heard"]) == (
+        shelf.recording,
+        3,
+        [],
+        True,
+    )
+    assert first["recorded_ms"] == 4000
+    assert first["handed_in"] is not None
+    gap = {"after_part": 1, "before_part": 2, "cause": "power_cut", "min_ms": 2000, "max_ms": None}
+    assert first["gaps"] == [{**gap, "reason": "speech_followed"}]
+    assert (second["recording"], second["missing"], second["handed_in"]) == (shelf.partial, [1], None)
+    table = shelf.office.call("list").stdout.splitlines()
+    assert len(table) == 3
+    assert "断电 ≥2.0s" in table[1]
+    assert "缺文件 missing 1" in table[2]
