@@ -94,6 +94,14 @@ def test_a_copy_need_not_hold_a_torn_tail() -> None:
     assert verify(made.files).ok
 
 
+def test_a_segment_that_a_cut_kept_from_its_first_record() -> None:
+    made = Camera()
+    made.boot()
+    made.record("S", stop=False)
+    made.files[path(made, 1)] = b"age-encryption.org/v1"
+    assert findings(verify(made.files)) == "13:unaccounted"
+
+
 def test_only_one_recording_is_asked_about() -> None:
     made = Camera()
     made.boot()
