@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evidence import age
 from evidence.errors import EvidenceError
-from tests.evidence_builder import Stream, identity, recipients
+from tests.evidence_keys import Stream, identity, recipients
 
 OFFICE = identity("office")
 PUBLIC = age.recipient_of(OFFICE)

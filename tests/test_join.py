@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from evidence import age, boxes, join, mp4
 from evidence.errors import EvidenceError
 from evidence.join import Joiner, PartSource, Placed
-from tests.evidence_builder import Camera, identity, media, media_fragment, media_init
+from tests.evidence_builder import Camera
+from tests.evidence_keys import identity
+from tests.evidence_media import media, media_fragment, media_init
 
 HALF_SECOND_US = 500_000
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evidence import jose
 from evidence.errors import EvidenceError
-from tests.evidence_builder import key, kid
+from tests.evidence_keys import key, kid
 
 KEY, KID = key("jose"), kid("jose")
 TEXT = jose.sign(b'{"v":1}', KEY, "test", KID, deterministic=True)

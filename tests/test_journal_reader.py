@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from evidence import jose, records
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader, open_session
-from tests.evidence_builder import AGENCY, Camera
+from tests.evidence_builder import Camera
+from tests.evidence_keys import AGENCY
 
 
 def camera() -> Camera:

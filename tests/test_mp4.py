@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evidence import boxes, mp4
 from evidence.errors import EvidenceError
-from tests.evidence_builder import media, media_fragment, media_init
+from tests.evidence_media import media, media_fragment, media_init
 
 SEGMENT = media_init() + media_fragment(0, 0, 0) + media_fragment(1, 1, 0)
 BARE = mp4.init(media().video, media().streaminfo, 0) + mp4.fragment(

@@ -15,7 +15,8 @@ from evidence import age, jose, records, sealed, shape
 from evidence.documents import Configuration, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.records import BODIES, Chain, Stamp
-from tests.evidence_builder import AGENCY, Camera, Stream, identity, key, kid, recipients, sha256
+from tests.evidence_builder import Camera
+from tests.evidence_keys import AGENCY, Stream, identity, key, kid, recipients, sha256
 
 ROOT = Path(__file__).parent.parent
 SPECIFICATION = (ROOT / "docs" / "spec" / "evidence.md").read_text(encoding="utf-8")

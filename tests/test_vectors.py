@@ -18,7 +18,8 @@ from evidence.documents import Configuration, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.verify import Verifier
 from runtime.folder import DiskFolder
-from tests.evidence_builder import MemoryFolder, sha256
+from tests.evidence_builder import MemoryFolder
+from tests.evidence_keys import sha256
 from tests.vectors import make
 
 HERE = Path(__file__).parent / "vectors"

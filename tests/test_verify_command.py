@@ -10,7 +10,8 @@ import pytest
 
 from bodycam import verify
 from evidence import pki
-from tests.evidence_builder import AGENCY, Agency, Camera, identity
+from tests.evidence_builder import Camera
+from tests.evidence_keys import AGENCY, Agency, identity
 
 
 class Given:
