@@ -8,174 +8,20 @@ A recording is told as a string, one letter a segment, one fragment each:
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import age, jose, mp4, pki, records, shape
 from evidence.documents import Configuration, Receipt, TimeAnchor
-from evidence.pki import Role
 from evidence.records import Chain, Record, Stamp
+from tests.evidence_keys import AGENCY, Agency, Stream, key, kid, recipients, sha256
+from tests.evidence_media import BLOCKS, FRAGMENT_NS, PICTURES, media, media_fragment, media_init, taken
 
-ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 START_UTC_MS = 1_795_500_000_000  # 2026-11-24T06:00:00Z
-FRAGMENT_NS = 500_000_000
 MS = 1_000_000
-_PICTURES, _BLOCKS = 10, 10  # in a fragment
-_Item = TypeVar("_Item")
-
-
-def sha256(data: bytes | bytearray) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-class Stream:
-    """Bytes that look random and are SHA-256(seed ‖ counter) one after another; takes the place of `os.urandom`."""
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed.encode()
-        self._counter = 0
-        self._left = b""
-
-    def __call__(self, count: int) -> bytes:
-        while len(self._left) < count:
-            self._left += hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
-            self._counter += 1
-        taken, self._left = self._left[:count], self._left[count:]
-        return taken
-
-
-def scalar(name: str) -> int:
-    """The private key of a name: SHA-256("bodycam vectors " + name) mod (n - 1) + 1."""
-    return int.from_bytes(hashlib.sha256(f"bodycam vectors {name}".encode()).digest(), "big") % (ORDER - 1) + 1
-
-
-@functools.cache
-def key(name: str) -> ec.EllipticCurvePrivateKey:
-    return ec.derive_private_key(scalar(name), ec.SECP256R1())
-
-
-def kid(name: str) -> str:
-    return pki.key_id(key(name).public_key())
-
-
-@functools.cache
-def identity(name: str) -> str:
-    """The age identity of a name."""
-    return age.generate_identity(Stream(f"age {name}"))
-
-
-def recipients() -> list[str]:
-    return [age.recipient_of(identity(name)) for name in ("office", "recovery")]
-
-
-@dataclass(frozen=True)
-class Agency:
-    """Root, issuing authority and everybody's certificates. Two agencies of one name share nothing but the name."""
-
-    seed: str = "agency"
-
-    @functools.cached_property
-    def root(self) -> x509.Certificate:
-        return self._certify(Role.ROOT, "AGENCY-1", "root", None)
-
-    @functools.cached_property
-    def issuing(self) -> x509.Certificate:
-        return self._certify(Role.ISSUING, "AGENCY-1", "issuing", self.root)
-
-    @functools.cached_property
-    def signer(self) -> x509.Certificate:
-        return self._certify(Role.SIGNER, "OFFICE-1", "signer", self.issuing)
-
-    def evidence(self, device: str) -> x509.Certificate:
-        return self._certify(Role.EVIDENCE, device, f"evidence {device}", self.issuing)
-
-    def session(self, device: str, boot: str, session_key: str) -> list[x509.Certificate]:
-        """The chain of a session: session, evidence, issuing."""
-        evidence = self.evidence(device)
-        private = self.key(f"evidence {device}")
-        public = key(session_key).public_key()
-        return [
-            pki.make_session_certificate(evidence, private, public, boot, deterministic=True),
-            evidence,
-            self.issuing,
-        ]
-
-    def key(self, name: str) -> ec.EllipticCurvePrivateKey:
-        return key(f"{self.seed} {name}")
-
-    def kid(self, name: str) -> str:
-        return kid(f"{self.seed} {name}")
-
-    def _certify(self, role: Role, name: str, own: str, issuer: x509.Certificate | None) -> x509.Certificate:
-        private = self.key({Role.ROOT: own, Role.ISSUING: "root"}.get(role, "issuing"))
-        serial = int.from_bytes(hashlib.sha256(f"{self.seed} {own}".encode()).digest()[:8], "big") >> 1
-        return pki._make(
-            role,
-            pki.subject(role, name, "示例执法局"),
-            self.key(own).public_key(),
-            issuer,
-            private,
-            (FIRST, LAST),
-            serial=serial,
-            rfc6979=True,
-        )
-
-
-AGENCY = Agency()
-
-
-@dataclass(frozen=True)
-class Media:
-    """Real pictures and sound, encoded once (`vectors/media.json`), taken round and round."""
-
-    video: mp4.VideoConfig
-    streaminfo: bytes
-    pictures: Sequence[mp4.AccessUnit]
-    blocks: Sequence[bytes]
-
-
-@functools.cache
-def media() -> Media:
-    stored = json.loads((Path(__file__).parent / "vectors" / "media.json").read_text(encoding="utf-8"))
-    pictures = [mp4.access_unit(base64.b64decode(text)) for text in stored["pictures"]]
-    first = pictures[0]
-    assert first.sps is not None
-    assert first.pps is not None
-    return Media(
-        mp4.VideoConfig(first.sps, first.pps, stored["width"], stored["height"]),
-        base64.b64decode(stored["streaminfo"]),
-        pictures,
-        [base64.b64decode(text) for text in stored["blocks"]],
-    )
-
-
-def media_init() -> bytes:
-    return mp4.init(media().video, media().streaminfo, age.CHUNK)
-
-
-def media_fragment(index: int, in_segment: int, utc_ms: int) -> bytes:
-    """The `index`-th half second of a part, the `in_segment`-th of a segment, which begins with a key frame."""
-    pictures = _taken(media().pictures, in_segment * _PICTURES, _PICTURES)
-    blocks = _taken(media().blocks, index * _BLOCKS, _BLOCKS)
-    video = mp4.Run(index * 500_000, [mp4.Sample(unit.data, 50_000, unit.idr) for unit in pictures])
-    sound = mp4.Run(index * 24_000, [mp4.Sample(block, mp4.BLOCK) for block in blocks])
-    return mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK)
-
-
-def _taken(items: Sequence[_Item], start: int, count: int) -> list[_Item]:
-    return [items[(start + n) % len(items)] for n in range(count)]
 
 
 @dataclass
@@ -249,8 +95,10 @@ class Camera:
 
     def _open(self, kind: str, tails: list[dict[str, Any]], members: Mapping[str, Any]) -> Record:
         self.file += 1
-        spki = key(self.session_key).public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        spki = (
+            key(self.session_key)
+            .public_key()
+            .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
         chain = self.agency.session(self.device, self.boot_id, self.session_key) if self.signed else []
         opening = {
@@ -299,7 +147,7 @@ class Camera:
 
     def segment(self, fragments: int = 1, *, cut: bool = False, tail: bytes = b"unattested") -> Segment:
         """Write the next segment, closed, or `cut` with bytes that no record attests."""
-        where = {"recording": self.recording, "part": self.part, "segment": self.next_segment}
+        where: dict[str, Any] = {"recording": self.recording, "part": self.part, "segment": self.next_segment}
         encryptor = age.Encryptor(recipients(), self.random)
         segment = Segment(where, encryptor, media_init(), 0, encryptor.header)
         self.next_segment += 1
@@ -332,12 +180,12 @@ class Camera:
             "cipher_len": len(segment.cipher),
             "plain_sha256": sha256(segment.plain),
             "cipher_sha256": sha256(segment.cipher),
-            "frames": _PICTURES,
-            "samples": _BLOCKS * mp4.BLOCK,
+            "frames": PICTURES,
+            "samples": BLOCKS * mp4.BLOCK,
             "drops": 0,
             "from_ns": from_ns,
             "to_ns": from_ns + FRAGMENT_NS,
-            "starts_with_idr": _taken(media().pictures, index * _PICTURES, 1)[0].idr,
+            "starts_with_idr": taken(media().pictures, index * PICTURES, 1)[0].idr,
         }
         self.sequence += 1
         self.now_ns = from_ns + FRAGMENT_NS
@@ -392,7 +240,7 @@ class Camera:
 
     # --- the office
 
-    def receipt(self, recording: str, segment: int, **changed: Any) -> str:
+    def receipt(self, recording: str, segment: int, /, **changed: Any) -> str:
         told = self.segment_records[recording, segment].body
         members = {
             "office": "OFFICE-1",

@@ -1,4 +1,4 @@
-"""The vectors of docs/spec/evidence.md: made again byte for byte, read by our reader and by programs we did not write."""
+"""The vectors of docs/spec/evidence.md: made again byte for byte, read by us and by programs we did not write."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from evidence.errors import EvidenceError
 from evidence.verify import Verifier
 from runtime.folder import DiskFolder
 from tests.evidence_builder import MemoryFolder
+from tests.evidence_keys import sha256
 from tests.vectors import make
 
 HERE = Path(__file__).parent / "vectors"
@@ -157,7 +158,7 @@ def test_age_opens_what_we_wrote(who: str, tmp_path: Path) -> None:
     assert run("age", "-d", "-i", str(tmp_path / "key"), stdin=bytes.fromhex(short["file"])).hex() == short["plain"]
     closed = next(told for told in load("segments.json") if told["complete"])
     plain = run("age", "-d", "-i", str(tmp_path / "key"), str(HERE / "folder" / closed["path"]))
-    assert make.sha256(plain) == closed["plain_sha256"]
+    assert sha256(plain) == closed["plain_sha256"]
 
 
 def test_jose_verifies_lines_and_documents(tmp_path: Path) -> None:
@@ -202,7 +203,10 @@ def test_ffmpeg_plays_each_segment(told: dict[str, Any], tmp_path: Path) -> None
     )
     frames = sum(fragment["frames"] for fragment in told["fragments"])
     blocks = sum(fragment["samples"] for fragment in told["fragments"]) // mp4.BLOCK
-    assert said.decode().split() == [f"codec_name=h264|nb_read_frames={frames}", f"codec_name=flac|nb_read_frames={blocks}"]
+    assert said.decode().split() == [
+        f"codec_name=h264|nb_read_frames={frames}",
+        f"codec_name=flac|nb_read_frames={blocks}",
+    ]
     run("ffmpeg", "-v", "error", "-xerror", "-i", "segment.mp4", "-f", "null", "-", cwd=tmp_path)
 
 

@@ -7,7 +7,6 @@ Media is an input (`media.json`), because encoders differ between machines. Ever
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from collections.abc import Iterator
@@ -19,15 +18,17 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from evidence import age, jose, mp4, pki, records, report, sealed
+from evidence import age, jose, mp4, pki, report, sealed
 from evidence.records import Chain, Stamp
 from evidence.verify import Verifier
-from tests import evidence_builder as builder
-from tests.evidence_builder import AGENCY, Camera, MemoryFolder, Stream, sha256
+from tests import evidence_keys as keys_of
+from tests.evidence_builder import START_UTC_MS, Camera, MemoryFolder
+from tests.evidence_keys import AGENCY, Stream, sha256
+from tests.vectors import invalid
+from tests.vectors.invalid import DEVICE
 
 HERE = Path(__file__).parent
-INPUTS = {"media.json", "make.py", "__init__.py", "README.md"}
-DEVICE = "BWC-0001"
+INPUTS = {"media.json", "make.py", "invalid.py", "__init__.py"}
 
 
 def vectors() -> dict[str, bytes]:
@@ -42,10 +43,10 @@ def vectors() -> dict[str, bytes]:
         "journal.json": _json(journal(camera, torn)),
         "segments.json": _json(list(segments(camera))),
         "report.json": _json(reported(camera, None)),
-        "report-opened.json": _json(reported(camera, builder.identity("office"))),
-        "invalid-lines.json": _json(list(invalid_lines())),
-        "invalid-age.json": _json(list(invalid_age())),
-        "invalid-folders.json": _json(list(invalid_folders(camera, torn))),
+        "report-opened.json": _json(reported(camera, keys_of.identity("office"))),
+        "invalid-lines.json": _json(list(invalid.invalid_lines(line()))),
+        "invalid-age.json": _json(list(invalid.invalid_age(*age_files()))),
+        "invalid-folders.json": _json(list(invalid.invalid_folders(camera, torn))),
     }
     return made | {f"folder/{path}": data for path, data in camera.files.items()}
 
@@ -81,7 +82,7 @@ def keys() -> dict[str, Any]:
         "session of boot 2": f"{AGENCY.seed} session {DEVICE} 2",
     }
     return {
-        "p256": {name: {"d": f"{builder.scalar(own):064x}", "kid": builder.kid(own)} for name, own in names.items()},
+        "p256": {name: {"d": f"{keys_of.scalar(own):064x}", "kid": keys_of.kid(own)} for name, own in names.items()},
         "age": {name: _age_keys(name) for name in ("office", "recovery")},
         "certificates": {
             "root": _pem(AGENCY.root),
@@ -93,7 +94,7 @@ def keys() -> dict[str, Any]:
 
 
 def _age_keys(name: str) -> dict[str, str]:
-    identity = builder.identity(name)
+    identity = keys_of.identity(name)
     recipient = age.recipient_of(identity)
     return {"identity": identity, "recipient": recipient, "fingerprint": age.fingerprint(recipient)}
 
@@ -105,7 +106,7 @@ def age_file(plain: bytes) -> dict[str, Any]:
     """An age file for the office and recovery, taken apart. Long contents are told by hash."""
     random = Stream(f"age vector {len(plain)}")
     names = ("office", "recovery")
-    data = _encrypt(plain, builder.recipients(), Stream(f"age vector {len(plain)}"))
+    data = _encrypt(plain, keys_of.recipients(), Stream(f"age vector {len(plain)}"))
     file_key = random(16)
     stanzas, header = [], b"age-encryption.org/v1\n"
     for name in names:
@@ -158,6 +159,13 @@ def age_file(plain: bytes) -> dict[str, Any]:
     }
 
 
+def age_files() -> tuple[bytes, bytes]:
+    """A file for the office and recovery, and one for somebody else."""
+    stranger = age.recipient_of(keys_of.identity("stranger"))
+    good = bytes.fromhex(age_file(b"evidence\n")["file"])
+    return good, _encrypt(b"evidence\n", [stranger], Stream("age stranger"))
+
+
 def _encrypt(plain: bytes, recipients: list[str], random: age.Random) -> bytes:
     writer = age.Encryptor(recipients, random)
     whole = (len(plain) - 1) // age.CHUNK * age.CHUNK
@@ -178,7 +186,7 @@ def _hkdf(secret: bytes, salt: bytes | None, info: bytes) -> bytes:
 def line() -> dict[str, Any]:
     """One signed line, taken apart."""
     own = f"{AGENCY.seed} session {DEVICE} 1"
-    private, kid = builder.key(own), builder.kid(own)
+    private, kid = keys_of.key(own), keys_of.kid(own)
     chain = Chain(DEVICE, "11" * 16, private, kid, seq=7, prev="ab" * 32)
     text = chain.append("marker", *_marker(), deterministic=True)
     header, payload, signature = text.split(b".")
@@ -187,7 +195,7 @@ def line() -> dict[str, Any]:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return {
-        "d": f"{builder.scalar(own):064x}",
+        "d": f"{keys_of.scalar(own):064x}",
         "spki": spki.hex(),
         "kid": kid,
         "header": jose.unb64(header).decode(),
@@ -202,7 +210,7 @@ def line() -> dict[str, Any]:
 
 
 def _marker() -> tuple[dict[str, Any], Stamp]:
-    return {"recording": "11111111-1", "at_ns": 5_000_000_000}, Stamp(5_000_100_000, builder.START_UTC_MS, "rtc", 1500)
+    return {"recording": "11111111-1", "at_ns": 5_000_000_000}, Stamp(5_000_100_000, START_UTC_MS, "rtc", 1500)
 
 
 def journal(camera: Camera, torn: bytes) -> dict[str, Any]:
@@ -229,7 +237,7 @@ def journal(camera: Camera, torn: bytes) -> dict[str, Any]:
 
 
 def sealed_bodies() -> dict[str, Any]:
-    bodies = {
+    bodies: dict[str, dict[str, Any]] = {
         "assigned": {"officer_number": "012345", "officer_name": "示例", "unit": "执法一中队"},
         "position": {
             "latitude_e7": 409_567_000,
@@ -241,8 +249,8 @@ def sealed_bodies() -> dict[str, Any]:
     }
     made = {}
     for kind, body in bodies.items():
-        sealed_body = sealed.seal(kind, body, builder.recipients(), Stream(f"sealed {kind}"))
-        plain = age.open_file(jose.unb64(sealed_body["sealed"].encode()), builder.identity("recovery")).plain
+        sealed_body = sealed.seal(kind, body, keys_of.recipients(), Stream(f"sealed {kind}"))
+        plain = age.open_file(jose.unb64(sealed_body["sealed"].encode()), keys_of.identity("recovery")).plain
         made[kind] = {
             "body": body,
             "salt": Stream(f"sealed {kind}")(32).hex(),
@@ -277,7 +285,7 @@ def documents(camera: Camera) -> dict[str, Any]:
 
 def segments(camera: Camera) -> Iterator[dict[str, Any]]:
     """The segment files of the folder: file keys, headers, and the fragments within."""
-    identity = builder.identity("office")
+    identity = keys_of.identity("office")
     for path, data in camera.files.items():
         if not path.startswith("segments/"):
             continue
@@ -312,162 +320,6 @@ def _boxes(plain: bytes) -> list[list[Any]]:
 
 def reported(camera: Camera, identity: str | None) -> dict[str, Any]:
     return report.to_json(Verifier(MemoryFolder(camera.files), [AGENCY.root], identity).run())
-
-
-# --- what must be refused
-
-
-def invalid_lines() -> Iterator[dict[str, str]]:
-    """Lines that a reader refuses when it parses or verifies them with the key in `line.json`, and the error code."""
-    own = f"{AGENCY.seed} session {DEVICE} 1"
-    private, kid = builder.key(own), builder.kid(own)
-    good = line()
-    payload = json.loads(good["payload"])
-    header, body, signature = good["line"].split(".")
-
-    def signed(value: bytes, typ: str = records.TYP) -> str:
-        return jose.sign(value, private, typ, kid, deterministic=True)
-
-    def headed(value: bytes) -> str:
-        return f"{jose.b64(value)}.{body}.{signature}"
-
-    def changed(**members: Any) -> str:
-        return signed(jose.dump_json({**payload, **members}))
-
-    def without(name: str) -> str:
-        return signed(jose.dump_json({key: value for key, value in payload.items() if key != name}))
-
-    told = f'"kid":"{kid}","typ":"bodycam-journal"'
-    yield from (
-        {"name": name, "code": code, "line": text}
-        for name, code, text in (
-            ("empty", "jws-form", ""),
-            ("two parts", "jws-form", f"{header}.{body}"),
-            ("four parts", "jws-form", f"{good['line']}.AA"),
-            ("padding", "jws-form", f"{good['line']}="),
-            ("standard base64 alphabet", "jws-form", f"{header}.{body}.{'+' * 86}"),
-            ("signature too short", "jws-form", f"{header}.{body}.{signature[:-4]}"),
-            ("base64url with stray bits", "jws-form", f"{header}.{body}.{signature[:-1]}{_stray(signature[-1])}"),
-            ("alg none", "jws-header", headed(f'{{"alg":"none",{told}}}'.encode())),
-            ("alg ES384", "jws-header", headed(f'{{"alg":"ES384",{told}}}'.encode())),
-            ("jwk in the header", "jws-header", headed(f'{{"alg":"ES256",{told},"jwk":{{}}}}'.encode())),
-            ("x5u in the header", "jws-header", headed(f'{{"alg":"ES256",{told},"x5u":"https://a"}}'.encode())),
-            ("crit in the header", "jws-header", headed(f'{{"alg":"ES256",{told},"crit":["b64"]}}'.encode())),
-            ("kid twice", "json-form", headed(f'{{"alg":"ES256",{told},"kid":""}}'.encode())),
-            ("typ of a receipt", "jws-header", signed(good["payload"].encode(), "bodycam-receipt")),
-            ("signature of other bytes", "jws-signature", f"{header}.{body}.{_signature_of(signed(b'{}'))}"),
-            ("s of zero", "jws-signature", f"{header}.{body}.{jose.b64(jose.unb64(signature.encode())[:32] + bytes(32))}"),
-            ("payload is a list", "json-form", signed(b"[]")),
-            ("payload is not UTF-8", "json-form", signed(b'{"v":1,"x":"\xff"}')),
-            ("member twice", "json-form", signed(good["payload"].replace('"v":1', '"v":1,"v":1').encode())),
-            ("fraction", "json-form", signed(good["payload"].replace('"v":1', '"v":1.0').encode())),
-            ("NaN", "json-form", signed(b'{"v":NaN}')),
-            ("number of 64 bits", "json-form", signed(good["payload"].replace('"seq":7', f'"seq":{2**63}').encode())),
-            ("nine levels", "json-form", signed(b'{"v":1,"x":[[[[[[[[]]]]]]]]}')),
-            ("lone surrogate", "json-form", signed(b'{"v":1,"x":"\\ud800"}')),
-            ("version 2", "unknown-version", changed(v=2)),
-            ("version true", "shape", changed(v=True)),
-            ("no version", "unknown-version", without("v")),
-            ("member missing", "shape", without("prev")),
-            ("unknown member", "shape", changed(more=1)),
-            ("unknown kind", "shape", changed(kind="footnote")),
-            ("body of another kind", "shape", changed(kind="docked")),
-            ("device in small letters", "shape", changed(device="bwc-0001")),
-            ("negative sequence number", "shape", changed(seq=-1)),
-            ("time without milliseconds", "shape", changed(clock={**payload["clock"], "utc": "2026-11-24T06:00:00Z"})),
-            ("the 30th of February", "shape", changed(clock={**payload["clock"], "utc": "2026-02-30T06:00:00.000Z"})),
-        )
-    )  # fmt: skip
-
-
-def _stray(letter: str) -> str:
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    return alphabet[alphabet.index(letter) ^ 1]
-
-
-def _signature_of(text: str) -> str:
-    return text.rpartition(".")[2]
-
-
-def invalid_age() -> Iterator[dict[str, str]]:
-    """age files that must not open with the office's identity, and the error code or what is left of the plaintext."""
-    good = bytes.fromhex(age_file(b"evidence\n")["file"])
-    head_end = age.parse_header(good).size
-    lines = good.split(b"\n")
-    header_line = b"\n".join
-    stranger = age.recipient_of(builder.identity("stranger"))
-    other = _encrypt(b"evidence\n", [stranger], Stream("age stranger"))
-    empty = age.Encryptor(builder.recipients(), Stream("age empty"))
-    empty_last = empty.header + bytes(empty.seal(bytes(age.CHUNK)))
-    empty_last += empty._cipher.encrypt((1).to_bytes(11, "big") + b"\1", b"", None)
-    cases = (
-        ("another version", "age-header", good.replace(b"/v1\n", b"/v2\n", 1)),
-        ("cut in its header", "age-header", good[: head_end - 20]),
-        ("cut in its nonce", "age-header", good[: head_end - 1]),
-        ("no recipient", "age-header", header_line([lines[0], *lines[5:]])),
-        ("carriage returns", "age-header", header_line([lines[0] + b"\r", *lines[1:]])),
-        ("padded base64 in a stanza", "age-header", header_line([*lines[:2], lines[2] + b"=", *lines[3:]])),
-        ("empty argument", "age-header", header_line([lines[0], lines[1].replace(b" X", b"  X"), *lines[2:]])),
-        ("one stanza taken out", "age-mac", header_line([*lines[:3], *lines[5:]])),
-        ("stanzas swapped", "age-mac", header_line([lines[0], *lines[3:5], *lines[1:3], *lines[5:]])),
-        ("for somebody else", "age-identity", other),
-        ("payload flipped", "age-chunk", good[:-1] + bytes([good[-1] ^ 1])),
-        ("last byte cut", "age-chunk", good[:-1]),
-        ("byte added", "age-chunk", good + b"\0"),
-        ("no payload", "age-chunk", good[:head_end]),
-        ("empty last chunk", "age-chunk", None),
-    )
-    for name, code, data in cases:
-        if data is not None:
-            yield {"name": name, "code": code, "file": data.hex()}
-    yield {"name": "empty last chunk", "code": "age-chunk", "sha256": sha256(empty_last), "made": "65,536 zeros, then b''"}
-
-
-def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
-    """What to do to `folder/`, and the step and verdict that must then be found. `bit` 0 is the lowest."""
-    recording = camera.recording
-    first, second = records.journal_path(0), records.journal_path(1)
-    lines = camera.files[first].split(b"\n")
-    starts = [sum(len(text) + 1 for text in lines[:n]) for n in range(len(lines))]
-    closed, cut = records.segment_path(recording, 2), records.segment_path(recording, 1)
-    receipt = records.receipt_path(recording, 0)
-    header = age.parse_header(camera.files[closed]).size
-
-    def flip(path: str, offset: int) -> dict[str, Any]:
-        return {"do": "flip", "path": path, "offset": offset, "bit": 0}
-
-    def cut_out(path: str, offset: int, length: int) -> dict[str, Any]:
-        return {"do": "cut", "path": path, "offset": offset, "length": length}
-
-    def legible(offset: int) -> int:
-        """The next byte whose lowest bit can be flipped within the alphabet of base64url."""
-        while not chr(camera.files[first][offset] ^ 1).isalnum():
-            offset += 1
-        return offset
-
-    end = len(camera.files[first]) - len(torn)
-    yield from (
-        {"name": name, "steps": steps, "step": step, "verdict": verdict}
-        for name, step, verdict, steps in (
-            ("a line altered", 1, "altered", [flip(first, starts[1] + 200)]),
-            ("a signature altered", 3, "altered", [flip(first, legible(starts[2] - 40))]),
-            ("a line deleted", 4, "altered", [cut_out(first, starts[2], starts[3] - starts[2])]),
-            ("an opening deleted", 2, "altered", [cut_out(first, 0, starts[1])]),
-            ("the torn tail altered", 5, "altered", [flip(first, end + 3)]),
-            ("a journal file deleted", 2, "altered", [{"do": "delete", "path": second}]),
-            ("a closed segment altered", 9, "altered", [flip(closed, header + 70_000)]),
-            ("a recipient added or changed", 9, "altered", [flip(closed, 60)]),
-            ("a trailer cut off", 9, "altered", [cut_out(closed, len(camera.files[closed]) - 24, 24)]),
-            ("a truncated segment's attested bytes altered", 9, "altered", [flip(cut, header + 5)]),
-            ("a truncated segment's tail altered", 9, "altered", [flip(cut, len(camera.files[cut]) - 1)]),
-            ("a segment deleted", 9, "missing", [{"do": "delete", "path": closed}]),
-            ("segments swapped", 9, "altered", [{"do": "swap", "path": closed, "with": cut}]),
-            ("a receipt altered", 10, "altered", [flip(receipt, 300)]),
-            ("a receipt for another segment", 10, "foreign",
-             [{"do": "move", "path": receipt, "to": records.receipt_path(recording, 2)}]),
-            ("a foreign file", 13, "foreign", [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
-        )
-    )  # fmt: skip
 
 
 # --- output
