@@ -17,7 +17,7 @@ from evidence import records
 from firmware.capture import recovery
 from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.late import Unfinished, late_segment
-from firmware.capture.recovery import Hole, OpenRecording, Gap, Reach
+from firmware.capture.recovery import Gap, Hole, OpenRecording, Reach
 from firmware.capture.vocabulary import PartBegan
 from firmware.capture.writer import Job, Run, Writer
 from firmware.hal.ports import Clock

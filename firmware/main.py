@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence import sealed
+from evidence.documents import Configuration
 from evidence.records import Chain, Stamp
 from firmware import identity as identities
 from firmware.capture import recovery
@@ -150,6 +152,7 @@ def _assemble(
         settings.confirm_seconds,
         told.activity,
         told.pre_event_seconds,
+        sealed.seal("assigned", _assignment(told), told.recipients),
     )
     runner = Runner(parts, alive)
     late.append(runner)
@@ -161,6 +164,10 @@ def _assemble(
     }
     journal.boot(_boot_members(identity, session, seen))
     return runner
+
+
+def _assignment(told: Configuration) -> dict[str, str]:
+    return {"officer_number": told.officer_number, "officer_name": told.officer_name, "unit": told.unit}
 
 
 def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str, str]]) -> dict[str, Any]:

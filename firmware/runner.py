@@ -201,7 +201,7 @@ class Runner:
         """Nothing may stop a recording that can still be made: whatever fails is told, and the loop goes on."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see above
             _log.exception("a step failed; the recorder goes on")
             self._fault("runner", f"{what}: {type(error).__name__}: {error}")
 
@@ -383,5 +383,5 @@ class Runner:
         for step in steps:
             try:
                 step()
-            except Exception:  # the rest must be stopped as well
+            except Exception:  # noqa: BLE001 - the rest must be stopped as well
                 _log.exception("something could not be stopped")

@@ -37,6 +37,6 @@ class Worker:
         while (action := self._queue.get()) is not None:
             try:
                 action()
-            except Exception as error:  # no thread dies silently
+            except Exception as error:  # noqa: BLE001 - no thread dies silently
                 _log.exception("%s failed; it goes on", self._name)
                 self._on_failed(self._name, f"{type(error).__name__}: {error}")

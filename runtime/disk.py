@@ -39,6 +39,9 @@ class Disk(Protocol):
     def persist(self, path: str) -> None:
         """Make durable what `read` gives: a process that was killed may have left it in memory only."""
 
+    def truncate(self, path: str, size: int) -> None:
+        """Cut a file off at `size` and make that durable. Only for bytes whose sync failed: a cut may lose them."""
+
     def list(self, folder: str) -> list[str]:
         """Names in a folder, sorted; empty if the folder is missing."""
 
@@ -107,6 +110,14 @@ class PosixDisk:
     def persist(self, path: str) -> None:
         fd = os.open(self._path(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def truncate(self, path: str, size: int) -> None:
+        fd = os.open(self._path(path), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, size)
             os.fsync(fd)
         finally:
             os.close(fd)

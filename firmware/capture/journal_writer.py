@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -42,7 +43,7 @@ class Opening:
 class JournalWriter:
     """Appends records; any thread may. The first call must be `boot`.
 
-    A line that the disk refused is torn: it stays where it is, and the next line opens a new file that declares it.
+    A line that the disk refused ends its file; the next line opens a new one, which declares what was left behind.
     """
 
     disk: Disk
@@ -122,13 +123,22 @@ class JournalWriter:
             file.sync()
         except OSError:
             self.chain.seq, self.chain.prev = before
-            self.close()
-            self._set_aside.append((self._number, self._size))
+            self._give_up_file()
             raise
         self._size += len(line)
         self._published[self._number] = self._size
         self._head = (before[0], self.chain.prev)
         return before[0]
+
+    def _give_up_file(self) -> None:
+        """After a refusal nobody can tell whether the line is durable: it is cut off, so that no start goes on from it.
+
+        Should that be refused as well, the next opening declares what stands there.
+        """
+        self.close()
+        self._set_aside.append((self._number, self._size))
+        with contextlib.suppress(OSError):
+            self.disk.truncate(records.journal_path(self._number), self._size)
 
     def _declare_tails(self) -> None:
         """Read the tails that were set aside; a disk that cannot even be read keeps the journal waiting."""
@@ -151,11 +161,13 @@ def torn_tail(file: int, offset: int, tail: bytes) -> dict[str, Any]:
 def _whole_lines(disk: Disk, torn: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     """Bytes of each file's whole lines. Openings tell where the torn tails of earlier files begin."""
     sizes = {number: disk.size(records.journal_path(number)) for number in files(disk)}
-    tails = [tail for number in sizes for tail in _declared(disk.read(records.journal_path(number), 0, records.OPENING_LIMIT))]
+    tails = [
+        tail
+        for number in sizes
+        for tail in _declared(disk.read(records.journal_path(number), 0, records.OPENING_LIMIT))
+    ]
     sizes.update({tail["file"]: tail["offset"] for tail in [*tails, *torn] if tail["file"] in sizes})
     return sizes
-
-
 
 
 def _declared(start: bytes) -> list[Mapping[str, Any]]:

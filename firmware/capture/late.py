@@ -27,6 +27,12 @@ class Unfinished:
     samples: int = 0
     from_ns: int = 0
     last: Mapping[str, Any] | None = None
+    refused: bool = False  # by the disk: bytes beyond the attested ones may be readable now, and gone with the power
+
+    @property
+    def attested_len(self) -> int:
+        """Bytes of the file that fragments attest."""
+        return int(self.last["cipher_len"]) if self.last else 0
 
     def with_fragment(self, body: Mapping[str, Any]) -> Unfinished:
         """The same with one more attested fragment."""
@@ -47,10 +53,10 @@ def late_segment(disk: Disk, unfinished: Unfinished) -> dict[str, Any]:
     path = records.segment_path(unfinished.recording, unfinished.segment)
     whole, attested = hashlib.sha256(), hashlib.sha256()
     last = unfinished.last
-    mark = last["cipher_len"] if last else 0
+    mark = unfinished.attested_len
     size, head = 0, b""
     with contextlib.suppress(FileNotFoundError):
-        disk.persist(path)  # what a record names must not vanish with the next cut
+        _settle(disk, path, unfinished)
     for block in _blocks(disk, path):
         head = head or block
         whole.update(block)
@@ -75,6 +81,18 @@ def late_segment(disk: Disk, unfinished: Unfinished) -> dict[str, Any]:
         "recipients": [],
         **_header(head),
     }
+
+
+def _settle(disk: Disk, path: str, unfinished: Unfinished) -> None:
+    """What a record names must not vanish with the next cut.
+
+    After a sync has failed nobody can tell what of the unattested tail is durable, and a later sync would not fail.
+    """
+    if not unfinished.refused:
+        with contextlib.suppress(OSError):
+            disk.persist(path)
+            return
+    disk.truncate(path, unfinished.attested_len)
 
 
 def _blocks(disk: Disk, path: str) -> Iterator[bytes]:

@@ -95,9 +95,10 @@ def recover(disk: Disk) -> Recovered:
         if last is not None:
             found.seq, found.prev = last.seq + 1, last.sha256
             history = _History()
-            history.read(data[:good])
+            history.read(number, data[:good])
             while numbers and not history.settled:
-                history.read(disk.read(records.journal_path(numbers.pop())))
+                number = numbers.pop()
+                history.read(number, disk.read(records.journal_path(number)))
             found.recording = history.open_recording(disk)
             break
     return found
@@ -165,23 +166,26 @@ class _History:
         self.settled = False
         self._lines: list[Record] = []  # newest first
         self._closed: set[tuple[str, int]] = set()
+        self._torn: dict[int, int] = {}
 
-    def read(self, data: bytes) -> None:
-        """Take the whole lines of the file before those read so far."""
-        for line in reversed(data.splitlines()):
+    def read(self, number: int, data: bytes) -> None:
+        """Take the lines of the file before those read so far. A later opening tells where a torn tail begins."""
+        for line in reversed(data[: self._torn.get(number)].split(b"\n")):
             with contextlib.suppress(EvidenceError):  # what rotted in the middle is the verifier's to name
                 if self._matters(line):
                     self._take(records.parse(line))
 
     def _matters(self, line: bytes) -> bool:
         """Whether a line has to be parsed: nearly all lines are fragments of segments that were closed."""
-        match = _FRAGMENT.search(jose.unb64(line.split(b".")[1]))
+        match = _FRAGMENT.search(jose.unb64(line.partition(b".")[2].partition(b".")[0]))
         return match is None or (match[1].decode(), int(match[2])) not in self._closed
 
     def _take(self, record: Record) -> None:
         self._lines.append(record)
         if record.kind == "segment":
             self._closed.add((record.body["recording"], record.body["segment"]))
+        elif record.kind in ("boot", "summary"):
+            self._torn |= {tail["file"]: tail["offset"] for tail in record.body["torn"]}
         elif record.kind == "recording_ended" or (record.kind == "recording_started" and not record.body["resumed"]):
             self.settled = True
 
@@ -245,7 +249,9 @@ class _Books:
     def _reach(self, part: int) -> Reach:
         """How far a part came. One without any fragment came to its beginning."""
         started, last = self._started[part], self._last.get(part)
-        begun = next((g.body["first_ns"] for g in self._between() if g.body["before_part"] == part), started.clock.boot_ns)
+        begun = next(
+            (g.body["first_ns"] for g in self._between() if g.body["before_part"] == part), started.clock.boot_ns
+        )
         told = last if last is not None and last.boot == started.boot else started
         ns = last.body["to_ns"] if last is not None else begun
         utc_ms = told.clock.utc_ms - (told.clock.boot_ns - ns) // 1_000_000

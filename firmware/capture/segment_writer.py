@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evidence import age, mp4, records
@@ -107,7 +108,7 @@ class SegmentWriter:
 
     def unfinished(self) -> Unfinished:
         """What a late record tells of this segment, once it was abandoned."""
-        return self._unfinished
+        return replace(self._unfinished, refused=True)
 
     def _append(self, data: bytes | bytearray) -> None:
         self._file.append(data)

@@ -209,7 +209,7 @@ class Writer:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             self._give_up(job, StorageError("storage_full" if full else "storage_failing", error))
-        except Exception as error:  # whatever it is, the thread that keeps evidence must live
+        except Exception as error:  # noqa: BLE001 - whatever it is, the thread that keeps evidence must live
             _log.exception("a part cannot be written")
             self._give_up(job, StorageError("unknown", error))
 
@@ -228,7 +228,7 @@ class Writer:
                 self._refused[0].action()
             except OSError:
                 raise
-            except Exception as error:  # this record can never be written; those behind it can
+            except Exception as error:  # noqa: BLE001 - this record can never be written; those behind it can
                 _log.exception("a record cannot be written")
                 self._on_fault("journal", f"a record was given up: {type(error).__name__}: {error}")
             self._refused.popleft()
@@ -282,7 +282,7 @@ class Writer:
     def _account_for(self, job: WriteFragment) -> None:
         """A segment that a failed part would have opened has a number, and so needs a record."""
         if job.init is not None:
-            self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment))
+            self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment, refused=True))
 
     def _close_late(self, unfinished: Unfinished) -> None:
         self._record(Run(lambda: self._journal.append("segment", late_segment(self._disk, unfinished))))
