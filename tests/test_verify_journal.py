@@ -212,7 +212,9 @@ def torn(tail: bytes) -> Camera:
     return made
 
 
-@pytest.mark.parametrize("attack", [lambda t: b"B" + t, lambda t: t + b"A", lambda t: b"B" + t[1:], lambda t: t + b"\n"])
+@pytest.mark.parametrize(
+    "attack", [lambda t: b"B" + t, lambda t: t + b"A", lambda t: b"B" + t[1:], lambda t: t + b"\n"]
+)
 def test_torn_tail_altered(attack: Callable[[bytes], bytes]) -> None:
     made = torn(b"eyJhbGciOi")
     assert verify(made.files).ok
