@@ -35,6 +35,22 @@ _VERDICTS = {
     "torn": "断行",
     "simulated": "仿真",
 }
+_STEPS = {
+    1: "格式 form",
+    2: "密钥 key",
+    3: "签名 signature",
+    4: "链位 place",
+    5: "断行 torn tails",
+    6: "引用 reference",
+    7: "分段 segment",
+    8: "录像 recording",
+    9: "字节 bytes",
+    10: "档案库 office",
+    11: "尾部 tail",
+    12: "内容 inside",
+    13: "外来 strangers",
+}
+"""Names of the specification's steps."""
 _STORES = {"none": "无证书", "extractable": "文件，可导出", "token": "硬件内"}
 
 
@@ -163,4 +179,4 @@ def _list(title: str, found: Sequence[Finding]) -> Iterator[str]:
     yield f"{title}："
     for finding in found:
         word = f"{_VERDICTS[finding.verdict]} {finding.verdict}"
-        yield f"  步骤 step {finding.step}  {word}  {finding.where}：{finding.message}"
+        yield f"  步骤 step {finding.step} {_STEPS[finding.step]}  {word}  {finding.where}：{finding.message}"

@@ -58,7 +58,7 @@ def test_says_what_is_proven_and_what_is_not(given: Given, capsys: pytest.Captur
     ):
         assert word in told
     assert "问题 findings" not in told
-    assert "步骤 step 11  未说明 unaccounted" in told
+    assert "步骤 step 11 尾部 tail  未说明 unaccounted" in told
 
 
 def test_names_step_verdict_and_place(given: Given, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,8 +70,8 @@ def test_names_step_verdict_and_place(given: Given, capsys: pytest.CaptureFixtur
     assert given.run() == 1
     told = capsys.readouterr().out
     assert told.startswith("BWC-0001：发现 2 处问题")
-    assert f"步骤 step 9  篡改 altered  segments/{given.recording}/00002.mp4.age：" in told
-    assert f"步骤 step 13  外来 foreign  segments/{given.recording}/extra：" in told
+    assert f"步骤 step 9 字节 bytes  篡改 altered  segments/{given.recording}/00002.mp4.age：" in told
+    assert f"步骤 step 13 外来 strangers  外来 foreign  segments/{given.recording}/extra：" in told
     assert "已交档案库 released" in told
 
 

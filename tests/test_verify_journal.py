@@ -212,12 +212,23 @@ def torn(tail: bytes) -> Camera:
     return made
 
 
-@pytest.mark.parametrize("attack", [lambda t: t[:-1], lambda t: t + b"A", lambda t: b"B" + t[1:], lambda t: t + b"\n"])
+@pytest.mark.parametrize(
+    "attack", [lambda t: b"B" + t, lambda t: t + b"A", lambda t: b"B" + t[1:], lambda t: t + b"\n"]
+)
 def test_torn_tail_altered(attack: Callable[[bytes], bytes]) -> None:
     made = torn(b"eyJhbGciOi")
     assert verify(made.files).ok
     made.files[JOURNAL] = made.files[JOURNAL].removesuffix(b"eyJhbGciOi") + attack(b"eyJhbGciOi")
     assert findings(verify(made.files)) == "5:altered"
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_torn_tail_that_the_disk_lost(left: int) -> None:
+    """It was read from memory and never durable; or this is a copy, which need not hold it."""
+    made = torn(b"eyJhbGciOi")
+    made.files[JOURNAL] = made.files[JOURNAL].removesuffix(b"eyJhbGciOi") + b"eyJhbGciOi"[:left]
+    found = verify(made.files)
+    assert (found.ok, [note.verdict for note in found.notes if note.step == 5]) == (True, ["torn"])
 
 
 def test_torn_tail_that_nobody_declares() -> None:
