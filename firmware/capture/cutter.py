@@ -142,4 +142,7 @@ class Cutter:
 def _sound(blocks: list[_Block]) -> Run | None:
     if not blocks:
         return None
-    return Run(blocks[0].start, [Sample(block.data, block.duration) for block in blocks])
+    # Where sound is missing, the block before lasts until the next one, or all that follow would come too early.
+    ends = [block.start for block in blocks[1:]] + [blocks[-1].start + blocks[-1].duration]
+    samples = [Sample(block.data, end - block.start) for block, end in zip(blocks, ends, strict=True)]
+    return Run(blocks[0].start, samples)

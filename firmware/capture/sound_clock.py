@@ -32,7 +32,9 @@ class SoundClock:
             self.jumps += 1
             self._next, self._error, error = measured, 0.0, 0
         self._error += (error - self._error) / _SMOOTHING
-        duration = BLOCK + (1 if self._error > 1 else -1 if self._error < -1 else 0)
+        step = 1 if self._error > 1 else -1 if self._error < -1 else 0
+        self._error -= step  # what is mended now must not be mended again while the average still remembers it
+        duration = BLOCK + step
         start = self._next
         self._next += duration
         return start, duration
