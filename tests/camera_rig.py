@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import age, jose, pki, records
+from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.records import Chain, Record, Stamp
 from evidence.report import Report
@@ -28,7 +29,8 @@ from firmware.capture.ring import Ring
 from firmware.capture.writer import Run, StorageError, Writer
 from firmware.hal.ports import Frame, SoundBlock, Utc
 from firmware.media import Media
-from tests.agency import Agency, Holder
+from runtime.disk import Disk
+from tests.agency import NOW, Agency, Holder
 from tests.memory_disk import MemoryDisk
 
 DEVICE = "BWC-0001"
@@ -38,7 +40,7 @@ FRAME = 100 * MS
 FRAGMENT = 500 * MS
 SEGMENT = 2 * SECOND
 BLOCK = 50 * MS
-STARTED_MS = 1_777_000_000_000  # UTC at the beginning of the world
+STARTED_MS = int(NOW.timestamp()) * 1000  # UTC at the beginning of the world
 
 SPS = bytes.fromhex("67640028acd940780227e5c044000003000400000300f03c60c658")
 PPS = bytes.fromhex("68ebe3cb22c0")
@@ -120,7 +122,7 @@ class Camera:
     """One boot of the recording program. `run` lets time pass; the writer does everything queued after each picture."""
 
     def __init__(
-        self, owner: Owner, disk: MemoryDisk, world: World, clock: BootClock, *,
+        self, owner: Owner, disk: Disk, world: World, clock: BootClock, *,
         ring_seconds: int = 2, make_room: Callable[[], bool] = lambda: False, reserve_bytes: int = 1 << 20,
         sound: bool = True,
     ) -> None:  # fmt: skip
@@ -284,7 +286,7 @@ def lines(disk: MemoryDisk) -> list[Record]:
 def _opening(line: bytes) -> dict[str, Any]:
     try:
         return dict(records.parse(line).body)
-    except records.EvidenceError:
+    except EvidenceError:
         return {}
 
 

@@ -7,6 +7,7 @@ operation or in the middle of it.
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import random
@@ -98,8 +99,7 @@ class MemoryDisk:
         file = self.files[path]
         try:
             self._operation("append", path)
-            if self.used() + len(data) > self.capacity:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._require_room(len(data))
         except (PowerCut, OSError):
             file.content += data[: self._random.randint(0, len(data))]  # a part of it may have been written
             raise
@@ -133,7 +133,7 @@ class MemoryDisk:
         del file.content[size:]
         file.durable, file.doomed = size, False
 
-    def list(self, folder: str) -> list[str]:
+    def list(self, folder: str) -> builtins.list[str]:
         inside = {path[len(folder) + 1 :].split("/")[0] for path in self.files if path.startswith(folder + "/")}
         return sorted(inside)
 
@@ -154,7 +154,7 @@ class MemoryDisk:
         yield bytes(self.files[path].content)
 
     @property
-    def doomed(self) -> list[str]:
+    def doomed(self) -> builtins.list[str]:
         """Files with bytes that a failed sync has lost."""
         return [path for path, file in self.files.items() if file.doomed]
 
@@ -166,6 +166,10 @@ class MemoryDisk:
         if path not in self.files:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return self.files[path]
+
+    def _require_room(self, size: int) -> None:
+        if self.used() + size > self.capacity:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _operation(self, name: str, path: str) -> None:
         self.operations += 1

@@ -1,5 +1,6 @@
-"""Power cuts, crashes and refusals at every operation of the disk, and twice over: nothing is lost that was said to be
-kept, and everything on the disk is explained.
+"""Power cuts, crashes and refusals at every operation of the disk, and twice over.
+
+Nothing is lost that was said to be kept, and everything on the disk is explained.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -177,7 +179,7 @@ def _check_gap(life: Life, recording: str | None, cause: str) -> None:
 def test_cut_again_while_it_recovers(owner: Owner, clean: bool) -> None:
     """Cut in a recording, start, cut again at each operation of the second boot; the third accounts for both."""
     seed = 0
-    for first in (31, 45, 58):
+    for first in (31, 58):
         life = Life(owner)
         life.disk.cut_at(first)
         assert life.until_cut(life.record)
@@ -226,7 +228,7 @@ def test_refused_at_every_operation(owner: Owner, error: int) -> None:
         assert refused
         causes = {gap.body["cause"] for gap in of_kind(life.disk, "gap")}
         assert causes <= {"storage_full" if error == errno.ENOSPC else "storage_failing"}
-        if any(f"segments/" in what for what in refused if not what.startswith("read")):
+        if any("segments/" in what for what in refused if not what.startswith("read")):
             assert of_kind(life.disk, "gap") or of_kind(life.disk, "recording_ended")
 
 
@@ -285,12 +287,11 @@ def _refuse(disk: MemoryDisk, number: int, times: int, error: int) -> list[str]:
 def test_random_lives(owner: Owner) -> None:
     """Two hundred lives of cuts, crashes and refusals at random moments; the seed is in the failure."""
     start = int(os.environ.get("CRASH_SEED", random.randrange(1 << 32)))
-    print(f"CRASH_SEED={start}")
     for seed in range(start, start + 200):
         try:
             _random_life(owner, seed)
         except BaseException:
-            print(f"failed with CRASH_SEED={seed}")
+            sys.stderr.write(f"to repeat it: CRASH_SEED={seed}\n")
             raise
 
 

@@ -23,10 +23,8 @@ def unit(number: int, *, key: bool = False) -> AccessUnit:
 
 
 def feed(target: Cutter, pictures: int, *, key_every: int = 25, skip: frozenset[int] = frozenset()) -> list[Fragment]:
-    found = []
-    for number in range(pictures):
-        if number not in skip:
-            found.append(target.picture(unit(number, key=number % key_every == 0), number * FRAME))
+    numbers = [number for number in range(pictures) if number not in skip]
+    found = [target.picture(unit(number, key=number % key_every == 0), number * FRAME) for number in numbers]
     return [fragment for fragment in [*found, target.flush()] if fragment]
 
 

@@ -1,4 +1,4 @@
-"""A part: ring and live, sound before picture, a changed encoder, sound alone; and that what it gives decodes as one."""
+"""A part: ring and live, sound before picture, a changed encoder, sound alone."""
 
 from __future__ import annotations
 

@@ -367,7 +367,9 @@ class World:
         if isinstance(event, Said):
             key = {Asking.NOTICE: "notice", Asking.REASON: "ask_reason"}.get(state.asking, event.key)
             return Said(key, state.part_ns + event.from_ns, state.part_ns + event.from_ns + 5)
-        return replace(event, from_ns=state.awaited_ns or 0)  # type: ignore[type-var]
+        if isinstance(event, NoticeChecked | AnswerOver):
+            return replace(event, from_ns=state.awaited_ns or 0)
+        return event
 
     def do(self, command: Command) -> None:
         if isinstance(command, BeginPart):

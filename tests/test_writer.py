@@ -11,11 +11,11 @@ import pytest
 
 from evidence.mp4 import Run as Samples
 from evidence.mp4 import Sample
+from evidence.verify import Verifier
 from firmware.capture.cutter import Fragment
-from firmware.capture.writer import Place, Run, WriteFragment, Writer
+from firmware.capture.writer import Place, Run, WriteFragment
 from runtime.disk import PosixDisk
 from runtime.folder import DiskFolder
-from evidence.verify import Verifier
 from tests.camera_rig import BootClock, Camera, Owner, World, of_kind, verified
 from tests.memory_disk import MemoryDisk
 
@@ -85,16 +85,18 @@ def test_a_refused_record_waits_and_keeps_its_place(owner: Owner) -> None:
 
 
 def test_a_record_that_cannot_be_written_does_not_hold_up_the_others(owner: Owner) -> None:
-    one = camera(owner)
+    disk = MemoryDisk()
+    one = camera(owner, disk)
     one.books.record("alert", {"what": 1})
     one.books.record("armed", {"ring_seconds": 7})
     one.settle()
-    assert of_kind(one.disk, "armed")[-1].body == {"ring_seconds": 7}
+    assert of_kind(disk, "armed")[-1].body == {"ring_seconds": 7}
     assert one.faults[0][0] == "journal"
 
 
 def test_a_part_that_cannot_be_built_ends_and_the_thread_lives(owner: Owner) -> None:
-    one = camera(owner)
+    disk = MemoryDisk()
+    one = camera(owner, disk)
     bad = fragment(0)
     one.writer.submit(WriteFragment(bad.place, bad.fragment, 0, b"not whole chunks"))
     one.settle()
@@ -103,7 +105,7 @@ def test_a_part_that_cannot_be_built_ends_and_the_thread_lives(owner: Owner) -> 
     one.run(2)
     one.end()
     one.quit()
-    assert of_kind(one.disk, "recording_ended")
+    assert of_kind(disk, "recording_ended")
 
 
 def test_nothing_of_a_failed_part_is_written_any_more(owner: Owner) -> None:
@@ -165,7 +167,7 @@ def test_in_its_own_thread_on_a_real_disk(owner: Owner, tmp_path: Path) -> None:
     """Thread, waiting, draining and stopping; the journal is written to from two threads at once."""
     disk = PosixDisk(tmp_path / "数据 data")
     world = World()
-    one = Camera(owner, disk, world, BootClock(world))  # type: ignore[arg-type]
+    one = Camera(owner, disk, world, BootClock(world))
     one.writer.start()
     one.settle = lambda: None  # type: ignore[method-assign]  # the thread does the work
     one.press()
@@ -208,12 +210,13 @@ def test_a_refused_record_is_tried_again_by_the_thread_itself(owner: Owner, monk
 
 
 def test_sound_alone_is_recorded(owner: Owner) -> None:
-    one = camera(owner)
+    disk = MemoryDisk()
+    one = camera(owner, disk)
     one.picture = False
     one.press()
     one.run(6)
     one.end()
     one.quit()
-    (recording,) = verified(owner, one.disk).account.recordings.values()
+    (recording,) = verified(owner, disk).account.recordings.values()
     assert recording.total("frames") == 0
     assert recording.total("samples") == 6 * 48_000

@@ -1,0 +1,219 @@
+"""The camera's side of a hand-in: what it offers, what it accepts, what lets a segment go."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence import age, pki, records, shape
+from evidence.documents import Configuration, Receipt, TimeAnchor
+from evidence.errors import EvidenceError
+from evidence.pki import Role
+from firmware.hal.ports import Utc
+from firmware.handin import HandIn
+from firmware.identity import Identity
+from tests.agency import Holder
+from tests.camera_rig import DEVICE, STARTED_MS, BootClock, Camera, Owner, World, of_kind, verified
+from tests.memory_disk import MemoryDisk
+
+UTC = shape.utc_text(STARTED_MS + 3_600_000)
+
+
+class SettableClock(BootClock):
+    told: tuple[int, str, int] | None = None
+
+    def set_utc(self, ms: int, source: str, error_ms: int) -> None:
+        self.told = (ms, source, error_ms)
+
+    def utc(self) -> Utc:
+        return Utc(*self.told) if self.told else super().utc()
+
+
+@pytest.fixture(scope="module")
+def owner() -> Owner:
+    return Owner()
+
+
+@pytest.fixture(scope="module")
+def signer(owner: Owner) -> Holder:
+    return owner.agency.issue(Role.SIGNER, "OFFICE-1")
+
+
+class Rig:
+    """A camera with a recording of some segments, and its hand-in."""
+
+    def __init__(self, owner: Owner, signer: Holder, release_after_seconds: int = 0) -> None:
+        self.owner, self.signer = owner, signer
+        self.disk = MemoryDisk()
+        self.disk.create("certs/signer.pem").append(pki.to_pem(signer.certificate, *signer.above))
+        self.disk.files["certs/signer.pem"].durable = 1 << 20
+        self.world = World(utc_error_ms=None)
+        self.clock = SettableClock(self.world)
+        self.camera = Camera(owner, self.disk, self.world, self.clock)
+        self.camera.press()
+        self.camera.run(7)
+        self.camera.end()
+        key = pki.public_key(signer.certificate)
+        recipient = age.recipient_of(owner.identity)
+        configuration = Configuration(
+            "OFFICE-1", DEVICE, "agency", UTC, "unit", "000042", "name", None, (recipient,),
+            release_after_seconds=release_after_seconds,
+        )  # fmt: skip
+        roots = (owner.agency.root.certificate,)
+        self.identity = Identity(Path(), configuration, "", roots, {pki.key_id(key): key})
+        self.handed_in = 0
+        self.handin = self.new_handin()
+
+    def new_handin(self) -> HandIn:
+        return HandIn(self.disk, self.camera.journal, self.identity, self.clock, self._done)
+
+    def _done(self) -> None:
+        self.handed_in += 1
+
+    def _signed(self, document: Receipt | TimeAnchor, by: Holder | None = None) -> str:
+        holder = by or self.signer
+        return document.sign(holder.key, pki.key_id(pki.public_key(holder.certificate)))
+
+    def receipt(self, number: int, by: Holder | None = None, **changes: Any) -> str:
+        body = next(r.body for r in of_kind(self.disk, "segment") if r.body["segment"] == number)
+        receipt = Receipt(
+            "OFFICE-1", DEVICE, body["recording"], number, body["file_sha256"], body["file_size"], UTC, UTC, 0
+        )
+        return self._signed(dataclasses.replace(receipt, **changes), by)
+
+    def anchor(self, **changes: Any) -> str:
+        state = self.handin.state()
+        anchor = TimeAnchor("OFFICE-1", DEVICE, state.nonce or "0" * 32, *state.head, UTC, 50)
+        return self._signed(dataclasses.replace(anchor, **changes))
+
+    def path(self, segment: int) -> str:
+        return records.segment_path(of_kind(self.disk, "segment")[0].body["recording"], segment)
+
+
+@pytest.fixture
+def rig(owner: Owner, signer: Holder) -> Rig:
+    return Rig(owner, signer)
+
+
+def test_it_offers_what_is_durable_and_not_released(rig: Rig) -> None:
+    state = rig.handin.state()
+    sizes = {segment: size for _, segment, size in state.segments}
+    assert sizes == {r.body["segment"]: r.body["file_size"] for r in of_kind(rig.disk, "segment")}
+    assert state.head == rig.camera.journal.head()
+    assert dict(state.journal) == rig.camera.journal.published()
+    assert state.nonce is None
+
+
+def test_a_receipt_lets_its_segment_go_and_no_other(rig: Rig) -> None:
+    rig.handin.take_receipt(rig.receipt(1))
+    assert rig.path(1) not in rig.disk.files
+    assert rig.path(0) in rig.disk.files
+    assert [r.kind for r in (of_kind(rig.disk, "receipt") + of_kind(rig.disk, "released"))] == ["receipt", "released"]
+    assert 1 not in {segment for _, segment, _ in rig.handin.state().segments}
+    rig.handin.take_receipt(rig.receipt(1))  # the dock lost our answer and comes again
+    assert len(of_kind(rig.disk, "released")) == 1
+    verified(rig.owner, rig.disk)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"sha256": "0" * 64}, "receipt-mismatch"),
+        ({"size": 1}, "receipt-mismatch"),
+        ({"segment": 77}, "receipt-foreign"),
+        ({"device": "BWC-0002"}, "receipt-foreign"),
+        ({"recording": "00000000-1"}, "receipt-foreign"),
+    ],
+)
+def test_a_receipt_for_anything_else_is_refused(rig: Rig, changes: dict[str, Any], code: str) -> None:
+    before = rig.camera.journal.head()
+    with pytest.raises(EvidenceError) as caught:
+        rig.handin.take_receipt(rig.receipt(1, **changes))
+    assert caught.value.code == code
+    assert rig.camera.journal.head() == before
+    assert rig.path(1) in rig.disk.files
+
+
+def test_a_receipt_of_another_office_is_refused(rig: Rig) -> None:
+    stranger = rig.owner.agency.issue(Role.SIGNER, "OFFICE-2")
+    with pytest.raises(EvidenceError) as caught:
+        rig.handin.take_receipt(rig.receipt(1, by=stranger))
+    assert caught.value.code == "signer-unknown"
+    assert rig.path(1) in rig.disk.files
+
+
+def test_an_anchor_answers_one_docking_only(rig: Rig) -> None:
+    rig.handin.docked()
+    anchor = rig.anchor()
+    rig.handin.docked()
+    with pytest.raises(EvidenceError, match="nonce"):
+        rig.handin.take_anchor(anchor)
+    assert rig.clock.told is None
+    rig.handin.take_anchor(rig.anchor())
+    assert rig.clock.told == (STARTED_MS + 3_600_000, "dock", 50)
+    assert rig.handed_in == 1
+    assert rig.handin.state().nonce is None
+    with pytest.raises(EvidenceError, match="nonce"):
+        rig.handin.take_anchor(rig.anchor())
+    assert verified(rig.owner, rig.disk).anchors
+
+
+def test_room_is_made_by_the_oldest_segment_with_a_receipt(owner: Owner, signer: Holder) -> None:
+    rig = Rig(owner, signer, release_after_seconds=86_400)
+    for segment in (2, 1):
+        rig.handin.take_receipt(rig.receipt(segment))
+    assert rig.path(1) in rig.disk.files, "kept for its grace period"
+    assert rig.handin.make_room()
+    assert rig.path(1) not in rig.disk.files
+    assert rig.handin.make_room()
+    assert rig.path(2) not in rig.disk.files
+    assert not rig.handin.make_room(), "never one without a receipt"
+    assert rig.path(0) in rig.disk.files
+    verified(owner, rig.disk)
+
+
+def test_a_cut_between_release_and_removal(rig: Rig) -> None:
+    def before(_: int, operation: str) -> None:
+        if operation.startswith("remove"):
+            raise OSError(errno.EIO, "cut")
+
+    rig.disk.before = before
+    with pytest.raises(OSError, match="cut"):
+        rig.handin.take_receipt(rig.receipt(1))
+    rig.disk.lose_power()
+    assert rig.path(1) in rig.disk.files
+    rig.handin = rig.new_handin()
+    rig.handin.finish_releases()
+    assert rig.path(1) not in rig.disk.files
+    verified(rig.owner, rig.disk)
+
+
+def test_a_receipt_that_the_journal_cannot_keep_releases_nothing(rig: Rig) -> None:
+    def before(_: int, operation: str) -> None:
+        if operation.startswith(("append journal", "create journal")):
+            raise OSError(errno.ENOSPC, "full")
+
+    rig.disk.before = before
+    with pytest.raises(OSError, match="full"):
+        rig.handin.take_receipt(rig.receipt(1))
+    rig.disk.restart()
+    assert rig.path(1) in rig.disk.files
+    rig.handin.take_receipt(rig.receipt(1))
+    assert rig.path(1) not in rig.disk.files
+    verified(rig.owner, rig.disk)
+
+
+def test_what_it_knows_comes_from_the_journal(owner: Owner, signer: Holder) -> None:
+    """Another boot knows the receipts and releases of the one before."""
+    rig = Rig(owner, signer, release_after_seconds=86_400)
+    rig.handin.take_receipt(rig.receipt(1))
+    rig.camera.quit()
+    rig.camera = Camera(owner, rig.disk, rig.world, rig.clock)
+    rig.handin = rig.new_handin()
+    assert rig.handin.make_room()
+    assert rig.path(1) not in rig.disk.files
+    assert 1 not in {segment for _, segment, _ in rig.handin.state().segments}

@@ -1,0 +1,384 @@
+"""The runner with its threads: whatever fails beneath it, it goes on, tells the journal, and stops clean.
+
+The drivers are replaced at their ports, since the faults wanted here are of no simulated library; time is real.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence import age, pki, sealed
+from evidence.documents import Configuration
+from evidence.pki import Role
+from evidence.records import Record
+from evidence.verify import Verifier
+from firmware import runner
+from firmware.capture import recorder
+from firmware.capture import vocabulary as v
+from firmware.capture.writer import StorageError
+from firmware.dock_port import DockPort
+from firmware.hal.ports import Control, DriverError, Frame, Lamps, SoundBlock, SourceFault
+from firmware.handin import HandIn
+from firmware.identity import Identity
+from firmware.runner import Hardware, Parts, Runner
+from firmware.speaker import Speaker
+from firmware.voice.prompts import Prompt, load
+from tests.camera_rig import DEVICE, BootClock, Camera, Owner, World, lines, picture
+from tests.memory_disk import MemoryDisk
+
+Fault = Callable[[SourceFault], None]
+
+
+class RealTime(World):
+    """Time that runs by itself."""
+
+    @property
+    def now_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    @now_ns.setter
+    def now_ns(self, value: int) -> None:
+        """Nobody moves it."""
+
+
+class Source:
+    """A picture or sound driver that a test speaks for."""
+
+    def __init__(self) -> None:
+        self.broken: Exception | None = None
+        self.started = threading.Event()
+        self.stopped = 0
+        self.put: Callable[[Any], None] = lambda _item: None
+        self.fault: Fault = lambda _fault: None
+
+    def start(self, put: Callable[[Any], None], fault: Fault) -> None:
+        if self.broken:
+            raise self.broken
+        self.put, self.fault = put, fault
+        self.started.set()
+
+    def stop(self) -> None:
+        self.stopped += 1
+        if self.broken:
+            raise self.broken
+
+    def counts(self) -> Mapping[str, int]:
+        return {"delivered": 0, "encoded": 0, "dropped": 0}
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test", "id": "test", "encoder": "test"}
+
+
+class Panel:
+    """A panel whose lamps may fail."""
+
+    def __init__(self) -> None:
+        self.press: Callable[[Control, int], None] = lambda _control, _at: None
+        self.lamps = Lamps()
+        self.broken = False
+
+    def start(self, on_control: Callable[[Control, int], None]) -> None:
+        self.press = on_control
+
+    def stop(self) -> None:
+        self.lamps = Lamps()
+
+    def show(self, lamps: Lamps) -> None:
+        if self.broken:
+            raise OSError("the lamps are gone")
+        self.lamps = lamps
+
+    def buzz(self, seconds: float) -> None:
+        """Silent."""
+
+    def docked(self) -> bool:
+        return False
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test"}
+
+
+class Loudspeaker:
+    """Says into a queue."""
+
+    def __init__(self) -> None:
+        self.said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.broken: Exception | None = None
+
+    def play(self, pcm: bytes, rate: int) -> None:
+        del rate
+        self.said.put(pcm)
+        if self.broken:
+            raise self.broken
+
+    def stop(self) -> None:
+        """Nothing plays for long."""
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test"}
+
+
+class Rig:
+    def __init__(self, owner: Owner, busy: DockPort | None = None) -> None:
+        self.owner, self.disk = owner, MemoryDisk()
+        clock = BootClock(RealTime())
+        built = Camera(owner, self.disk, RealTime(), clock)
+        self.video, self.microphone, self.panel, self.loudspeaker = Source(), Source(), Panel(), Loudspeaker()
+        signer = owner.agency.issue(Role.SIGNER, "OFFICE-1").certificate
+        recipients = (age.recipient_of(owner.identity),)
+        told = Configuration(
+            "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", None, recipients
+        )
+        identity = Identity(Path(), told, "", (), {pki.key_id(pki.public_key(signer)): pki.public_key(signer)})
+        self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
+        self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
+        # Short prompts: what is tested does not depend on what is said.
+        self.prompts = {key: Prompt(key, key, key.encode() * 2, 8_000) for key in load()}
+        speaker = Speaker(self.loudspeaker, clock, self._said, self._fault)
+        built.writer._on_failure = self._refused
+        built.writer._on_fault = self._fault
+        assigned = sealed.seal(
+            "assigned", {"officer_number": "000042", "officer_name": "name", "unit": "unit"}, recipients
+        )
+        hardware = Hardware(clock, self.video, self.microphone, self.panel)
+        parts = Parts(
+            hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port, self.prompts,
+            None, 2, 2, 3, "inspection", 2, assigned,
+        )  # fmt: skip
+        self.clock, self.media = clock, built.media
+        self.runner = Runner(parts, lambda: None)
+        self.thread = threading.Thread(target=self.runner.run)
+        self.frames = 0  # pictures are given at once; their own times are 100 ms apart
+        self.begun_ns = clock.boot_ns()
+
+    # The runner is built last, and its parts report to it.
+
+    def _said(self, key: str, from_ns: int, to_ns: int) -> None:
+        self.runner.said(key, from_ns, to_ns)
+
+    def _fault(self, where: str, what: str) -> None:
+        self.runner.failed(where, what)
+
+    def _refused(self, error: StorageError) -> None:
+        self.runner.storage_failed(error)
+
+    def start(self) -> None:
+        self.thread.start()
+        self.wait(lambda: self.runner._state.phase is not recorder.Phase.STARTING)
+
+    def stop(self) -> list[Record]:
+        self.runner.post(v.Quit())
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        assert not [t.name for t in threading.enumerate() if t.name in ("writer", "speaker", "notice", "dock port")]
+        report = Verifier(self.disk, [self.owner.agency.root.certificate], self.owner.identity).run()
+        assert report.ok, report.findings
+        return lines(self.disk)
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, "it never came"
+            threading.Event().wait(0.005)
+
+    def see(self, count: int = 1) -> None:
+        for _ in range(count):
+            key = self.frames % 10 == 0
+            self.video.put(Frame(picture(self.frames, key=key), self.begun_ns + self.frames * 100_000_000, key))
+            self.frames += 1
+
+    def phase(self) -> recorder.Phase:
+        return self.runner._state.phase
+
+
+@pytest.fixture(scope="module")
+def owner() -> Owner:
+    return Owner()
+
+
+@pytest.fixture
+def rig(owner: Owner) -> Iterator[Rig]:
+    rig = Rig(owner)
+    yield rig
+    if rig.thread.is_alive():
+        rig.runner.post(v.Quit())
+        rig.thread.join(20)
+
+
+def of(records: list[Record], kind: str) -> list[Mapping[str, Any]]:
+    return [record.body for record in records if record.kind == kind]
+
+
+def record(rig: Rig) -> None:
+    rig.see(3)
+    rig.panel.press(Control.RECORD_PRESSED, rig.clock.boot_ns())
+    rig.see(7)
+    rig.wait(lambda: bool(of(lines(rig.disk), "fragment")))
+
+
+def test_a_recording_through_all_threads(rig: Rig) -> None:
+    rig.start()
+    record(rig)
+    for _ in range(2):
+        rig.panel.press(Control.RECORD_HELD, rig.clock.boot_ns())
+    rig.wait(lambda: rig.phase() is recorder.Phase.ARMED)
+    told = rig.stop()
+    assert [r.kind for r in told if r.kind.startswith("recording")] == ["recording_started", "recording_ended"]
+    assert told[-1].kind == "shutdown"
+    (assigned,) = of(told, "assigned")
+    assert sealed.open_sealed("assigned", assigned, rig.owner.identity)["officer_number"] == "000042"
+    assert rig.video.stopped == 1
+
+
+@pytest.mark.parametrize("error", [DriverError("test", "no loudspeaker"), ValueError("a bug in a driver")])
+def test_a_dead_loudspeaker_does_not_end_the_dialogue(rig: Rig, error: Exception) -> None:
+    rig.loudspeaker.broken = error
+    rig.start()
+    record(rig)
+    rig.wait(lambda: rig.runner._state.awaited_ns is not None)  # the notice was "said", and is looked for
+    told = rig.stop()
+    assert any(fault["where"] == "speaker" for fault in of(told, "fault"))
+
+
+def test_an_exception_in_the_loop_or_in_a_timer_ends_nothing(rig: Rig) -> None:
+    rig.start()
+
+    def burst() -> None:
+        raise KeyError("a bug")
+
+    rig.runner._queue.put(burst)
+    rig.runner._queue.put(lambda: rig.runner._after(0, burst))
+    rig.panel.broken = True
+    record(rig)
+    rig.panel.broken = False
+    faults = [fault["what"] for fault in of(rig.stop(), "fault")]
+    assert any("function: KeyError" in what for what in faults)
+    assert any("timer: KeyError" in what for what in faults)
+    assert any("Show: OSError" in what for what in faults)
+
+
+def test_a_frame_that_cannot_be_parsed_costs_that_frame(rig: Rig) -> None:
+    rig.start()
+    record(rig)
+    for _ in range(20):
+        rig.video.put(Frame(b"rubbish", rig.clock.boot_ns(), keyframe=False))
+    rig.see(4)
+    told = rig.stop()
+    assert sum(body["frames"] for body in of(told, "fragment")) == rig.frames
+    assert len([f for f in of(told, "fault") if "h264" in f["what"] or "picture" in f["what"]]) == 1, "told once"
+
+
+def test_no_camera_at_the_start_and_sound_is_recorded(rig: Rig) -> None:
+    rig.video.broken = DriverError("picamera2", "no camera number 0; check its cable")
+    rig.start()
+    rig.wait(lambda: not rig.runner._state.picture)
+    rig.panel.press(Control.RECORD_PRESSED, rig.clock.boot_ns())
+    rig.wait(lambda: rig.phase() is recorder.Phase.DEGRADED)
+    begun = rig.clock.boot_ns()
+    for number in range(80):
+        rig.microphone.put(SoundBlock(bytes(4_800), begun + number * 50_000_000))
+    rig.wait(lambda: bool(of(lines(rig.disk), "fragment")))
+    assert rig.panel.lamps.yellow == "on"
+    told = rig.stop()
+    assert any("check its cable" in fault["what"] for fault in of(told, "fault"))
+    assert sum(body["samples"] for body in of(told, "fragment")) == 80 * 2_400
+
+
+def test_each_driver_fault_is_in_the_journal(rig: Rig) -> None:
+    rig.start()
+    record(rig)
+    rig.video.fault(SourceFault("overlay_failed", "ValueError: x"))
+    rig.video.fault(SourceFault("camera_stall", "nothing for a second"))
+    rig.microphone.fault(SourceFault("microphone_lost", "no callback"))
+    rig.wait(lambda: rig.phase() is recorder.Phase.INTERRUPTED)
+    rig.frames = 20
+    rig.see(2)
+    rig.wait(lambda: rig.phase() is recorder.Phase.DEGRADED)
+    told = rig.stop()
+    wheres = [fault["where"] for fault in of(told, "fault")]
+    assert [w for w in wheres if w in ("overlay_failed", "camera_stall", "microphone_lost")] == [
+        "overlay_failed", "camera_stall", "microphone_lost",
+    ]  # fmt: skip
+    (gap,) = of(told, "gap")
+    assert gap["cause"] == "microphone_lost"
+
+
+def test_a_disk_that_refuses_everything_for_a_while_makes_no_storm(rig: Rig) -> None:
+    """A fault is a record too: while records are refused, telling so must not make more of them."""
+    rig.start()
+    record(rig)
+    refused = []
+
+    def before(_: int, operation: str) -> None:
+        if not operation.startswith("read"):
+            refused.append(operation)
+            raise OSError(5, "Input/output error")
+
+    rig.disk.before = before
+    rig.panel.press(Control.MARK_PRESSED, rig.clock.boot_ns())
+    rig.wait(lambda: bool(refused))
+    rig.see(3)
+    for _ in range(100):  # turns of the loop, in each of which a storm would have grown
+        turned = threading.Event()
+        rig.runner._queue.put(turned.set)
+        assert turned.wait(10)
+    assert len(refused) < 40
+    rig.disk.before = lambda _number, _operation: None
+    told = rig.stop()
+    assert len(of(told, "marker")) == 1
+    assert of(told, "recording_ended")
+
+
+class _LateAddress(DockPort):
+    """The dock link gets its address a moment after the contact has closed."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.open = threading.Event()
+        self._wanted = ("192.0.2.1", 8443)
+        self._server = None
+        self._thread = None
+
+    def start(self) -> None:
+        self.tries += 1
+        if self.tries < 3:
+            raise OSError(99, "Cannot assign requested address")
+        self.open.set()
+
+
+def test_the_dock_port_opens_when_its_link_is_there(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware.docking._AGAIN_SECONDS", 0.01)
+    port = _LateAddress()
+    rig = Rig(owner, port)
+    rig.start()
+    rig.panel.press(Control.DOCKED, rig.clock.boot_ns())
+    assert port.open.wait(10)
+    told = rig.stop()
+    assert port.tries == 3
+    assert len([f for f in of(told, "fault") if f["where"] == "dock port"]) == 1
+    assert [body["docked"] for body in of(told, "docked")] == [True, False]
+
+
+def test_what_cannot_be_stopped_does_not_keep_the_rest_running(rig: Rig) -> None:
+    rig.start()
+    record(rig)
+    rig.video.broken = RuntimeError("it hangs")
+    assert rig.stop()[-1].kind == "shutdown"
+    assert rig.microphone.stopped == 1
+
+
+def test_every_prompt_that_the_recorder_says_is_there() -> None:
+    sources = [Path(module.__file__ or "").read_text("utf-8") for module in (recorder, runner)]
+    said = {match for source in sources for match in re.findall(r'Say\("([a-z_]+)"', source)}
+    said |= {"reason_missing", "reason_kept", "camera_fault", "microphone_fault", "self_check_passed"}
+    said |= {"key_fault", "storage_low", "clock_untrusted"}  # by the self-check
+    assert len(said) > 15
+    assert said <= load().keys()
