@@ -6,8 +6,11 @@ The two are joined here because neither may import the other.
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib import import_module
 from pathlib import Path
+
+from runtime.config import ConfigError
 
 
 def main(argv: list[str]) -> int:
@@ -20,7 +23,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--world", type=Path, required=True, help="what surrounds the camera: lens, room, pins")
     parser.add_argument("arguments", nargs="*", help="for bodycam camera, after --")
     options = parser.parse_args(argv)
-    import_module("hw_sim.camera").install(options.world)
+    try:
+        import_module("hw_sim.camera").install(options.world)
+    except (
+        import_module("hw_sim.control").ControlError,
+        import_module("hw_sim.scene").SceneError,
+        ConfigError,
+    ) as error:
+        sys.stderr.write(f"bodycam sim camera: {error}\n")
+        return ConfigError.exit_status
     # Not before: what stands in for the hardware must be there when the libraries above it are imported.
     status: int = import_module("firmware.main").main(options.arguments)
     return status

@@ -38,9 +38,9 @@ _RECIPIENT_PREFIX = "age"
 Random = Callable[[int], bytes]
 
 
-def generate_identity() -> str:
+def generate_identity(random: Random = os.urandom) -> str:
     """Return a new secret identity, `AGE-SECRET-KEY-1…`."""
-    return _bech32_encode(_IDENTITY_PREFIX, os.urandom(_KEY)).upper()
+    return _bech32_encode(_IDENTITY_PREFIX, random(_KEY)).upper()
 
 
 def recipient_of(identity: str) -> str:

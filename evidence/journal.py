@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -167,7 +168,7 @@ def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequenc
     """
     try:
         key = certificate.require_p256(serialization.load_der_public_key(jose.unb64(body["session_key"].encode())))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise EvidenceError("session-key", "the session key cannot be read") from error
     key_store = body.get("key_store", "none")
     if not body["chain"] or roots is None:

@@ -82,11 +82,12 @@ def to_json(report: Report) -> jose.Json:
         "head": None if head is None else {"seq": head[0], "sha256": head[1]},
         "findings": [finding.to_json() for finding in report.findings],
         "notes": [finding.to_json() for finding in report.notes],
-        "recordings": [_recording(report, recording) for recording in report.recordings()],
+        "recordings": [to_json_recording(report, recording) for recording in report.recordings()],
     }
 
 
-def _recording(report: Report, recording: RecordingAccount) -> jose.Json:
+def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
+    """One recording of the report."""
     clock = recording.started.clock
     sessions = report.sessions_of(recording)
     return {

@@ -313,8 +313,21 @@ class Verifier:
             for index in recording.segments
         }
         for path in sorted(self._names - known):
-            if not any(pattern.match(path) for pattern in (_JOURNAL, _RECEIPT, _CERTIFICATES)):
+            if any(pattern.match(path) for pattern in (_JOURNAL, _RECEIPT, _CERTIFICATES)):
+                continue
+            if path in self._next_segments():
+                message = "begun, and no record names it yet: let the camera start once, or it is foreign"
+                self._find(13, "unaccounted", path, message)
+            else:
                 self._find(13, "foreign", path, "no verified record of this camera's journal names this file")
+
+    def _next_segments(self) -> set[str]:
+        """Segments that a cut may have kept from their first record: no boot has accounted for them yet."""
+        return {
+            records.segment_path(recording.id, max(recording.segments, default=-1) + 1)
+            for recording in self.report.account.recordings.values()
+            if recording.ended is None
+        }
 
 
 def _key(chain: pki.Chain) -> ec.EllipticCurvePublicKey:

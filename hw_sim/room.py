@@ -205,7 +205,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("world", type=Path, help="world folder (bodycam sim world makes one)")
     folder: Path = parser.parse_args(argv).world
     config = worlds.load(folder).room
-    stop = _stop_on_signals()
+    stop = _Stop()
     air = Air(_base(folder, config.sound), muted=config.loudspeaker_muted)
     if config.noise_dbfs is not None:
         air.noise = Track("white", acoustics.noise("white", config.noise_dbfs), loop=True)
@@ -216,7 +216,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run(room: Room, folder: Path, ppm: float, stop: list[int]) -> None:
+def _run(room: Room, folder: Path, ppm: float, stop: _Stop) -> None:
     parent = os.getppid()
     with contextlib.closing(_Desk(folder / "room.sock", room.orders())) as desk:
         room.tell("ready")
@@ -237,12 +237,25 @@ def _base(folder: Path, sound: str) -> Track:
     return Track(sound, acoustics.load(folder / sound), loop=False)
 
 
-def _stop_on_signals() -> list[int]:
-    """Return a list that is no longer empty when the process has been told to end."""
-    stop: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: stop.append(received))
-    return stop
+class _Stop:
+    """True once the process has been told to end.
+
+    The interpreter may lose a signal that the kernel hands to another of its threads; the byte that its own handler
+    writes to a pipe is never lost.
+    """
+
+    def __init__(self) -> None:
+        self._told, end = os.pipe()
+        for fd in (self._told, end):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(end)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def __bool__(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return bool(os.read(self._told, 1))
+        return False
 
 
 def _boottime_ns() -> int:

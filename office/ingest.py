@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from evidence import shape
 from evidence.documents import TimeAnchor
-from evidence.errors import EvidenceError
 from office.archive import Archive
 from office.errors import OfficeError
 from office.staging import StagedFile
@@ -72,10 +71,6 @@ class Ingest:
         """Verify and keep whole lines of what follows the offset; their length. As `Journals.append`."""
         with _disk():
             return self._archive.journals.append(upload.device, upload.file, data, dock)
-
-    def is_fork(self, upload: JournalUpload, error: EvidenceError) -> bool:
-        """Whether to keep what was refused as a fork."""
-        return self._archive.journals.is_fork(upload.device, error)
 
     def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
         """Keep a fork in quarantine, and say so in the log."""

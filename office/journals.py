@@ -26,6 +26,11 @@ from runtime.disk import write_once
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
+_PLACE = 4  # step of the specification: a line that fails there is well signed and of this camera
+
+
+class Fork(EvidenceError):  # noqa: N818 - the glossary's word
+    """A line that the camera signed, and that does not continue what is held."""
 
 
 class Journals:
@@ -58,7 +63,8 @@ class Journals:
     def append(self, device: str, file: int, data: bytes, dock: str) -> int:
         """Verify bytes that follow `size` and keep the whole lines among them durable; their length.
 
-        Raises `EvidenceError` at the first bad line: good ones before it are kept, it and what follows are not.
+        Raises `EvidenceError` at the first bad line, `Fork` if that is one: good ones before it are kept, it and what
+        follows are not.
         Raises OSError if the disk refuses.
         """
         with self._of(device):
@@ -71,13 +77,11 @@ class Journals:
             except BaseException:
                 del self._readers[device]
                 raise
+            if failure is not None and reader.step == _PLACE and failure.code == "chain-broken" and reader.head:
+                raise Fork("fork", failure.message)
             if failure is not None:
                 raise failure
             return length
-
-    def is_fork(self, device: str, error: EvidenceError) -> bool:
-        """Whether the refused line is well signed and of this camera, yet does not continue what is held."""
-        return error.code == "chain-broken" and self.head(device) is not None
 
     def keep_fork(self, device: str, file: int, data: bytes, dock: str) -> str:
         """Keep a fork beside, durable; its SHA-256. The same one is kept once."""

@@ -13,7 +13,7 @@ from office.store import make_folder
 from office.tus import SegmentUpload, upload_at
 from runtime.disk import sync_folder
 
-CHECKPOINT = 1024 * 1024  # bytes between two syncs: what a kill may cost
+CHECKPOINT = 2 * 1024 * 1024  # bytes between two syncs: what a kill may cost
 _DIGESTS = 256
 
 

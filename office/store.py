@@ -7,8 +7,10 @@ removes one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +40,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
         sync_folder(root.parent)
 
@@ -75,10 +78,13 @@ class Store:
             os.fchmod(file.fileno(), _READ_ONLY)
             os.fsync(file.fileno())
         make_folder(target.parent)
-        os.link(staged, target)  # unlike a rename, never replaces
+        with self._lock:  # a rename would replace; this process alone writes here
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, "the store writes once", str(target))
+            staged.rename(target)
         sync_folder(target.parent)
-        staged.unlink()
-        sync_folder(staged.parent)
+        if staged.parent != target.parent:
+            sync_folder(staged.parent)
 
     def put_bytes(self, target: Path, data: bytes) -> None:
         """Write a small file, read-only and durable, whole or not at all. Raises FileExistsError."""

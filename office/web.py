@@ -20,6 +20,7 @@ from evidence.records import FILE_LIMIT
 from office import tus
 from office.errors import OfficeError
 from office.ingest import Ingest
+from office.journals import Fork
 from office.peer import EXTENSION, Peer
 from office.tus import JournalUpload, SegmentUpload
 
@@ -115,9 +116,7 @@ class Pages:
                 data = rest + piece
                 try:
                     length = await asyncio.to_thread(self._ingest.append_journal, upload, data, _dock_of(request))
-                except EvidenceError as error:
-                    if not self._ingest.is_fork(upload, error):
-                        raise
+                except Fork as error:
                     await self._keep_fork(request, upload, data, pieces)
                     raise OfficeError("fork", f"kept beside: {error.message}", 409) from error
                 taken += length
@@ -135,15 +134,18 @@ class Pages:
 
     async def _pieces(self, request: Request) -> AsyncGenerator[bytearray, None]:
         """The body in pieces of about 1 MiB. What came before a cut is yielded, then the cut is raised."""
+        clock = asyncio.get_running_loop().time
         gathered = bytearray()
-        stream = request.stream()
         cut: Exception | None = None
         try:
-            while chunk := await asyncio.wait_for(anext(stream, b""), self._stall_seconds):
-                gathered += chunk
-                if len(gathered) >= _PIECE:
-                    yield gathered
-                    gathered = bytearray()
+            async with asyncio.timeout(self._stall_seconds) as stall:
+                async for chunk in request.stream():
+                    gathered += chunk
+                    if len(gathered) >= _PIECE:
+                        stall.reschedule(None)
+                        yield gathered
+                        gathered = bytearray()
+                    stall.reschedule(clock() + self._stall_seconds)
         except (ClientDisconnect, TimeoutError) as error:
             cut = error
         if gathered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _BLOCK = 1 << 20
 _PARTS = ("journal", "segments", "receipts", "certs")
@@ -23,5 +24,11 @@ class DiskFolder:
 
     def blocks(self, path: str) -> Iterator[bytes]:
         with (self._root / path).open("rb") as file:
-            while block := file.read(_BLOCK):
+            while block := self._block(file):
                 yield block
+
+    def _block(self, file: BinaryIO) -> bytes:
+        try:
+            return file.read(_BLOCK)
+        except OSError as error:  # a failing disk does not tell which file it was
+            raise OSError(error.errno, error.strerror, file.name) from error

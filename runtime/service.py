@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
 import threading
 from typing import Any
 
+_STOP = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
 
@@ -18,15 +18,19 @@ class Service:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._notifier = _notifier()
-        # A handler interrupts the main thread anywhere, also inside `stopping.wait()` with its lock held, where
-        # `stopping.set()` would wait for ever. A SimpleQueue may be used from handlers.
-        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda received, _: self._signals.put(received))
+        # Python runs handlers in the main thread only, and the system may hand the signal to any other: a main thread
+        # inside `stopping.wait()` would not wake. The byte is written by whichever thread was interrupted.
+        self._signals, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for number in _STOP:
+            signal.signal(number, lambda *_: None)
         threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
 
     def _await_signal(self) -> None:
-        number = self._signals.get()
+        number = 0
+        while number not in _STOP:  # a handler that somebody else has set writes here too
+            number = os.read(self._signals, 1)[0]
         _log.info("stopping", extra={"signal": signal.Signals(number).name})
         self._notify("STOPPING=1")
         self.stopping.set()

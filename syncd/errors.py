@@ -6,7 +6,7 @@ import os
 
 
 class DockError(Exception):
-    """One thing could not be done. `code` is stable and documented in docs/design/dock.md; the text says what to do."""
+    """One thing could not be done. `code` is stable (docs/configuration.md, Dock); the text says what to do."""
 
     exit_status = os.EX_TEMPFAIL  # 75: it is tried again
 

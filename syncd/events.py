@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from evidence import jose, records
 from runtime.outbox import Event, Outbox, OutboxError
@@ -27,8 +27,8 @@ class Events:
         topic = f"{self._base}/camera/{device}/journal"
         self._publish([Event(records.line_sha256(line), topic, line) for line in lines])
 
-    def handin(self, device: str, state: State, **facts: Any) -> None:
-        """How a hand-in goes; also in the log."""
+    def handin(self, device: str, state: State, **facts: str | int) -> None:
+        """How a hand-in goes; also in the log. Whole numbers only: JSON is read strictly at the other end."""
         level = logging.WARNING if state == "fault" else logging.INFO
         _log.log(level, "hand-in %s", state, extra={"camera": device, **facts})
         name = uuid.uuid4().hex

@@ -14,8 +14,7 @@ import enum
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -25,10 +24,11 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
+from syncd.blocks import ahead, hashed, whole_lines
 from syncd.camera import Camera, CameraState, Listed
 from syncd.errors import AwayError, DockError, RefusedError, Stopped
 from syncd.events import Events
-from syncd.link import BLOCK, Blocks, Buffer
+from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
 from syncd.retries import Retries
 from syncd.spool import Spool
@@ -86,6 +86,7 @@ class HandIn:
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._doubtful = False  # whether it still does
         self._told_done = False
+        self._gave = False  # whether the camera was given anything in this pass
 
     def begin(self) -> None:
         """The camera has come."""
@@ -100,18 +101,25 @@ class HandIn:
     def visit(self, camera: Camera, office: Office) -> None:
         """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
         with self._lock:
-            state = camera.state()
-            complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
-            complete &= self._deliver_journal(office)
-            for listed in state.segments:
-                complete &= listed.key in self._given or self._attempt(
-                    f"{listed.recording}/{listed.segment}",
-                    lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
-                )
-            complete &= self._deliver_anchor(camera, office, state)
+            complete = self._pass(camera, office)
+            if self._gave:  # the camera has written it down: those lines are handed in too
+                complete = self._pass(camera, office)
             if complete and not self._told_done:
                 self._told_done = True
-                self._dock.events.handin(self.device, "done", segments=len(state.segments))
+                self._dock.events.handin(self.device, "done")
+
+    def _pass(self, camera: Camera, office: Office) -> bool:
+        """Whether everything that the camera had is handed in and known to it."""
+        self._gave = False
+        state = camera.state()
+        complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
+        complete &= self._deliver_journal(office)
+        for listed in state.segments:
+            complete &= listed.key in self._given or self._attempt(
+                f"{listed.recording}/{listed.segment}",
+                lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
+            )
+        return complete & self._deliver_anchor(camera, office, state)
 
     def drain(self, office: Office) -> None:
         """Bring the office what waits in the spool, unless the camera is being worked with. Raises `Stopped`."""
@@ -203,7 +211,7 @@ class HandIn:
                 continue
             upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
             offset = office.uploads.offset(upload)
-            for piece in _whole_lines(self._spool.journal(file, offset)):
+            for piece in whole_lines(self._spool.journal(file, offset)):
                 self._check_stop()
                 offset = office.uploads.append(upload, offset, piece)
             self._at_office[file] = offset
@@ -268,6 +276,7 @@ class HandIn:
         assert receipt is not None  # noqa: S101 - Step.GIVE says so
         camera.give_receipt(receipt)
         self._given.add(key)
+        self._gave = True
         sha256 = record.body["file_sha256"]
         self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
 
@@ -282,7 +291,7 @@ class HandIn:
         first = offset = office.uploads.offset(upload)
         # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
         digest = hashlib.sha256() if offset == 0 else None
-        for block in _ahead(_hashed(self._watched(source(offset)), digest)):
+        for block in ahead(hashed(self._watched(source(offset)), digest)):
             if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             offset = office.uploads.append(upload, offset, block)
@@ -304,7 +313,11 @@ class HandIn:
             return True
         if not (self._office_ready() and self._journal_delivered()):
             return False
-        return self._attempt("anchor", lambda: camera.give_anchor(office.anchor(self.device, nonce)))
+        return self._attempt("anchor", lambda: self._give_anchor(camera, office, nonce))
+
+    def _give_anchor(self, camera: Camera, office: Office, nonce: str) -> None:
+        camera.give_anchor(office.anchor(self.device, nonce))
+        self._gave = True
 
     # --- faults
 
@@ -318,7 +331,7 @@ class HandIn:
     def _office_failed(self, away: AwayError) -> None:
         self._doubtful = True
         wait = self._dock.retries.failed("office", time.monotonic(), away.retry_after)
-        self._fault(away, retry_seconds=wait)
+        self._fault(away, retry_ms=round(wait * 1000))
 
     def _attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
         """Do it, unless it failed a short while ago; whether it was done. Passes on `AwayError` of the camera."""
@@ -335,13 +348,14 @@ class HandIn:
         except (DockError, OSError) as error:
             self._doubtful |= isinstance(error, RefusedError)
             fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
-            self._fault(fault, retry_seconds=retries.failed(name, time.monotonic()), where=what)
+            wait = retries.failed(name, time.monotonic())
+            self._fault(fault, retry_ms=round(wait * 1000), where=what)
         else:
             retries.worked(name)
             return done
         return False
 
-    def _fault(self, fault: DockError, **facts: object) -> None:
+    def _fault(self, fault: DockError, **facts: str | int) -> None:
         self._dock.events.handin(self.device, "fault", code=fault.code, detail=fault.message, **facts)
 
     def _check_stop(self) -> None:
@@ -353,34 +367,3 @@ class HandIn:
             for block in blocks:
                 self._check_stop()
                 yield block
-
-
-def _hashed(blocks: Blocks, digest: hashlib._Hash | None) -> Blocks:
-    with contextlib.closing(blocks):
-        for block in blocks:
-            if digest is not None:
-                digest.update(block)
-            yield block
-
-
-def _ahead(blocks: Blocks) -> Iterator[Buffer]:
-    """The same blocks, the next one being fetched while the present one is worked on."""
-    with futures.ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool, contextlib.closing(blocks):
-        coming = pool.submit(next, blocks, None)
-        try:
-            while (block := coming.result()) is not None:
-                coming = pool.submit(next, blocks, None)
-                yield block
-        finally:
-            futures.wait([coming])
-
-
-def _whole_lines(data: bytes) -> Iterator[bytes]:
-    """Pieces of at most a block, each ending with a line."""
-    start = 0
-    while start < len(data):
-        end = data.rfind(b"\n", start, start + BLOCK) + 1
-        if end <= start:
-            return
-        yield data[start:end]
-        start = end

@@ -52,7 +52,7 @@ class Answer:
 
 
 class Link:
-    """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError`, nothing else."""
+    """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError` only."""
 
     def __init__(
         self, side: str, role: Role, address: tuple[str, int], context: ssl.SSLContext, patience: Patience | None = None
@@ -114,7 +114,8 @@ class Link:
             with _deadline(self._connection, self._patience.step):
                 self._take(response)
         told = response.headers.get("Content-Range", "")
-        if response.status != http.client.PARTIAL_CONTENT or not told.startswith(f"bytes {start}-{stop - 1}/"):
+        exact = told.startswith(f"bytes {start}-{stop - 1}/") and response.length == stop - start
+        if response.status != http.client.PARTIAL_CONTENT or not exact:
             raise ValueError(f"{path}: the range that was asked for was not answered")
         return response
 

@@ -99,6 +99,7 @@ class Camera:
         self._chain: Chain | None = None
         self._part_ns = 0  # when the present part began, and how many fragments it has
         self._done = 0
+        self._spans: dict[int, tuple[int, int]] = {}  # of the parts of the present recording
         self.boot()
 
     def boot(self) -> None:
@@ -178,17 +179,17 @@ class Camera:
                 starts_with_idr=True,
             )  # fmt: skip
         self._done = base + len(fragments)
-        attested, attested_sha256 = len(cipher), _sha256(cipher)
         cipher += writer.finish(mp4.TRAILER)
         plain += mp4.TRAILER
-        self._close(where, plain, cipher, (attested, attested_sha256), len(fragments), self._done * FRAGMENT_NS)
+        self._close(where, plain, cipher, len(fragments), self._done * FRAGMENT_NS)
+        self._spans[part] = self._part_ns, self._part_ns + self._done * FRAGMENT_NS
 
     def noise(self, recording: str, segment: int, size: int) -> bytes:
         """Write a segment of random bytes, which tells of no fragment; its file."""
         where = {"recording": recording, "part": 1, "segment": segment}
         data = age.Encryptor(self.recipients).header + os.urandom(size)
         self._part_ns = self.now_ns
-        self._close(where, b"", data, (0, _sha256(b"")), 0, FRAGMENT_NS)
+        self._close(where, b"", data, 0, FRAGMENT_NS)
         return data
 
     def _close(
@@ -196,7 +197,6 @@ class Camera:
         where: dict[str, Any],
         plain: bytes,
         cipher: bytes,
-        attested: tuple[int, str],
         fragments: int,
         span_ns: int,
     ) -> None:
@@ -204,19 +204,20 @@ class Camera:
         self.line(
             "segment", **where, closed=True, fragments=fragments, frames=fragments * FPS // 2,
             samples=fragments * _RATE // 2, from_ns=self._part_ns + span_ns - max(fragments, 1) * FRAGMENT_NS,
-            to_ns=self._part_ns + span_ns, plain_len=len(plain), plain_sha256=_sha256(plain), attested_len=attested[0],
-            attested_sha256=attested[1], file_size=len(cipher), file_sha256=_sha256(cipher),
+            to_ns=self._part_ns + span_ns, plain_len=len(plain), plain_sha256=_sha256(plain), attested_len=len(cipher),
+            attested_sha256=_sha256(cipher), file_size=len(cipher), file_sha256=_sha256(cipher),
             recipients=[age.fingerprint(one) for one in self.recipients], stanzas=len(self.recipients),
             header_sha256=age.parse_header(cipher).sha256,
         )  # fmt: skip
 
     def gap(self, recording: str, after_part: int) -> None:
-        """Say that a power cut lies before the next part, and that its reason was spoken."""
+        """Say that a power cut lies between two parts, and that its reason was spoken."""
         assert self._chain is not None
         seq = self._chain.seq
         self.line(
             "gap", recording=recording, after_part=after_part, before_part=after_part + 1, cause="power_cut",
-            last_ns=1, first_ns=self.now_ns, same_clock=False, min_ms=2_000, max_ms=None,
+            last_ns=self._spans[after_part][1], first_ns=self._spans[after_part + 1][0], same_clock=False,
+            min_ms=2_000, max_ms=None,
         )  # fmt: skip
         self.line("gap_reason", recording=recording, gap_seq=seq, basis="speech_followed", from_ns=1, to_ns=self.now_ns)
 

@@ -50,7 +50,7 @@ class Answer:
 class OfficeKit:
     """Folders, certificates and the process of one office."""
 
-    def __init__(self, folder: Path, agency: Agency | None = None) -> None:
+    def __init__(self, folder: Path, agency: Agency | None = None, data: Path | None = None) -> None:
         self.folder = folder
         self.agency = agency or Agency(at=datetime.now(UTC))
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,10 @@ class OfficeKit:
         log_key.write_bytes(private_pem(Ed25519PrivateKey.generate()))
         self.broker_port = free_port()
         self.config = folder / "office.toml"
-        self.data = folder / "data"
+        self.data = data or folder / "data"
         settings: dict[str, object] = {
-            "data": "data", "roots": self.roots.name, "certificate": self.certificate.name, "key": self.key.name,
+            "data": str(self.data), "roots": self.roots.name,
+            "certificate": self.certificate.name, "key": self.key.name,
             "signer_certificate": signer[0].name, "signer_key": signer[1].name, "log_key": log_key.name,
             "port": 0, "broker_port": self.broker_port,
         }  # fmt: skip

@@ -213,17 +213,17 @@ def test_an_anchor_is_taken_once(camera: DockedCamera, dock: ssl.SSLContext, sig
 
 
 def test_bodies_are_bounded_and_measured(camera: DockedCamera, dock: ssl.SSLContext) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield b"x"
-
-    client = Client(camera, dock)
-    client.putrequest("POST", "/v1/receipts")
-    client.putheader("Content-Length", str(dock_port.BODY_LIMIT + 1))
-    client.endheaders()
-    response = client.getresponse()
-    assert (response.status, code(response.read())) == (413, "too-large")
-    status, _, body = Client(camera, dock).ask("POST", "/v1/receipts", chunks())
-    assert (status, code(body)) == (411, "length-required")
+    for header, expected in [
+        (("Content-Length", str(dock_port.BODY_LIMIT + 1)), (413, "too-large")),
+        (("Content-Length", "-1"), (411, "length-required")),
+        (("Transfer-Encoding", "chunked"), (411, "length-required")),
+    ]:
+        client = Client(camera, dock)
+        client.putrequest("POST", "/v1/receipts")
+        client.putheader(*header)
+        client.endheaders()
+        response = client.getresponse()
+        assert (response.status, code(response.read())) == expected
     assert Client(camera, dock).ask("GET", "/v1/state", b"x")[0] == 400
     status, _, body = Client(camera, dock).ask("DELETE", "/v1/journal/0")
     assert (status, code(body)) == (501, "http-request")

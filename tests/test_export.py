@@ -47,8 +47,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     camera.film(recording, 1, 1, [4, 5])
     camera.boot()
     camera.start(recording, 2)
-    camera.gap(recording, 1)
     camera.film(recording, 2, 2, [0, 1])
+    camera.gap(recording, 1)
     camera.end(recording, 2, 3)
     partial = camera.start()
     camera.film(partial, 1, 0, [0])
@@ -96,7 +96,7 @@ def test_the_verifier_finds_nothing_against_the_recording(shelf: Shelf, copy: Pa
     assert verdicts == {(shelf.recording, index): "intact" for index in range(3)}
     assert {key for key in report.receipts if key[0] == shelf.recording} == set(verdicts)
     # The journal is whole, so it tells of the other recording, too, whose files are not here.
-    assert all(shelf.partial in finding.where for finding in report.findings)
+    assert [finding for finding in report.findings if shelf.partial not in finding.where] == []
 
 
 def test_age_opens_each_segment(shelf: Shelf, copy: Path) -> None:

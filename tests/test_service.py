@@ -76,3 +76,18 @@ def test_without_a_service_manager_it_only_logs() -> None:
         assert process.returncode == 0
     assert "example info: ready port=8443 unit=执法大队" in errors.splitlines()[0]
     assert errors.rstrip().endswith("OSError: disk")
+
+
+def test_a_signal_that_meets_another_thread_stops_the_program_too() -> None:
+    # Struck from a thread of its own, when the main thread has long been waiting.
+    strike = "import signal, threading\nthreading.Timer(0.5, lambda: "
+    strike += "signal.pthread_kill(threading.get_ident(), signal.SIGTERM)).start()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.replace("running.stopping.wait()", strike + "running.stopping.wait()")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.returncode == 0, done.stderr

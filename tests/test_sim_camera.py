@@ -20,7 +20,7 @@ from hw_sim import world as worlds
 pytestmark = pytest.mark.sound
 
 PATIENCE = 20.0
-ROOM = "import sys; from hw_sim.main import main; sys.exit(main(['room', '--world', sys.argv[1]]))"
+ROOM = "import sys; from hw_sim.main import main; sys.exit(main(['room', sys.argv[1]]))"
 # What a camera does with its panel, lens and sound card, one line for each thing that happens.
 CAMERA = """
 import json, sys, threading
@@ -109,4 +109,4 @@ def test_without_a_room_there_is_advice(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode != 0
-    assert "start `bodycam sim room" in done.stderr
+    assert "start it with: bodycam sim room" in done.stderr

@@ -9,19 +9,20 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from cryptography import x509
 
-from evidence import pki
+from evidence import pki, shape
 from evidence.documents import Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from tests.agency import Holder
 
-NOW = "2026-11-24T06:00:00.000Z"
+NOW = shape.utc_text(int(time.time() * 1000))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from evidence.mp4 import BLOCK, SOUND_TIMESCALE, AccessUnit, Run, Sample
 
 _KEY_FRAME_NS = 1_000_000_000  # the port promises a key frame at least this often
+_STOPPED_NS = 250_000_000  # an encoder is never so far behind
 _NO_PICTURE_NS = 1_000_000_000  # sound goes on alone when no picture came for so long
 
 
@@ -105,10 +106,20 @@ class Cutter:
         if not self._pictures and not self._blocks:
             return None
         if to_ns is None:
-            last = self._blocks[-1] if self._blocks else None
-            sound_ns = self.start_ns + (last.start + last.duration) * 1_000_000_000 // SOUND_TIMESCALE if last else 0
-            to_ns = max(sound_ns, self._pictures[-1].ns + self.frame_ns if self._pictures else 0)
+            to_ns = self._end_ns()
         return self._cut(to_ns, new_segment=False, everything=True)
+
+    def _end_ns(self) -> int:
+        """The end of the last picture: a span must not claim pictures that the encoder had not given yet.
+
+        Sound runs a little past it and is kept. Only where pictures had stopped does the sound tell the end.
+        """
+        last = self._blocks[-1] if self._blocks else None
+        sound_ns = self.start_ns + (last.start + last.duration) * 1_000_000_000 // SOUND_TIMESCALE if last else 0
+        if not self._pictures:
+            return sound_ns
+        picture_ns = self._pictures[-1].ns + self.frame_ns
+        return picture_ns if sound_ns - picture_ns < _STOPPED_NS else sound_ns
 
     def _cut(self, to_ns: int, *, new_segment: bool, everything: bool = False) -> Fragment:
         if self._pictures:

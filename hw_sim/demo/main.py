@@ -37,7 +37,14 @@ def _run(options: argparse.Namespace, video: Path, speech: Path, answer: Path) -
     out: Path = options.out.absolute() if options.out else Path(tempfile.mkdtemp(prefix="bodycam-demo-"))
     out.mkdir(parents=True, exist_ok=True)
     scene = "drawn" if options.drawn else str(video)
-    world = stage.make_world(scene, str(speech), muted=options.mute, snr_db=options.snr, ppm=options.ppm)
+    world = stage.make_world(
+        scene,
+        str(speech),
+        muted=options.mute,
+        snr_db=options.snr,
+        ppm=options.ppm,
+        card_bytes=options.card_mb * 1_000_000 if options.card_mb else None,
+    )
     began = time.monotonic()
     try:
         _say("发证：局、办公室、采集站、记录仪  provisioning agency, office, dock, camera")
@@ -45,8 +52,9 @@ def _run(options: argparse.Namespace, video: Path, speech: Path, answer: Path) -
         play = Play(built, answer, options.seconds, options.seed, _say)
         try:
             play.run()
-        finally:
-            _list_evidence(built)
+        except DemoError:
+            _leave_evidence(built, out)
+            raise
         _say("导出并验真  export and verification")
         facts = report.collect(built, out, play.played, checks.run(built, out))
         facts["took_seconds"] = round(time.monotonic() - began, 1)
@@ -68,11 +76,15 @@ def _look_at_inputs(video: Path, speech: Path, out: Path | None) -> None:
             raise DemoError(f"{program} is not installed; run scripts/setup demo", 69)
 
 
-def _list_evidence(built: stage.Stage) -> None:
-    """Whatever happens, evidence that was made is named: it is not ours to throw away."""
+def _leave_evidence(built: stage.Stage, out: Path) -> None:
+    """After a failure: whatever evidence was made is named, file by file; with none, nothing half-made stays."""
     held = sorted(path for path in built.card.rglob("*") if path.suffix in {".age", ".jws"})
-    if held:
-        _say(f"存储卡上的证据 {len(held)} 个文件  evidence on the card: {built.card}")
+    if not held:
+        shutil.rmtree(out)
+        return
+    _say(f"已产生的证据保留在  evidence that was made stays in {built.card}")
+    for path in held:
+        _say(f"  {path.relative_to(built.card)}  {path.stat().st_size} bytes")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--mute", action="store_true", help="break the loudspeaker: the notice must be missed")
     parser.add_argument("--ppm", type=float, default=0.0, metavar="N", help="how much the sound card's clock is off")
+    parser.add_argument(
+        "--card-mb", type=int, metavar="N", help="size of the camera's card (default: that of the disk)"
+    )
     return parser
 
 

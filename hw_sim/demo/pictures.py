@@ -21,6 +21,7 @@ from hw_sim.scene import read_number
 
 _SMALL = (320, 180)
 _OVERLAY_ROWS = 20  # of 180: the caption is ours, not the scene's
+_ROUNDING_NS = 1_000_000  # a part ends one nominal frame after its last picture, where the next delivery may stand
 _T = TypeVar("_T")
 
 
@@ -90,7 +91,8 @@ def _boots(deliveries: list[Delivery]) -> list[list[Delivery]]:
 
 def _within(deliveries: list[Delivery], part: dict[str, Any]) -> dict[int, Delivery]:
     """Deliveries of a part's span, by their time in microseconds since the part's first picture, on its clock."""
-    span = [d for d in deliveries if d.n is not None and part["from_ns"] <= d.sensor_ns < part["to_ns"]]
+    end_ns = part["to_ns"] - _ROUNDING_NS
+    span = [d for d in deliveries if d.n is not None and part["from_ns"] <= d.sensor_ns < end_ns]
     return {(d.sensor_ns - part["from_ns"]) // 1000: d for d in span}
 
 

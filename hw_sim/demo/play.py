@@ -148,7 +148,8 @@ class Play:
 
     @contextlib.contextmanager
     def _card(self) -> Iterator[forgetful_fs.MountedDisk]:
-        with forgetful_fs.mount(self._stage.card, self._stage.mounted_card) as card:
+        limit = worlds.load(self._stage.world).disk.limit_bytes
+        with forgetful_fs.mount(self._stage.card, self._stage.mounted_card, limit) as card:
             yield card
             if card.process.poll() is None:
                 card.shut_down()

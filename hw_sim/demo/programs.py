@@ -37,7 +37,6 @@ class Program:
         self._read = self.log.open("rb")
         self._read.seek(0, os.SEEK_END)
         self._rest = b""
-        self.facts: list[Fact] = []
         # The kernel ends it if this process dies, however that happens: nothing is left behind.
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "bodycam", *arguments]
         env = {**os.environ, "BODYCAM_LOG": "json", **environment}
@@ -50,9 +49,10 @@ class Program:
         deadline = time.monotonic() + seconds
         while True:
             for fact in self._new():
-                self.facts.append(fact)
                 if found(fact):
                     return fact
+                if fact.get("message") == "alert":
+                    raise DemoError(f"{self.name}：报警 alert {fact['what']}: {fact['detail']}")
             if self._process.poll() is not None:
                 raise DemoError(f"{self.name} ended before {what}: {self._last_words()}", self._process.returncode or 1)
             if time.monotonic() > deadline:

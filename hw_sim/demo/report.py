@@ -28,6 +28,9 @@ def collect(stage: Stage, out: Path, played: Played, checked: Checked) -> Facts:
     checks.append(
         _check("reason", "中断原因已说明 the reason of the gap was given", reasons == ["button_held"], str(reasons))
     )
+    checks.append(
+        _check("gap", "断电在中断界限之内 the gap's bounds hold the cut", *_bounds(bodies.get("gap", []), played))
+    )
     return {
         "version": 1,
         "ok": all(check["ok"] for check in checks),
@@ -85,6 +88,13 @@ def table(facts: Facts, out: Path) -> str:
 def _notices(notices: list[Facts], told: Facts) -> tuple[bool, str]:
     heard = sum(notice["heard"] for notice in notices)
     return heard == told["parts"] and heard > 0, f"{heard} of {told['parts']} starts"
+
+
+def _bounds(gaps: list[Facts], played: Played) -> tuple[bool, str]:
+    """One gap, caused by the cut; its greatest length is at least the time without power."""
+    cut = played.off_seconds * 1000
+    ok = len(gaps) == 1 and gaps[0]["cause"] == "power_cut" and (gaps[0]["max_ms"] or cut) >= cut
+    return ok, f"{len(gaps)} gap, {played.off_seconds:.2f} s without power"
 
 
 def _check(name: str, what: str, ok: bool, seen: str) -> Facts:

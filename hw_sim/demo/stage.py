@@ -9,7 +9,7 @@ from pathlib import Path
 from hw_sim import world as worlds
 from hw_sim.acoustics import noise_level
 from hw_sim.demo.programs import command
-from hw_sim.world import ClockWorld, LensWorld, RoomWorld, World
+from hw_sim.world import ClockWorld, DiskWorld, LensWorld, RoomWorld, World
 
 CAMERA, DOCK, OFFICE = "BWC-0001", "DOCK-1", "OFFICE-1"
 RECORD_PIN, MARK_PIN, DOCK_PIN = 17, 27, 22
@@ -90,11 +90,13 @@ def build(root: Path, world: World) -> Stage:
     return stage
 
 
-def make_world(video: str, speech: str, *, muted: bool, snr_db: float | None, ppm: float) -> World:
+def make_world(
+    video: str, speech: str, *, muted: bool, snr_db: float | None, ppm: float, card_bytes: int | None
+) -> World:
     """The world of a demonstration; `snr_db` is the notice against the room's noise at the microphone."""
     noise_dbfs = None if snr_db is None else noise_level(snr_db)
     room = RoomWorld(speech, noise_dbfs, muted, ppm)
-    return World(LensWorld(video), room, ClockWorld(rtc=True, rtc_error_ms=500))
+    return World(LensWorld(video), room, ClockWorld(rtc=True, rtc_error_ms=500), DiskWorld(card_bytes))
 
 
 def _free_ports(count: int) -> list[int]:

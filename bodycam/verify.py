@@ -1,0 +1,182 @@
+"""`bodycam verify`: what an evidence folder proves, and what it does not (docs/spec/evidence.md §7 and §8)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cryptography import x509
+
+from evidence import age, pki, report
+from evidence.account import Finding, RecordingAccount, SegmentAccount
+from evidence.errors import EvidenceError
+from evidence.pki import Role
+from evidence.report import Report
+from evidence.verify import Verifier
+from runtime.folder import DiskFolder
+
+_UNSOUND = 1
+_SUMMARY = "验真：证据能证明什么、不能证明什么 what a recording proves, and what it does not"
+_VERDICTS = {
+    "intact": "完整",
+    "truncated": "截断",
+    "altered": "篡改",
+    "missing": "缺失",
+    "foreign": "外来",
+    "unaccounted": "未说明",
+    "unsigned": "未签名",
+    "unknown version": "版本不识",
+    "released": "已交档案库",
+    "torn": "断行",
+    "simulated": "仿真",
+}
+_STEPS = {
+    1: "格式 form",
+    2: "密钥 key",
+    3: "签名 signature",
+    4: "链位 place",
+    5: "断行 torn tails",
+    6: "引用 reference",
+    7: "分段 segment",
+    8: "录像 recording",
+    9: "字节 bytes",
+    10: "档案库 office",
+    11: "尾部 tail",
+    12: "内容 inside",
+    13: "外来 strangers",
+}
+"""Names of the specification's steps."""
+_STORES = {"none": "无证书", "extractable": "文件，可导出", "token": "硬件内"}
+
+
+class _UsageError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def main(argv: Sequence[str]) -> int:
+    """Verify a folder and say so; returns an exit status of docs/exit-status.md."""
+    try:
+        options = _parser().parse_args(argv)
+        found = _verify(options)
+    except _UsageError as error:
+        sys.stderr.write(f"bodycam verify: {error}\n")
+        return error.status
+    except OSError as error:
+        sys.stderr.write(f"bodycam verify: {error.filename}: {error.strerror}\n")
+        return os.EX_NOINPUT
+    if options.json:
+        sys.stdout.write(json.dumps(report.to_json(found), ensure_ascii=False, indent=1) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _told(found))
+    return os.EX_OK if found.ok else _UNSOUND
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(os.EX_USAGE, f"{message}; see bodycam verify --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="bodycam verify", description=_SUMMARY)
+    parser.add_argument("path", type=Path, metavar="PATH", help="证据目录 folder of a camera, a dock or an export")
+    parser.add_argument(
+        "--trust", type=Path, required=True, metavar="CA.pem", help="信任锚 the agency's root, got by another way"
+    )
+    parser.add_argument("--identity", type=Path, metavar="KEYFILE", help="解密私钥 age identity: also look inside")
+    parser.add_argument(
+        "--recording", action="append", metavar="ID", help="只验此录像 only this recording; may be given again"
+    )
+    parser.add_argument("--json", action="store_true", help="机器可读输出 output for programs")
+    return parser
+
+
+def _verify(options: argparse.Namespace) -> Report:
+    if not options.path.is_dir():
+        raise _UsageError(os.EX_NOINPUT, f"{options.path}: there is no such folder; name the one that holds journal/")
+    roots = _roots(options.trust)
+    identity = _identity(options.identity) if options.identity else None
+    found = Verifier(DiskFolder(options.path), roots, identity, options.recording).run()
+    known = ", ".join(found.account.recordings) or "none"
+    if absent := set(options.recording or ()) - found.account.recordings.keys():
+        raise _UsageError(os.EX_USAGE, f"no recording {min(absent)} in this journal; it has {known}")
+    return found
+
+
+def _roots(path: Path) -> list[x509.Certificate]:
+    try:
+        roots = pki.parse_certificates(path.read_bytes())
+        roles = {pki.role_and_id(root)[0] for root in roots}
+    except EvidenceError as error:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: {error.message}") from error
+    if roles != {Role.ROOT}:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: holds other certificates than the agency's root; give only that")
+    return roots
+
+
+def _identity(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if len(keys) != 1:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: one line AGE-SECRET-KEY-1… is expected")
+    try:
+        age.recipient_of(keys[0])
+    except EvidenceError as error:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: {error.message}") from error
+    return keys[0]
+
+
+# --- for people ------------------------------------------------------------------------------------------------------
+
+
+def _told(found: Report) -> Iterator[str]:
+    recordings = found.recordings()
+    said = "未发现问题 nothing found wrong" if found.ok else f"发现 {len(found.findings)} 处问题 findings"
+    deep = "含解密检查 decrypted as well" if found.opened else "未解密 not decrypted"
+    yield f"{found.device or '?'}：{said}；录像 {len(recordings)} 部 recordings；{deep}"
+    for recording in recordings:
+        yield ""
+        yield from _recording(found, recording)
+    yield from _list("问题 findings", found.findings)
+    yield from _list("说明 notes", found.notes)
+
+
+def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
+    told = report.to_json_recording(found, recording)
+    key, time = told["key"], told["time"]
+    seconds = told["recorded_ms"] / 1000
+    yield f"录像 recording {recording.id}：{seconds:.1f} s，{told['frames']} 帧 frames，{told['parts']} 段 parts，" + (
+        "已结束 ended" if told["ended"] else "未结束 not ended"
+    )
+    yield f"  密钥 key：{'有证书 certified' if key['certified'] else '无证书 not certified'}（{_STORES[key['store']]}）"
+    bound = "未知 unknown" if time["error_ms"] is None else f"±{time['error_ms']} ms"
+    yield f"  时间 time：自称 claimed {time['claimed']}（{time['source']}，{bound}）"
+    yield f"    不早于 not before {time['not_before'] or '—'}，不晚于 not after {time['not_after'] or '—'}"
+    for gap in told["gaps"]:
+        most = "?" if gap["max_ms"] is None else gap["max_ms"]
+        yield f"  中断 gap：{gap['cause']}，第 {gap['after_part']} 段之后 after part，{gap['min_ms']}–{most} ms"
+    for _, segment in sorted(recording.segments.items()):
+        yield _segment(found, segment)
+
+
+def _segment(found: Report, segment: SegmentAccount) -> str:
+    verdict = found.segments[segment.recording, segment.index]
+    handed = "有回执 receipt" if (segment.recording, segment.index) in found.receipts else "—"
+    word = f"{_VERDICTS[verdict.verdict]} {verdict.verdict}"
+    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}"
+
+
+def _list(title: str, found: Sequence[Finding]) -> Iterator[str]:
+    if not found:
+        return
+    yield ""
+    yield f"{title}："
+    for finding in found:
+        word = f"{_VERDICTS[finding.verdict]} {finding.verdict}"
+        yield f"  步骤 step {finding.step} {_STEPS[finding.step]}  {word}  {finding.where}：{finding.message}"

@@ -1,0 +1,59 @@
+"""Tiny real pictures and sound for tests, encoded once (`vectors/media.json`), as fragments of half a second."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from evidence import age, mp4
+
+FRAGMENT_NS = 500_000_000
+PICTURES, BLOCKS = 10, 10  # in a fragment
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Media:
+    """Real pictures and sound, encoded once (`vectors/media.json`), taken round and round."""
+
+    video: mp4.VideoConfig
+    streaminfo: bytes
+    pictures: Sequence[mp4.AccessUnit]
+    blocks: Sequence[bytes]
+
+
+@functools.cache
+def media() -> Media:
+    stored = json.loads((Path(__file__).parent / "vectors" / "media.json").read_text(encoding="utf-8"))
+    pictures = [mp4.access_unit(base64.b64decode(text)) for text in stored["pictures"]]
+    first = pictures[0]
+    assert first.sps is not None
+    assert first.pps is not None
+    return Media(
+        mp4.VideoConfig(first.sps, first.pps, stored["width"], stored["height"]),
+        base64.b64decode(stored["streaminfo"]),
+        pictures,
+        [base64.b64decode(text) for text in stored["blocks"]],
+    )
+
+
+def media_init() -> bytes:
+    return mp4.init(media().video, media().streaminfo, age.CHUNK)
+
+
+def media_fragment(index: int, in_segment: int, utc_ms: int) -> bytes:
+    """The `index`-th half second of a part, the `in_segment`-th of a segment, which begins with a key frame."""
+    pictures = taken(media().pictures, in_segment * PICTURES, PICTURES)
+    blocks = taken(media().blocks, index * BLOCKS, BLOCKS)
+    video = mp4.Run(index * 500_000, [mp4.Sample(unit.data, 50_000, unit.idr) for unit in pictures])
+    sound = mp4.Run(index * 24_000, [mp4.Sample(block, mp4.BLOCK) for block in blocks])
+    return mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK)
+
+
+def taken(items: Sequence[_Item], start: int, count: int) -> list[_Item]:
+    return [items[(start + n) % len(items)] for n in range(count)]

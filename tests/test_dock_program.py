@@ -1,0 +1,163 @@
+"""The dock's program as it runs: its own process, the real office with its broker in another, a real dock port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from evidence import pki, records
+from evidence.pki import Role
+from evidence.verify import Verifier
+from runtime.folder import DiskFolder
+from runtime.keys import private_pem
+from tests.agency import Agency
+from tests.builders import present_agency
+from tests.dock_camera import DockedCamera
+
+pytestmark = pytest.mark.net
+
+_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Programs:
+    """Office and dock below `tmp`, each a process; the camera in this one."""
+
+    def __init__(self, tmp: Path, agency: Agency) -> None:
+        self.tmp = tmp
+        self.running: list[subprocess.Popen[bytes]] = []
+        signer = agency.issue(Role.SIGNER, "OFFICE-1")
+        (tmp / "roots.pem").write_bytes(pki.to_pem(agency.root.certificate))
+        holders = {"dock": agency.issue(Role.DOCK, "DOCK-1"), "office": agency.issue(Role.OFFICE, "OFFICE-1")}
+        for name, holder in {**holders, "signer": signer}.items():
+            holder.write(tmp, name)
+        (tmp / "log.key.pem").write_bytes(private_pem(ed25519.Ed25519PrivateKey.generate()))
+        self.camera = DockedCamera(tmp / "camera", agency, signer.certificate)
+        self.camera.port.start()
+        port, broker = free_port(), free_port()
+        (tmp / "office.toml").write_text(
+            f'data = "office"\nroots = "roots.pem"\ncertificate = "office.pem"\nkey = "office.key.pem"\n'
+            f'signer_certificate = "signer.pem"\nsigner_key = "signer.key.pem"\nlog_key = "log.key.pem"\n'
+            f"port = {port}\nbroker_port = {broker}\n"
+        )
+        (tmp / "dock.toml").write_text(
+            f'certificate = "dock.pem"\nkey = "dock.key.pem"\nroots = "roots.pem"\nsigners = "signer.pem"\n'
+            f'spool = "spool"\noffice = "127.0.0.1:{port}"\nbroker = "127.0.0.1:{broker}"\nkeep_segments = true\n'
+            f"poll_seconds = 0.1\nretry_seconds = 0.2\nretry_limit_seconds = 1\n"
+            f'[[bays]]\ncamera = "127.0.0.1:{self.camera.port.address[1]}"\n'
+        )
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a program; its log is `<name>.log`."""
+        with (self.tmp / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(self.command(name, "run"), stdin=subprocess.DEVNULL, stderr=log)
+        self.running.append(process)
+        return process
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "bodycam", name, *arguments, "--config", str(self.tmp / f"{name}.toml")]
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + _SECONDS
+        while not condition():
+            logs = {path.name: path.read_text()[-2000:] for path in self.tmp.glob("*.log")}
+            assert time.monotonic() < end, logs
+            time.sleep(0.02)
+
+    def said(self, name: str, text: str) -> bool:
+        path = self.tmp / f"{name}.log"
+        return path.exists() and text in path.read_text()
+
+    def close(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.running:
+            process.wait(20)
+        self.camera.port.stop()
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    programs = Programs(tmp_path, present_agency())
+    yield programs
+    programs.close()
+
+
+def test_a_camera_is_emptied_into_the_real_office(programs: Programs) -> None:
+    camera, tmp = programs.camera, programs.tmp
+    recording = camera.folder.begin_recording()
+    keys = [camera.folder.segment(recording, size) for size in (3_000_000, 100)]
+    dock = programs.start("dock")
+    # The office is not there yet: what can be spooled is.
+    programs.wait(lambda: all((tmp / "spool/BWC-0001" / records.segment_path(*key)).exists() for key in keys))
+    assert camera.given == []
+    status = subprocess.run(programs.command("dock", "status"), capture_output=True, text=True, check=True).stdout
+    assert status.splitlines()[1].split("\t")[2:] == ["2", "2", "0"]
+    assert int(status.splitlines()[3].split()[1]) > 0, "no event waits"
+    programs.start("office")
+    programs.wait(lambda: len(camera.given) == 2 and len(camera.anchors) == 1)
+    assert [(receipt.recording, receipt.segment) for receipt in camera.given] == keys
+    programs.wait(lambda: outbox_empty(programs))
+    dock.send_signal(signal.SIGTERM)
+    assert dock.wait(20) == os.EX_OK
+    roots = pki.parse_certificates((tmp / "roots.pem").read_bytes())
+    report = Verifier(DiskFolder(tmp / "spool/BWC-0001"), roots).run()
+    assert report.ok, report.findings
+    assert {verdict.verdict for verdict in report.segments.values()} == {"intact"}
+    assert set(report.receipts) == set(keys)
+
+
+def outbox_empty(programs: Programs) -> bool:
+    done = subprocess.run(programs.command("dock", "status"), capture_output=True, text=True, check=True)
+    return "outbox: 0 events" in done.stdout
+
+
+def test_a_dock_killed_again_and_again_still_empties_the_camera(programs: Programs) -> None:
+    camera = programs.camera
+    recording = camera.folder.begin_recording()
+    for size in (9_000_000, 4_000_000, 100):
+        camera.folder.segment(recording, size)
+    programs.start("office")
+    programs.wait(lambda: programs.said("office", "ready"))
+    for _ in range(3):
+        dock = programs.start("dock")
+        held = len(camera.given)
+        programs.wait(lambda held=held: len(camera.given) > held)  # type: ignore[misc]
+        dock.kill()
+        dock.wait()
+    programs.start("dock")
+    programs.wait(lambda: len(camera.given) == 3 and len(camera.anchors) == 1)
+    assert camera.state().segments == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "advice"),
+    [
+        (("dock.pem", "office.pem"), os.EX_NOINPUT, "provision"),
+        (("poll_seconds", "pole_seconds"), os.EX_CONFIG, "pole_seconds"),
+        (('signers = "signer.pem"', 'signers = "roots.pem"'), os.EX_NOPERM, "no signer"),
+        (('roots = "roots.pem"', 'roots = "none.pem"'), os.EX_NOINPUT, "none.pem"),
+    ],
+)
+def test_what_is_wrong_is_one_line(programs: Programs, change: tuple[str, str], status: int, advice: str) -> None:
+    path = programs.tmp / "dock.toml"
+    path.write_text(path.read_text().replace(*change))
+    done = subprocess.run(programs.command("dock", "run"), capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == status
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("bodycam dock:")]
+    assert advice in line
