@@ -57,6 +57,7 @@ class Media:
             self._take_ring(plan, before, live[0].boot_ns)
         for frame in live:
             self.picture(frame)
+        self._submit(self._part, self._part.hurry())
 
     def _new_part(self, plan: PartPlan) -> Part:
         return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms)

@@ -45,6 +45,25 @@ def test_a_segment_is_never_longer_than_its_limit() -> None:
     assert all(after - before <= SEGMENT for before, after in itertools.pairwise(edges))
 
 
+def test_what_is_there_when_the_button_is_pressed_does_not_wait() -> None:
+    target = cutter()
+    for number in range(5):
+        assert target.picture(unit(number, key=number == 0), number * FRAME) is None
+    first = target.hurry()
+    assert first is not None
+    assert (first.frames, first.to_ns) == (4, 4 * FRAME)
+    assert target.picture(unit(5), 5 * FRAME) is None  # the next fragment has its full length again
+
+
+def test_a_single_picture_is_cut_at_the_next() -> None:
+    target = cutter()
+    target.picture(unit(0, key=True), 0)
+    assert target.hurry() is None
+    first = target.picture(unit(1), FRAME)
+    assert first is not None
+    assert (first.frames, first.to_ns) == (1, FRAME)
+
+
 def test_missing_pictures_are_counted_once_and_shown_longer() -> None:
     fragments = feed(cutter(), 50, skip=frozenset({5, 6, 13}))
     assert sum(fragment.drops for fragment in fragments) == 3

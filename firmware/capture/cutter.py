@@ -67,6 +67,7 @@ class Cutter:
     _from_ns: int = field(init=False)
     _segment_from_ns: int = field(init=False)
     _opens: bool = True
+    _hurried: bool = False
     _drops: int = 0
     _pictures: list[_Picture] = field(default_factory=list)
     _blocks: list[_Block] = field(default_factory=list)
@@ -83,7 +84,8 @@ class Cutter:
         ns = max(boot_ns, self._from_ns, self._pictures[-1].ns + 1 if self._pictures else 0)
         cut = None
         segment_over = unit.idr and ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
-        if (segment_over or ns - self._from_ns >= self.fragment_ns) and (self._pictures or self._blocks):
+        due = segment_over or self._hurried or ns - self._from_ns >= self.fragment_ns
+        if due and (self._pictures or self._blocks):
             cut = self._cut(ns, new_segment=segment_over)
         elif self._pictures:
             self._drops += self._missing(self._pictures[-1].ns, ns)
@@ -100,6 +102,16 @@ class Cutter:
         if end_ns - self._from_ns < self.fragment_ns or end_ns - last < _NO_PICTURE_NS:
             return None
         return self._cut(end_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
+
+    def hurry(self) -> Fragment | None:
+        """Cut at the newest picture: what came before it is not to wait. With one picture only, cut at the next."""
+        if len(self._pictures) < 2:  # noqa: PLR2004 - a picture lasts until the next one
+            self._hurried = True
+            return None
+        newest = self._pictures.pop()
+        cut = self._cut(newest.ns, new_segment=False)
+        self._pictures.append(newest)
+        return cut
 
     def flush(self, to_ns: int | None = None) -> Fragment | None:
         """The last fragment. `to_ns`: where the next one begins, if it is known."""
@@ -129,6 +141,7 @@ class Cutter:
         fragment = Fragment(self._opens, self._video(to_ns), _sound(taken), self._from_ns, to_ns, self._drops)
         self._blocks = self._blocks[len(taken) :]
         self._pictures, self._drops, self._opens, self._from_ns = [], 0, new_segment, to_ns
+        self._hurried = False
         if new_segment:
             self._segment_from_ns = to_ns
         return fragment

@@ -75,6 +75,10 @@ class Part:
         jobs = self._picture(frame)
         return jobs + self._catch_up() if self._waiting else jobs
 
+    def hurry(self) -> list[Job]:
+        """Let what is there become durable at once: the button was pressed."""
+        return self._place(self._cutter.hurry() if self._cutter else None)
+
     def sound(self, packet: bytes, boot_ns: int) -> list[Job]:
         """The next block of sound. It waits a moment for the first picture, then goes on alone."""
         self._waiting.append((packet, boot_ns))
