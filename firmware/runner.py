@@ -108,6 +108,7 @@ class Runner:
         self._order = itertools.count()
         self._state = recorder.State(notice_attempts=parts.notice_attempts)
         self._slow = Worker("notice", self.failed)
+        self._reviver = Worker("video", self.failed)
         self._books = Books(
             self._clock, parts.disk, parts.journal, parts.writer, parts.media, hardware.video.counts,
             parts.activity, parts.cut, self.post,
@@ -161,6 +162,7 @@ class Runner:
         self._p.writer.start()
         self._p.speaker.start()
         self._slow.start()
+        self._reviver.start()
         self._books.record("assigned", self._p.assigned)
         hardware.panel.start(self._control)
         self._start_microphone()
@@ -171,18 +173,26 @@ class Runner:
         self._after(_HEARTBEAT_SECONDS, self._heartbeat)
 
     def _start_video(self) -> None:
-        self._start_source("camera_lost", self._p.hardware.video.start, self._start_video)
-
-    def _start_microphone(self) -> None:
-        self._start_source("microphone_lost", self._p.hardware.microphone.start, self._start_microphone)
-
-    def _start_source(self, cause: str, start: Callable[..., None], again: Callable[[], None]) -> None:
         """Losing one of picture and sound never stops the other, not even at the start."""
         try:
-            start(self._queue.put, self._queue.put)
+            self._p.hardware.video.start(self._queue.put, self._queue.put)
         except DriverError as error:
-            self._source_fault(SourceFault(cause, str(error)))
-            self._after(_SOURCE_RETRY_SECONDS, again)
+            self._source_fault(SourceFault("camera_lost", str(error)))  # which goes on trying
+
+    def _revive_video(self) -> None:
+        """A camera that does not come back by itself is stopped and started, in a thread that may hang with it."""
+        if not self._state.picture and not self._exit:
+            self._reviver.do(self._p.hardware.video.stop)
+            self._reviver.do(lambda: self._p.hardware.video.start(self._queue.put, self._queue.put))
+            self._after(2 * _SOURCE_RETRY_SECONDS, self._revive_video)
+
+    def _start_microphone(self) -> None:
+        """Once started, the microphone's driver comes back by itself."""
+        try:
+            self._p.hardware.microphone.start(self._queue.put, self._queue.put)
+        except DriverError as error:
+            self._source_fault(SourceFault("microphone_lost", str(error)))
+            self._after(_SOURCE_RETRY_SECONDS, self._start_microphone)
 
     def _turn(self) -> None:
         now = self._clock.boot_ns()
@@ -255,6 +265,7 @@ class Runner:
         self._fault(fault.cause, fault.detail)
         if fault.cause in _PICTURE_CAUSES and self._state.picture:
             self._step(v.SourceLost(picture=True, cause=fault.cause))
+            self._after(_SOURCE_RETRY_SECONDS, self._revive_video)
         elif fault.cause in _SOUND_CAUSES and self._state.sound:
             self._step(v.SourceLost(picture=False, cause=fault.cause))
 
@@ -370,6 +381,7 @@ class Runner:
         hardware = self._p.hardware
         last = Run(lambda: self._p.journal.append("shutdown", {"clean": True}))
         steps: list[Callable[[], object]] = [
+            self._reviver.stop,
             hardware.video.stop,
             hardware.microphone.stop,
             self._slow.stop,

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+_PATIENCE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -17,7 +18,7 @@ class Worker:
         self._name = name
         self._on_failed = on_failed
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
@@ -28,10 +29,10 @@ class Worker:
         self._queue.put(action)
 
     def stop(self) -> None:
-        """Finish what is queued, then end. Idempotent."""
+        """Finish what is queued, then end; one that hangs is left behind after a while. Idempotent."""
         self._queue.put(None)
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_PATIENCE_SECONDS)
 
     def _run(self) -> None:
         while (action := self._queue.get()) is not None:

@@ -11,7 +11,7 @@ import importlib
 import importlib.metadata
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,6 +59,7 @@ class Picamera2Video:
         self._clock = clock
         self._library = _import_library()
         self._info = self._find_camera()
+        self._before: Counter[str] = Counter()
         self._ledger = _Ledger(1_000_000_000 // config.frames_per_second)
         self._parameter_sets = _ParameterSets()
         self._camera: Any = None
@@ -72,6 +73,7 @@ class Picamera2Video:
         if self._camera is not None:
             raise DriverError(_DRIVER, "already started; stop it first")
         self._on_frame, self._faults = on_frame, _Faults(on_fault)
+        self._before = Counter(self.counts())
         self._ledger = _Ledger(1_000_000_000 // self._config.frames_per_second)
         self._parameter_sets = _ParameterSets()
         self._info = self._find_camera()
@@ -104,7 +106,7 @@ class Picamera2Video:
 
     def counts(self) -> Mapping[str, int]:
         """`delivered`, `encoded`, `dropped`, and `lost`: pictures missing in the sensor's time, never delivered."""
-        return self._ledger.counts()
+        return {name: self._before[name] + count for name, count in self._ledger.counts().items()}
 
     def describe(self) -> Mapping[str, str]:
         """What libcamera says of the camera, and how it is encoded."""

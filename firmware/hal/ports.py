@@ -78,7 +78,7 @@ class VideoSource(Protocol):
         """Stop and release the device. Idempotent."""
 
     def counts(self) -> Mapping[str, int]:
-        """Pictures since `start`: `delivered` to the driver, `encoded`, `dropped` (delivered, never encoded).
+        """Pictures since the driver was built: `delivered` to it, `encoded`, `dropped` (delivered, never encoded).
 
         `lost`: those missing in the sensor's own time, which never reached the driver.
         """
