@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 
 from evidence import jose, records, shape
-from evidence.documents import Receipt, TimeAnchor
+from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.records import Record
 from firmware.capture.journal_writer import JournalWriter
@@ -45,10 +45,13 @@ class HandIn:
         self._receipts: dict[Key, str] = {}  # SHA-256 of the receipt, by segment
         self._released: set[Key] = set()
         self._nonce: str | None = None
+        self._told = True  # whether this docking's hand-in was called complete
 
     def docked(self) -> None:
         """A docking begins: the next anchor must answer a nonce of its own."""
-        self._nonce = secrets.token_hex(16)
+        with self._lock:
+            self._nonce = secrets.token_hex(16)
+            self._told = False
 
     def state(self) -> PortState:
         with self._lock:
@@ -84,9 +87,10 @@ class HandIn:
                 self._receipts[key] = hashlib.sha256(jws.encode()).hexdigest()
             if self._identity.configuration.release_after_seconds == 0:
                 self._release(key)
+        self._tell()
 
     def take_anchor(self, jws: str) -> None:
-        anchor = TimeAnchor.read(jws, self._identity.signer_of(jws, TimeAnchor.TYP))
+        anchor = self._identity.read_anchor(jws)
         with self._lock:
             if anchor.device != self._identity.device or anchor.nonce != self._nonce:
                 raise EvidenceError("anchor-stale", "the time anchor does not answer this docking's nonce")
@@ -96,6 +100,16 @@ class HandIn:
             stepped = None if before.source == "none" else told - before.ms
             self._journal.append("time_anchor", {"anchor": jws, "stepped_ms": stepped})
             self._nonce = None
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say once in a docking that all is handed in: the anchor has come, and no segment waits for its receipt."""
+        with self._lock:
+            self._catch_up()
+            held = {key for key, record in self._segments.items() if record.body["file_size"]}
+            if self._told or self._nonce is not None or held - self._released - self._receipts.keys():
+                return
+            self._told = True
         self._on_handed_in()
 
     def make_room(self) -> bool:

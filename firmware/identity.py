@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import jose, pki
-from evidence.documents import Configuration
+from evidence.documents import Configuration, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from runtime.keys import CredentialError, load_certificates, load_key
@@ -56,7 +57,7 @@ class Identity:
     configuration: Configuration
     configuration_text: str
     roots: tuple[x509.Certificate, ...]
-    signers: dict[str, ec.EllipticCurvePublicKey]  # by key id: whose documents count
+    signers: dict[str, pki.Chain]  # by key id: whose documents count
 
     @property
     def device(self) -> str:
@@ -65,6 +66,22 @@ class Identity:
 
     def signer_of(self, text: str, typ: str) -> ec.EllipticCurvePublicKey:
         """The office's key that signed a document. Raises `EvidenceError` for any other."""
+        return pki.public_key(self._chain_of(text, typ).leaf)
+
+    def read_anchor(self, text: str) -> TimeAnchor:
+        """The office's time. Refused outside its signer's term: no one who holds the key may move a clock to any year.
+
+        Raises `EvidenceError`.
+        """
+        chain = self._chain_of(text, TimeAnchor.TYP)
+        anchor = TimeAnchor.read(text, pki.public_key(chain.leaf))
+        if not chain.not_before <= datetime.fromisoformat(anchor.utc) <= chain.not_after:
+            raise EvidenceError(
+                "chain-dates", f"the office's certificate is not valid at the time it tells, {anchor.utc}"
+            )
+        return anchor
+
+    def _chain_of(self, text: str, typ: str) -> pki.Chain:
         kid = jose.parse(text, typ).kid
         if kid not in self.signers:
             raise EvidenceError("signer-unknown", "the document is not signed by this camera's office")
@@ -77,7 +94,7 @@ def load(folder: Path) -> Identity:
     signer, *above = load_certificates(folder / "certs" / "signer.pem")
     path = folder / "config.jws"
     try:
-        pki.validate_chain(signer, above, roots, role=Role.SIGNER, at=None)
+        chain = pki.validate_chain(signer, above, roots, role=Role.SIGNER, at=None)
         key = pki.public_key(signer)
         text = path.read_text(encoding="ascii").strip()
         configuration = Configuration.read(text, key)
@@ -85,7 +102,7 @@ def load(folder: Path) -> Identity:
         raise CredentialError(f"{path}: cannot be read ({error}); provision this camera") from error
     except EvidenceError as error:
         raise CredentialError(f"{path}: {error.message}; provision this camera again") from error
-    return Identity(folder, configuration, text, tuple(roots), {pki.key_id(key): key})
+    return Identity(folder, configuration, text, tuple(roots), {pki.key_id(key): chain})
 
 
 def new_session(identity: Identity) -> Session:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ class Order:
     by: str
     reason: str
     identity: str | None  # the office's age identity; None: ciphertext only
+    device: str | None = None  # needed only if several cameras claim the recording's id
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Exported:
 
 def export(archive: Archive, order: Order) -> Exported:
     """Carry out an order. Raises `OfficeError`, `EvidenceError`, OSError."""
-    device = _device_of(archive, order.recording)
+    device = _device_of(archive, order)
     if order.folder.exists() and (not order.folder.is_dir() or any(order.folder.iterdir())):
         raise OfficeError("folder-not-empty", f"{order.folder} is there and not empty: name a new folder")
     leaf = {
@@ -85,11 +87,14 @@ def read_identity(path: Path) -> str:
     return found[0]
 
 
-def _device_of(archive: Archive, recording: str) -> str:
-    found = archive.catalogue.recordings(recording) if shape.recording_id(recording) else []
-    if len(found) != 1:
-        raise OfficeError("recording-unknown", f"no recording {recording} was handed in: see bodycam office list")
-    return str(found[0]["device"])
+def _device_of(archive: Archive, order: Order) -> str:
+    rows = archive.catalogue.recordings(order.recording) if shape.recording_id(order.recording) else []
+    found = [str(row["device"]) for row in rows if order.device in (None, row["device"])]
+    if not found:
+        raise OfficeError("recording-unknown", f"no recording {order.recording} was handed in: see bodycam office list")
+    if len(found) > 1:  # any session key can claim any id; none can keep another's recording in the archive
+        raise OfficeError("recording-claimed", f"{' and '.join(found)} claim {order.recording}: add --device")
+    return found[0]
 
 
 class _Copy:
@@ -136,8 +141,8 @@ class _Copy:
 
     def _log(self, held: Sequence[int], export_index: int) -> None:
         log, recording = self._archive.log, self._order.recording
-        rows = self._archive.catalogue.recordings(recording)[0]["segments"]
-        leaves = {row["segment"]: row["leaf_index"] for row in rows}
+        rows = [row for row in self._archive.catalogue.recordings(recording) if row["device"] == self._device]
+        leaves = {row["segment"]: row["leaf_index"] for row in rows[0]["segments"]}
         for index in held:
             self._write(f"log/{recording}/{index:05d}.tlog-proof", log.proof(leaves[index]).to_text())
         self._write("log/export.tlog-proof", log.proof(export_index).to_text())
@@ -261,3 +266,5 @@ def describe(done: Exported, order: Order) -> Iterator[str]:
     )
     yield f"可播放 recording.mp4: {'有 yes' if done.watchable else '无 no'}"
     yield f"日志编号 log entry: {done.leaf_index}，操作人 by {order.by}，事由 reason: {order.reason}"
+    command = ["bodycam", "verify", str(order.folder), "--trust", "CA.pem", "--recording", order.recording]
+    yield f"核验 verify, CA.pem being the agency's root, not out of this copy: {shlex.join(command)}"

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("recording", help="its id, as bodycam office list tells it")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     export.add_argument("--identity", type=Path, metavar="FILE", help="the office's age identity: adds recording.mp4")
+    export.add_argument("--device", metavar="ID", help="whose recording, if several cameras claim its id")
     export.add_argument("--by", metavar="NAME", help="操作人 who takes it out (default: the login name)")
     export.add_argument("--reason", default="", metavar="TEXT", help="事由 why")
     export.set_defaults(command=_export)
@@ -92,7 +93,12 @@ def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
 def _export(config: OfficeConfig, options: argparse.Namespace) -> int:
     identity = exporting.read_identity(options.identity) if options.identity else None
     order = exporting.Order(
-        options.recording, options.out.absolute(), options.by or getpass.getuser(), options.reason or "未填写", identity
+        options.recording,
+        options.out.absolute(),
+        options.by or getpass.getuser(),
+        options.reason or "未填写",
+        identity,
+        options.device,
     )
     with contextlib.closing(Archive(config)) as archive:
         done = exporting.export(archive, order)

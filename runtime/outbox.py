@@ -2,7 +2,8 @@
 
 A broker acknowledges before it has written to disk, and may be killed; so its acknowledgement counts for nothing here.
 An event is sent again until its id comes back on `<base>/ack` ({"ids": […]}). What arrives twice has the same id.
-Delivery is in order but for what is sent again.
+Delivery is in order but for what is sent again: turns go round, so events that nobody will ever acknowledge hold up no
+others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sqlite3
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from evidence.errors import EvidenceError
 from evidence.pki import Role
 from runtime import tls
 
-WINDOW: Final = 100  # events sent and not yet acknowledged
+WINDOW: Final = 100  # events under way: sent within the last `resend_seconds` and not acknowledged
 _KEEPALIVE = 20  # seconds
 _RECONNECT_LIMIT = 30  # seconds
 _QOS = 1
@@ -74,7 +75,8 @@ class Outbox:
         self._resend = resend_seconds
         self._changed = threading.Condition(threading.RLock())  # guards what follows, and the database
         self._database = _open(path, limit_bytes)
-        self._sent: dict[str, float] = {}
+        self._sent: dict[str, float] = {}  # events under way, and when they were sent
+        self._turn = 0  # `seq` of the last event that had its turn
         self._topics: dict[int, str] = {}  # by message id, of which there are 65,535; for telling what was denied
         self._connected = False
         self._closing = False
@@ -146,11 +148,20 @@ class Outbox:
         """Events to send now; if there are none, how long to wait (None: until something changes)."""
         if not self._connected:
             return [], None
-        rows = self._database.execute("SELECT id, topic, payload FROM event ORDER BY seq LIMIT ?", (WINDOW,))
-        window = [Event(*row) for row in rows]
-        ages = {event.id: now - self._sent.get(event.id, now - self._resend) for event in window}
-        due = [event for event in window if ages[event.id] >= self._resend]
-        return due, self._resend - max(ages.values()) if ages else None
+        self._sent = {name: at for name, at in self._sent.items() if now - at < self._resend}
+        due: list[Event] = []
+        if free := WINDOW - len(self._sent):
+            for seq, event in [row for row in self._in_turn() if row[1].id not in self._sent][:free]:
+                self._turn = seq
+                due.append(event)
+        return due, self._resend - (now - min(self._sent.values())) if self._sent else None
+
+    def _in_turn(self) -> Iterator[tuple[int, Event]]:
+        """What waits, from the turn on and then from the beginning; enough to fill the window."""
+        for condition in ("seq > ?", "seq <= ?"):
+            query = f"SELECT seq, id, topic, payload FROM event WHERE {condition} ORDER BY seq LIMIT ?"  # noqa: S608
+            for seq, *row in self._database.execute(query, (self._turn, WINDOW)).fetchall():
+                yield seq, Event(*row)
 
     def _send(self, event: Event) -> None:
         # paho calls back with its own locks held, so it is never called with ours.

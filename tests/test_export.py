@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from evidence.verify import Verifier
 from office.catalogue import Catalogue
 from runtime.folder import DiskFolder
 from tests.footage import Camera
-from tests.office_kit import OfficeKit, running
+from tests.office_kit import ROOT, OfficeKit, running
 
 pytestmark = pytest.mark.net
 
@@ -206,6 +208,38 @@ def test_a_refused_export_says_why_in_one_line(shelf: Shelf, arguments: list[str
     assert len(done.stderr.splitlines()) == 1
     assert word in done.stderr
     assert "recording-unknown" in shelf.office.call("export", "00000000-1", *filled[:1], "{folder}/new").stderr
+
+
+def test_the_export_names_the_command_that_verifies_it(shelf: Shelf, tmp_path: Path) -> None:
+    done = shelf.office.call("export", shelf.recording, "--out", str(tmp_path / "a copy"))
+    _, _, command = done.stdout.splitlines()[-1].rpartition(": ")
+    bodycam, *arguments = [shelf.office.roots if word == "CA.pem" else word for word in shlex.split(command)]
+    assert bodycam == "bodycam"
+    verified = subprocess.run([sys.executable, "-m", "bodycam", *arguments], capture_output=True, check=False, cwd=ROOT)
+    assert verified.returncode == 0, verified
+
+
+def test_a_camera_that_claims_anothers_recording_keeps_nobody_from_exporting_it(tmp_path: Path) -> None:
+    office = OfficeKit(tmp_path)
+    recipients = [age.recipient_of(age.generate_identity())]
+    camera, rogue = (Camera(office.agency, recipients, name) for name in ("BWC-0001", "BWC-0666"))
+    recording = camera.start()
+    camera.noise(recording, 0, 100)
+    rogue.start(recording)
+    rogue.noise(recording, 0, 200)
+    with running(office):
+        client = office.client()
+        for one in (rogue, camera):
+            client.hand_in_journal(one.device, one.journal)
+            data = one.segments[recording, 0]
+            assert client.patch(client.segment(one.device, (recording, 0), data), 0, data).status == 204
+    out = tmp_path / "copy"
+    assert "add --device" in office.call("export", recording, "--out", str(out)).stderr
+    done = office.call("export", recording, "--out", str(out), "--device", "BWC-0001")
+    assert done.returncode == 0, done
+    assert (out / records.segment_path(recording, 0)).read_bytes() == camera.segments[recording, 0]
+    proof = Proof.read((out / "log" / recording / "00000.tlog-proof").read_bytes())
+    assert json.loads(proof.entry)["device"] == "BWC-0001"
 
 
 def test_the_list_tells_what_is_held(shelf: Shelf) -> None:

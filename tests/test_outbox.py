@@ -191,6 +191,15 @@ def test_only_so_many_events_are_under_way(make: Make, application: Application)
     assert not application.wait(lambda: len(application.got) > module.WINDOW, 0.5)
 
 
+def test_events_that_are_never_acknowledged_hold_up_no_others(make: Make, application: Application) -> None:
+    denied = "bodycam/v1/dock/DOCK-2/camera/BWC-0001/journal"
+    box = make()
+    box.publish_many([Event(f"poison-{n}", denied, b"{}") for n in range(2 * module.WINDOW + 50)])
+    box.publish_many([event(n) for n in range(10)])
+    assert eventually(lambda: box.pending() == 2 * module.WINDOW + 50), box.trouble
+    assert application.ids()[:10] == [f"event-{n}" for n in range(10)]
+
+
 def test_a_denial_by_the_access_rules_is_visible(make: Make, application: Application) -> None:
     box = make()
     foreign = "bodycam/v1/dock/DOCK-2/camera/BWC-0001/journal"
