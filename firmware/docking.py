@@ -31,7 +31,6 @@ class Docking:
 
     def open(self) -> None:
         """The contact has closed."""
-        self._handin.docked()
         self._books.record("docked", {"docked": True})
         undocked = self._undocked = threading.Event()
         self._worker.do(lambda: self._listen(undocked))
@@ -50,6 +49,7 @@ class Docking:
 
     def _listen(self, undocked: threading.Event) -> None:
         """The dock link may get its address only a while after the contact has closed."""
+        self._handin.docked()
         while not undocked.is_set():
             try:
                 self._port.start()
