@@ -108,15 +108,20 @@ class Encryptor:
         self.header = raw + nonce
         self._cipher = ChaCha20Poly1305(_hkdf(file_key, nonce, b"payload"))
         self._counter = 0
+        self._out = bytearray()
 
-    def seal(self, data: bytes | bytearray | memoryview) -> bytearray:
-        """Encrypt whole chunks: `len(data)` is a multiple of 65,536; returns `len(data) / 65536 * 65552` bytes."""
+    def seal(self, data: bytes | bytearray | memoryview) -> memoryview:
+        """Encrypt whole chunks: `len(data)` is a multiple of 65,536; returns `len(data) / 65536 * 65552` bytes.
+
+        What is returned holds until the next call: half a megabyte twice a second is not to be allocated anew.
+        """
         view = memoryview(data)
         count, rest = divmod(len(view), CHUNK)
         if rest:
             raise ValueError("seal takes whole chunks")
-        out = bytearray(count * CIPHER_CHUNK)
-        target = memoryview(out)
+        if len(self._out) < count * CIPHER_CHUNK:
+            self._out = bytearray(count * CIPHER_CHUNK)
+        target = memoryview(self._out)[: count * CIPHER_CHUNK]
         for index in range(count):
             start = index * CIPHER_CHUNK
             self._cipher.encrypt_into(
@@ -126,7 +131,7 @@ class Encryptor:
                 target[start : start + CIPHER_CHUNK],
             )
             self._counter += 1
-        return out
+        return target
 
     def finish(self, data: bytes) -> bytes:
         """Encrypt the final chunk; the writer cannot be used afterwards."""

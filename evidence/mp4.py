@@ -43,13 +43,22 @@ class VideoConfig:
     height: int
 
 
+Pieces = tuple[bytes | memoryview, ...]
+"""Bytes that stand in several places and are copied once, when they are written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture (length-prefixed units) or one FLAC block; duration in its track's ticks."""
+    """One picture (length-prefixed units) or one FLAC block, in pieces; duration in its track's ticks."""
 
-    data: bytes
+    data: Pieces
     duration: int
     key: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +71,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
-    """A picture taken apart: units to store, and the parameter sets that came with it."""
+    """A picture taken apart: units to store, each after its length, and the parameter sets that came with it."""
 
-    data: bytes
+    data: Pieces
     idr: bool
     sps: bytes | None
     pps: bytes | None
@@ -102,7 +111,7 @@ def access_unit(data: bytes) -> AccessUnit:
             kept += [(end - start).to_bytes(4, "big"), view[start:end]]
     if not kept:
         raise EvidenceError("h264-unit", "an access unit holds no picture")
-    return AccessUnit(b"".join(kept), idr, sps, pps)
+    return AccessUnit(tuple(kept), idr, sps, pps)
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:
@@ -148,7 +157,7 @@ def init_with(video_entries: Sequence[bytes], sound_entry: bytes | None, size: t
     return out + (padding(len(out), pad_to) if pad_to else b"")
 
 
-def fragment(sequence: int, video: Run | None, sound: Run | None, capture_utc_ms: int, pad_to: int) -> bytes:
+def fragment(sequence: int, video: Run | None, sound: Run | None, capture_utc_ms: int, pad_to: int) -> Pieces:
     """One fragment: `prft`, `moof`, `mdat`, padding to a multiple of `pad_to` bytes (0: none).
 
     `capture_utc_ms` is the UTC claim of the fragment's first sample, milliseconds since 1970.
@@ -156,19 +165,19 @@ def fragment(sequence: int, video: Run | None, sound: Run | None, capture_utc_ms
     runs = [(track, run) for track, run in ((VIDEO_TRACK, video), (SOUND_TRACK, sound)) if run and run.samples]
     if not runs:
         raise EvidenceError("mp4-fragment", "a fragment holds at least one sample")
-    payload = [sample.data for _, run in runs for sample in run.samples]
     moof_size = 8 + 16 + sum(_traf_size(track, run) for track, run in runs)
     offset = moof_size + 8
     trafs = []
     for track, run in runs:
-        trafs.append(_traf(track, run, offset))
-        offset += sum(len(sample.data) for sample in run.samples)
+        sizes = [sample.size for sample in run.samples]
+        trafs.append(_traf(track, run, sizes, offset))
+        offset += sum(sizes)
     moof = box(b"moof", _full(b"mfhd", 0, struct.pack(">I", sequence)), *trafs)
     first_track, first = runs[0]
     prft = _prft(first_track, capture_utc_ms, first.start)
-    parts = [prft, moof, struct.pack(">I4s", offset - moof_size, b"mdat"), *payload]
-    parts.append(padding(len(prft) + offset, pad_to) if pad_to else b"")
-    return b"".join(parts)
+    payload = itertools.chain.from_iterable(sample.data for _, run in runs for sample in run.samples)
+    rest = padding(len(prft) + offset, pad_to) if pad_to else b""
+    return (prft, moof, struct.pack(">I4s", offset - moof_size, b"mdat"), *payload, rest)
 
 
 def _full(kind: bytes, flags: int, body: bytes, version: int = 0) -> bytes:
@@ -223,18 +232,19 @@ def _traf_size(track: int, run: Run) -> int:
     return 8 + 20 + 20 + 20 + len(run.samples) * (12 if track == VIDEO_TRACK else 8)
 
 
-def _traf(track: int, run: Run, data_offset: int) -> bytes:
+def _traf(track: int, run: Run, sizes: Sequence[int], data_offset: int) -> bytes:
     # tfhd names its sample entry, so that an export can point a part at its own configuration in place.
     tfhd = _full(b"tfhd", 0x020002, struct.pack(">II", track, 1))
     tfdt = _full(b"tfdt", 0, struct.pack(">Q", run.start), version=1)
     if track == VIDEO_TRACK:
         flags = 0x000701  # data offset, duration, size, flags of each sample
         rows = [
-            struct.pack(">III", s.duration, len(s.data), _KEY_FLAGS if s.key else _DELTA_FLAGS) for s in run.samples
+            struct.pack(">III", sample.duration, size, _KEY_FLAGS if sample.key else _DELTA_FLAGS)
+            for sample, size in zip(run.samples, sizes, strict=True)
         ]
     else:
         flags = 0x000301  # data offset, duration, size; every sound sample is a sync sample
-        rows = [struct.pack(">II", s.duration, len(s.data)) for s in run.samples]
+        rows = [struct.pack(">II", sample.duration, size) for sample, size in zip(run.samples, sizes, strict=True)]
     trun = _full(b"trun", flags, struct.pack(">II", len(run.samples), data_offset) + b"".join(rows))
     return box(b"traf", tfhd, tfdt, trun)
 

@@ -51,8 +51,8 @@ def media_fragment(index: int, in_segment: int, utc_ms: int) -> bytes:
     pictures = taken(media().pictures, in_segment * PICTURES, PICTURES)
     blocks = taken(media().blocks, index * BLOCKS, BLOCKS)
     video = mp4.Run(index * 500_000, [mp4.Sample(unit.data, 50_000, unit.idr) for unit in pictures])
-    sound = mp4.Run(index * 24_000, [mp4.Sample(block, mp4.BLOCK) for block in blocks])
-    return mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK)
+    sound = mp4.Run(index * 24_000, [mp4.Sample((block,), mp4.BLOCK) for block in blocks])
+    return b"".join(mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK))
 
 
 def taken(items: Sequence[_Item], start: int, count: int) -> list[_Item]:

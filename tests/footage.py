@@ -76,8 +76,8 @@ def _tone(blocks: int) -> tuple[list[mp4.Sample], bytes]:
     for number in range(blocks):
         frame = av.AudioFrame.from_ndarray(wave[None, number * _BLOCK : (number + 1) * _BLOCK], "s16", "mono")
         frame.sample_rate, frame.pts = _RATE, number * _BLOCK
-        out += [mp4.Sample(bytes(packet), _BLOCK) for packet in codec.encode(frame)]
-    out += [mp4.Sample(bytes(packet), _BLOCK) for packet in codec.encode(None) if packet.size]
+        out += [mp4.Sample((bytes(packet),), _BLOCK) for packet in codec.encode(frame)]
+    out += [mp4.Sample((bytes(packet),), _BLOCK) for packet in codec.encode(None) if packet.size]
     assert codec.extradata is not None
     return out, bytes(codec.extradata)[-mp4.STREAMINFO :]
 
@@ -159,13 +159,8 @@ class Camera:
         for index, number in enumerate(fragments):
             taken = all_fragments[number]
             start_us, start_samples = (base + index) * 500_000, (base + index) * _RATE // 2
-            data = mp4.fragment(
-                index + 1,
-                mp4.Run(start_us, taken.pictures),
-                mp4.Run(start_samples, taken.sound),
-                self.utc_ms,
-                age.CHUNK,
-            )
+            pictures, sound = mp4.Run(start_us, taken.pictures), mp4.Run(start_samples, taken.sound)
+            data = b"".join(mp4.fragment(index + 1, pictures, sound, self.utc_ms, age.CHUNK))
             offset = len(plain)
             plain += data
             cipher += bytes(writer.seal(plain[sealed:]))

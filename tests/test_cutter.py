@@ -19,7 +19,7 @@ def cutter(start_ns: int = 0) -> Cutter:
 
 
 def unit(number: int, *, key: bool = False) -> AccessUnit:
-    return AccessUnit(number.to_bytes(4, "big"), key, None, None)
+    return AccessUnit((number.to_bytes(4, "big"),), key, None, None)
 
 
 def feed(target: Cutter, pictures: int, *, key_every: int = 25, skip: frozenset[int] = frozenset()) -> list[Fragment]:
@@ -127,11 +127,11 @@ def test_whatever_the_times_nothing_is_lost_or_doubled(steps: list[tuple[int, bo
     for number, (gap_ms, key, with_sound) in enumerate(steps):
         now += gap_ms * MS
         found.append(target.picture(unit(number, key=key or number == 0), now))
-        given_pictures.append(number.to_bytes(4, "big"))
+        given_pictures.append((number.to_bytes(4, "big"),))
         if with_sound:
             ticks = max(ticks, (now - start_ms * MS) * 48 // MS)
             found.append(target.sound(number.to_bytes(4, "little"), ticks, BLOCK))
-            given_blocks.append(number.to_bytes(4, "little"))
+            given_blocks.append((number.to_bytes(4, "little"),))
             ticks += BLOCK
     found.append(target.flush())
     fragments = [fragment for fragment in found if fragment]

@@ -68,8 +68,8 @@ def test_parts_of_different_encoders_keep_their_own_entry() -> None:
 
 
 def test_a_part_with_sound_alone() -> None:
-    sound = mp4.Run(0, [mp4.Sample(block, mp4.BLOCK) for block in media().blocks])
-    alone = mp4.init(None, media().streaminfo, 0) + mp4.fragment(1, None, sound, 0, 0)
+    sound = mp4.Run(0, [mp4.Sample((block,), mp4.BLOCK) for block in media().blocks])
+    alone = mp4.init(None, media().streaminfo, 0) + b"".join(mp4.fragment(1, None, sound, 0, 0))
     film, placed = joined([segment(0)], [alone])
     assert placed == [Placed(1, 0, HALF_SECOND_US), Placed(2, HALF_SECOND_US, 1_500_000)]
     assert boxes.sample_entries(film).keys() == {b"vide", b"soun"}

@@ -16,8 +16,9 @@ from evidence.errors import EvidenceError
 from tests.evidence_media import media, media_fragment, media_init
 
 SEGMENT = media_init() + media_fragment(0, 0, 0) + media_fragment(1, 1, 0)
-BARE = mp4.init(media().video, media().streaminfo, 0) + mp4.fragment(
-    1, mp4.Run(0, [mp4.Sample(b"picture", 50_000)]), mp4.Run(0, [mp4.Sample(b"sound", 2_400)]), 0, 0
+PICTURE, SOUND = mp4.Sample((b"pic", b"ture"), 50_000), mp4.Sample((b"sound",), 2_400)
+BARE = mp4.init(media().video, media().streaminfo, 0) + b"".join(
+    mp4.fragment(1, mp4.Run(0, [PICTURE]), mp4.Run(0, [SOUND]), 0, 0)
 )
 
 
@@ -56,7 +57,7 @@ def test_padding_fills_the_chunk_with_one_box_or_none(length: int) -> None:
 
 def test_fragment_is_padded_whatever_its_length() -> None:
     for size in range(65_380, 65_420):
-        data = mp4.fragment(1, mp4.Run(0, [mp4.Sample(bytes(size), 1)]), None, 0, 65_536)
+        data = b"".join(mp4.fragment(1, mp4.Run(0, [mp4.Sample((bytes(size),), 1)]), None, 0, 65_536))
         assert len(data) % 65_536 == 0
         (found,) = boxes.fragments(data)
         assert found.runs[0].samples[0][1] == size
@@ -67,7 +68,7 @@ def test_fragment_is_padded_whatever_its_length() -> None:
                         (4_102_444_800_000, (6_311_433_600 & 0xFFFFFFFF) << 32)]
 )  # fmt: skip
 def test_capture_time_in_prft(utc_ms: int, ntp: int) -> None:
-    data = mp4.fragment(1, None, mp4.Run(7, [mp4.Sample(b"s", 2_400)]), utc_ms, 0)
+    data = b"".join(mp4.fragment(1, None, mp4.Run(7, [SOUND]), utc_ms, 0))
     assert data[:32] == struct.pack(">I4sIIQQ", 32, b"prft", 1 << 24 | 24, mp4.SOUND_TRACK, ntp, 7)
 
 
@@ -75,7 +76,7 @@ def test_access_unit_keeps_what_is_not_a_parameter_set() -> None:
     sps, pps, sei, idr = b"\x67abc", b"\x68d", b"\x06sei", b"\x65picture"
     unit = mp4.access_unit(b"\0\0\0\1\x09\x10\0\0\1" + b"\0\0\1".join([sps, pps, sei, idr]) + b"\0\0")
     assert (unit.sps, unit.pps, unit.idr) == (sps, pps, True)
-    assert unit.data == b"\0\0\0\4" + sei + b"\0\0\0\x08" + idr
+    assert b"".join(unit.data) == b"\0\0\0\4" + sei + b"\0\0\0\x08" + idr
     with pytest.raises(EvidenceError):
         mp4.access_unit(b"\0\0\1\x09\x10")
 
@@ -98,7 +99,7 @@ def test_reads_back_what_was_written() -> None:
     first, second = boxes.fragments(SEGMENT)
     assert [(run.track, run.start, run.end) for run in second.runs] == [(1, 500_000, 1_000_000), (2, 24_000, 48_000)]
     at, size, _ = first.runs[0].samples[0]
-    assert SEGMENT[at : at + size] == media().pictures[0].data
+    assert SEGMENT[at : at + size] == b"".join(media().pictures[0].data)
     entries = boxes.sample_entries(SEGMENT)
     assert entries.keys() == {b"vide", b"soun"}
     assert boxes.picture_size(entries[b"vide"]) == (64, 48)

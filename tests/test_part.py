@@ -104,7 +104,7 @@ def test_parameter_sets_stand_in_the_init_and_not_in_the_samples() -> None:
     jobs = [job for frame in frames(0, 10) for job in one.picture(frame)] + one.finish()
     video = written(jobs)[0].fragment.video
     assert video is not None
-    assert START + SPS not in video.samples[0].data
+    assert START + SPS not in b"".join(video.samples[0].data)
     init = written(jobs)[0].init
     assert init is not None
     assert SPS in init

@@ -132,12 +132,14 @@ class Rig:
         clock = BootClock(RealTime())
         built = Camera(owner, self.disk, RealTime(), clock)
         self.video, self.microphone, self.panel, self.loudspeaker = Source(), Source(), Panel(), Loudspeaker()
-        signer = owner.agency.issue(Role.SIGNER, "OFFICE-1").certificate
+        signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
+        roots = (owner.agency.root.certificate,)
+        chain = pki.validate_chain(signer.certificate, signer.above, roots, role=Role.SIGNER, at=None)
         recipients = (age.recipient_of(owner.identity),)
         told = Configuration(
             "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", None, recipients
         )
-        identity = Identity(Path(), told, "", (), {pki.key_id(pki.public_key(signer)): pki.public_key(signer)})
+        identity = Identity(Path(), told, "", roots, {pki.key_id(pki.public_key(chain.leaf)): chain})
         self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
         self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
         # Short prompts: what is tested does not depend on what is said.

@@ -31,7 +31,7 @@ def camera(owner: Owner, disk: MemoryDisk | None = None, **options: object) -> C
 
 
 def fragment(number: int) -> WriteFragment:
-    video = Samples(0, [Sample(b"x", 40_000)])
+    video = Samples(0, [Sample((b"x",), 40_000)])
     cut = Fragment(
         opens_segment=False,
         video=video,

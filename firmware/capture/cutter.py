@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from evidence.mp4 import BLOCK, SOUND_TIMESCALE, AccessUnit, Run, Sample
+from evidence.mp4 import BLOCK, SOUND_TIMESCALE, AccessUnit, Pieces, Run, Sample
 
 _KEY_FRAME_NS = 1_000_000_000  # the port promises a key frame at least this often
 _STOPPED_NS = 250_000_000  # an encoder is never so far behind
@@ -45,7 +45,7 @@ class Fragment:
 @dataclass(slots=True)
 class _Picture:
     ns: int
-    data: bytes
+    data: Pieces
     key: bool
 
 
@@ -168,5 +168,5 @@ def _sound(blocks: list[_Block]) -> Run | None:
         return None
     # Where sound is missing, the block before lasts until the next one, or all that follow would come too early.
     ends = [block.start for block in blocks[1:]] + [blocks[-1].start + blocks[-1].duration]
-    samples = [Sample(block.data, end - block.start) for block, end in zip(blocks, ends, strict=True)]
+    samples = [Sample((block.data,), end - block.start) for block, end in zip(blocks, ends, strict=True)]
     return Run(blocks[0].start, samples)

@@ -35,6 +35,7 @@ class SegmentWriter:
         self._plain_len = len(init)
         self._cipher_len = len(self._age.header)
         self._unwritten = init
+        self._memory = bytearray()
         self._totals = {"fragments": 0, "frames": 0, "samples": 0}
         self._from_ns: int | None = None
         self._to_ns = 0
@@ -45,12 +46,14 @@ class SegmentWriter:
             self._file.close()
             raise
 
-    def write(self, fragment: Fragment, data: bytes) -> dict[str, Any]:
+    def write(self, fragment: Fragment, data: mp4.Pieces) -> dict[str, Any]:
         """Append a fragment (whole chunks) and make it durable; return the body of its record."""
         index, offset = self._totals["fragments"], self._plain_len
-        self._plain.update(data)
-        self._plain_len += len(data)
-        self._append(self._age.seal(self._unwritten + data if self._unwritten else data))
+        whole = self._gather((self._unwritten, *data))
+        plain = whole[len(self._unwritten) :]
+        self._plain.update(plain)
+        self._plain_len += len(plain)
+        self._append(self._age.seal(whole))
         self._unwritten = b""
         self._file.sync()
         self._totals["fragments"] += 1
@@ -62,7 +65,7 @@ class SegmentWriter:
             **self._names,
             "index": index,
             "plain_offset": offset,
-            "plain_len": len(data),
+            "plain_len": len(plain),
             "cipher_len": self._cipher_len,
             "plain_sha256": self._plain.hexdigest(),
             "cipher_sha256": self._cipher.hexdigest(),
@@ -110,7 +113,19 @@ class SegmentWriter:
         """What a late record tells of this segment, once it was abandoned."""
         return replace(self._unfinished, refused=True)
 
-    def _append(self, data: bytes | bytearray) -> None:
+    def _gather(self, pieces: mp4.Pieces) -> memoryview:
+        """The pieces in one place, which is used again for the next fragment: fresh memory costs more than copying."""
+        size = sum(map(len, pieces))
+        if len(self._memory) < size:
+            self._memory = bytearray(size)
+        whole = memoryview(self._memory)[:size]
+        end = 0
+        for piece in pieces:
+            start, end = end, end + len(piece)
+            whole[start:end] = piece
+        return whole
+
+    def _append(self, data: bytes | memoryview) -> None:
         self._file.append(data)
         self._cipher.update(data)
         self._cipher_len += len(data)
