@@ -30,8 +30,9 @@ class Frames:
     """Figures of one recording. `shown` counts pictures whose content is that of their own delivery."""
 
     delivered: int  # by the lens, within the recorded spans
+    missed: int  # exposures in them that the lens could not deliver: no buffer was free
     encoded: int  # told by the journal
-    dropped: int  # delivered and not encoded, told by the journal
+    dropped: int  # missing between recorded pictures, told by the journal: missed, or delivered and not encoded
     decoded: int  # by FFmpeg, from the exported file
     matched: int  # decoded pictures with a delivery at exactly their time
     shown: int
@@ -39,8 +40,12 @@ class Frames:
 
     def checks(self, make: Callable[[str, str, bool, str], _T]) -> list[_T]:
         """What has to hold of them."""
-        counts = f"{self.delivered} delivered, {self.encoded} encoded, {self.dropped} dropped, {self.decoded} decoded"
-        every = self.delivered == self.encoded + self.dropped and self.encoded == self.decoded == self.matched
+        counts = (
+            f"{self.delivered} delivered, {self.missed} missed, {self.encoded} encoded, {self.dropped} dropped, "
+            f"{self.decoded} decoded"
+        )
+        every = self.delivered + self.missed == self.encoded + self.dropped
+        every = every and self.encoded == self.decoded == self.matched
         told = "画面编号连续 the numbers in the pictures are those of the lens" if self.drawn else _CLIP
         return [
             make("frames", "无丢帧、无重帧 no picture lost or doubled", every and self.decoded > 0, counts),
@@ -57,7 +62,8 @@ def look(stage: Stage, out: Path, export: Path) -> Frames:
     records = [json.loads(line) for line in (out / "journal.jsonl").read_text("utf-8").splitlines()]
     fragments = [record["body"] for record in records if record["kind"] == "fragment"]
     boots = _boots(read_deliveries(stage.world / "deliveries.jsonl"))
-    spans = [_within(boots[index], part) for index, part in enumerate(parts)]
+    exposures = [_within(boots[index], part) for index, part in enumerate(parts)]
+    spans = [{us: d for us, d in span.items() if d.n is not None} for span in exposures]
     drawn = worlds.load(stage.world).lens.scene == "drawn"
     judge = _drawn if drawn else _Clip(Path(worlds.scene(stage.world))).judge
     decoded = matched = shown = 0
@@ -69,6 +75,7 @@ def look(stage: Stage, out: Path, export: Path) -> Frames:
             shown += judge(luma, delivery)
     return Frames(
         sum(map(len, spans)),
+        sum(map(len, exposures)) - sum(map(len, spans)),
         sum(fragment["frames"] for fragment in fragments),
         sum(fragment["drops"] for fragment in fragments),
         decoded,
@@ -90,9 +97,9 @@ def _boots(deliveries: list[Delivery]) -> list[list[Delivery]]:
 
 
 def _within(deliveries: list[Delivery], part: dict[str, Any]) -> dict[int, Delivery]:
-    """Deliveries of a part's span, by their time in microseconds since the part's first picture, on its clock."""
+    """Exposures of a part's span, by their time in microseconds since the part's first picture, on its clock."""
     end_ns = part["to_ns"] - _ROUNDING_NS
-    span = [d for d in deliveries if d.n is not None and part["from_ns"] <= d.sensor_ns < end_ns]
+    span = [d for d in deliveries if part["from_ns"] <= d.sensor_ns < end_ns]
     return {(d.sensor_ns - part["from_ns"]) // 1000: d for d in span}
 
 

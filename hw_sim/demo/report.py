@@ -45,6 +45,7 @@ def collect(stage: Stage, out: Path, played: Played, checked: Checked) -> Facts:
         "verdicts": dict(Counter(segment["verdict"] for segment in told["segments"])),
         "frames": {
             "delivered": checked.frames.delivered,
+            "missed": checked.frames.missed,
             "encoded": checked.frames.encoded,
             "dropped": checked.frames.dropped,
             "decoded": checked.frames.decoded,
