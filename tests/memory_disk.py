@@ -134,7 +134,7 @@ class MemoryDisk:
         file.durable, file.doomed = size, False
 
     def list(self, folder: str) -> builtins.list[str]:
-        inside = {path[len(folder) + 1 :].split("/")[0] for path in self.files if path.startswith(folder + "/")}
+        inside = {path[len(folder) + 1 :].split("/")[0] for path in tuple(self.files) if path.startswith(folder + "/")}
         return sorted(inside)
 
     def remove(self, path: str) -> None:
@@ -160,7 +160,7 @@ class MemoryDisk:
 
     def used(self) -> int:
         """Bytes in all files."""
-        return sum(len(file.content) for file in self.files.values())
+        return sum(len(file.content) for file in tuple(self.files.values()))
 
     def _file(self, path: str) -> _File:
         if path not in self.files:
