@@ -137,7 +137,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.disk = disk
         self._context = context
         self._lock = threading.Lock()
-        self._live: set[socket.socket] = set()
+        self._live: dict[socket.socket, bool] = {}  # in order of coming, and whether it has proved to be a dock's
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -151,14 +151,24 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:
         with self._lock:
             if len(self._live) >= CONNECTIONS:
-                _log.warning("port-busy: %s turned away, %d connections are open", client_address[0], CONNECTIONS)
-                return False
-            self._live.add(request)
+                # Strangers who hold connections without a handshake must not keep a dock out: the oldest makes way.
+                stranger = next((one for one, proven in self._live.items() if not proven), None)
+                if stranger is None:
+                    _log.warning("port-busy: %s turned away, %d connections are open", client_address[0], CONNECTIONS)
+                    return False
+                del self._live[stranger]
+                _cut(stranger)
+            self._live[request] = False
             return True
+
+    def proven(self, request: socket.socket) -> None:
+        with self._lock:
+            if request in self._live:
+                self._live[request] = True
 
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
-            self._live.discard(request)
+            self._live.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - signature of the base class
@@ -187,6 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, tls.PeerError) as error:
             _log.warning("port-peer: %s refused: %s", self.client_address[0], error)
             return
+        self.server.proven(self.connection)
         super().handle()
 
     def handle_one_request(self) -> None:
@@ -210,11 +221,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, act: Callable[[], None]) -> None:
         try:
+            self._check_form()
             act()
         except _Refusal as refusal:
             self._refuse(refusal)
         except EvidenceError as error:
             self._refuse(_Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, error.message))
+
+    def _check_form(self) -> None:
+        """Refuse what the base class lets pass: two readers of it could take it for different requests."""
+        twice = any(len(self.headers.get_all(name, ())) > 1 for name in ("Content-Length", "Range"))
+        if self.request_version != "HTTP/1.1" or self.headers.defects or twice:
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "http-request", "this is not a request of HTTP/1.1")
 
     def _get(self) -> None:
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:

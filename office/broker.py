@@ -42,6 +42,7 @@ def settings(config: OfficeConfig, folder: Path, *, as_root: bool) -> str:
         "tls_version tlsv1.3",
         "require_certificate true",
         "use_identity_as_username true",
+        "use_username_as_clientid true",  # or one dock could take another's session, or the office's, by its name
         "allow_anonymous false",
         f"acl_file {folder / 'acl'}",
         "persistence true",

@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _PREFIX = "bodycam/v1/"
 _SESSION_SECONDS = 30 * 24 * 3600
 _BATCH = 200
+_QUEUE_LIMIT = 1000  # messages
 _SESSIONS_LIMIT = 1024
 _KEEP_ALIVE_SECONDS = 20
 
@@ -101,7 +102,8 @@ class Subscriber:
         self._office = office
         self._catalogue = catalogue
         self._hints = Hints(roots)
-        self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        # Bounded, so that a flood waits at the broker, which has bounds of its own.
+        self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._work, name="events")
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"office-{office}", protocol=mqtt.MQTTv5, reconnect_on_failure=True

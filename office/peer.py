@@ -1,4 +1,4 @@
-"""Who is at the other end of an HTTPS connection: uvicorn's protocol, told to hand the certificate on."""
+"""Who is at the other end of an HTTPS connection: uvicorn's protocol, told to hand on the certificate, and wary."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from evidence.certificate import Role
 from runtime.tls import PeerError, peer
 
 EXTENSION = "bodycam.peer"
+_HEADER_LIMIT = 64 * 1024  # bytes; the parser itself takes any number
+_HEADER_SECONDS = 5.0  # without a whole header, while no request is being answered: the server itself would wait on
 _log = logging.getLogger(__name__)
 
 
@@ -30,9 +32,12 @@ class Peer:
 
 
 class PeerProtocol(HttpToolsProtocol):
-    """Puts the `Peer` into each request's scope, as extension `bodycam.peer`."""
+    """Puts the `Peer` into each request's scope, as extension `bodycam.peer`; cuts who sends no end of a header."""
 
     _peer: Peer | None = None
+    _unread = 0  # bytes that came since the last header or piece of a body was whole
+    _heard = False
+    _watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the certificate once: it cannot change while the connection lives."""
@@ -45,8 +50,38 @@ class PeerProtocol(HttpToolsProtocol):
         except PeerError as error:
             _log.warning("refused: %s", error)
             transport.abort()
+            return
+        self._watch = self.loop.call_later(_HEADER_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no longer."""
+        if self._watch:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, as long as it makes sense of what it gets."""
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > _HEADER_LIMIT:
+            _log.warning("refused: a header of more than %d bytes", _HEADER_LIMIT)
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
         """Before the application is called."""
+        self._unread, self._heard = 0, True
         self.scope["extensions"] = {EXTENSION: {"peer": self._peer}}
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a piece on; how long a body may take is the application's affair."""
+        self._unread = 0
+        super().on_body(body)
+
+    def _look(self) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if not (self._heard or answering):
+            self.transport.abort()
+            return
+        self._heard = False
+        self._watch = self.loop.call_later(_HEADER_SECONDS, self._look)

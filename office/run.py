@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from runtime import tls
 from runtime.service import Service
 
 _BACKLOG = 128
+_DESCRIPTORS = 65_536
 _GRACE_SECONDS = 10
 _STOP_POLL_SECONDS = 0.1
 
@@ -35,6 +37,7 @@ def run(config: OfficeConfig, service: Service) -> None:
     """Serve until told to stop. Raises `OfficeError`, `CredentialError`, `PeerError`; nothing is left running."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = tls.server_context(config.certificate, config.key, config.roots)
+    _allow_connections()
     with _only_one(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
         asyncio.run(_Office(config, service, archive).serve(listener, context))
 
@@ -111,6 +114,14 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the service's: its broker child must end too."""
         yield
+
+
+def _allow_connections() -> None:
+    """Ask for file descriptors: each stranger may hold one until the handshake is due, and a dock needs one, too."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(_DESCRIPTORS, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ class Pages:
                 Route(one, _dock(self._head), methods=["HEAD"]),
                 Route(one, _dock(self._patch), methods=["PATCH"]),
                 Route(one, _dock(self._delete), methods=["DELETE"]),
-                Route("/v1/receipts/{device}/{recording}/{segment:int}", _dock(self._receipt), methods=["GET"]),
+                Route("/v1/receipts/{device}/{recording}/{segment}", _dock(self._receipt), methods=["GET"]),
                 Route("/v1/anchors", _dock(self._anchor), methods=["POST"]),
             ],
             exception_handlers={404: _not_found, 405: _not_found, 500: _broken},
@@ -157,18 +157,25 @@ class Pages:
         raise OfficeError("write-once", "what was handed in is not taken back", 403)
 
     async def _receipt(self, request: Request) -> Response:
-        device, recording = request.path_params["device"], request.path_params["recording"]
-        if not (shape.identifier(device) and shape.recording_id(recording)):
+        try:
+            wanted = tus.upload_at(*(request.path_params[name] for name in ("device", "recording", "segment")))
+        except OfficeError:
+            wanted = None
+        if not isinstance(wanted, SegmentUpload):
             raise OfficeError("receipt-unknown", "the office does not hold this segment", 404)
-        found = await asyncio.to_thread(self._ingest.receipt, device, recording, request.path_params["segment"])
+        found = await asyncio.to_thread(self._ingest.receipt, wanted.device, wanted.recording, wanted.segment)
         return Response(found, media_type="application/jose")
 
     async def _anchor(self, request: Request) -> Response:
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _SMALL_BODY:
-                raise OfficeError("too-long", "a request for an anchor is small", 413)
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > _SMALL_BODY:
+                        raise OfficeError("too-long", "a request for an anchor is small", 413)
+        except TimeoutError as error:
+            raise ClientDisconnect from error
         value = shape.require(
             "anchor", jose.parse_json(bytes(body)), {"device": shape.identifier, "nonce": shape.hexadecimal(32)}
         )

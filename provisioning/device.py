@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from evidence import age, pki
 from evidence.documents import Configuration
+from evidence.errors import EvidenceError
 from evidence.pki import Role
 from provisioning.errors import ProvisioningError
-from runtime.keys import create_secret, load_certificates, load_key, private_pem, replace_file
+from runtime.keys import CredentialError, create_secret, load_certificates, load_key, private_pem, replace_file
 
 Say = Callable[[str], None]
 
@@ -28,6 +29,9 @@ ROOT = "root.pem"
 CONFIGURATION = "config.jws"
 RECOVERY_RECIPIENT = "recovery.recipient"
 OFFICE_RECIPIENT = "office.recipient"
+OFFICE_ROLES = (Role.OFFICE, Role.SIGNER)
+DOCK_ROLES = (Role.DOCK,)
+CAMERA_ROLES = (Role.EVIDENCE, Role.CAMERA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +58,17 @@ class Device:
 
 def office(folder: Path, name: str) -> Device:
     """Describe an office: TLS link, and signature on documents."""
-    return Device(folder, name, (Role.OFFICE, Role.SIGNER))
+    return Device(folder, name, OFFICE_ROLES)
 
 
 def dock(folder: Path, name: str) -> Device:
     """Describe a dock: TLS link."""
-    return Device(folder, name, (Role.DOCK,))
+    return Device(folder, name, DOCK_ROLES)
 
 
 def camera(folder: Path, name: str) -> Device:
     """Describe a camera: evidence key, TLS link."""
-    return Device(folder, name, (Role.EVIDENCE, Role.CAMERA))
+    return Device(folder, name, CAMERA_ROLES)
 
 
 def make_request(device: Device, hosts: Iterable[str], say: Say) -> Path:
@@ -157,10 +161,27 @@ def _check_configuration(device: Device, answer: Path, now: datetime) -> dict[Pa
             f"{source}: is {configuration.office}'s for {configuration.device}, signed by {chain.id}; "
             f"expected one for {device.name}",
         )
+    _refuse_older(device, configuration, source)
     return {
         device.certificate(Role.SIGNER): pki.to_pem(*chain.certificates[:-1]),
         device.folder / CONFIGURATION: source.read_bytes(),
     }
+
+
+def _refuse_older(device: Device, configuration: Configuration, source: Path) -> None:
+    """An old configuration, played back, would encrypt to keys that were given up."""
+    path, certificate = device.folder / CONFIGURATION, device.certificate(Role.SIGNER)
+    if not (path.exists() and certificate.exists()):
+        return
+    try:
+        signer = pki.public_key(load_certificates(certificate)[0])
+        there = Configuration.read(path.read_text(encoding="utf-8").strip(), signer)
+    except (EvidenceError, CredentialError, ValueError):
+        return  # what is there counts for nothing
+    if configuration.issued < there.issued:  # texts of one form: they sort by time
+        raise ProvisioningError(
+            os.EX_DATAERR, f"{source}: was issued {configuration.issued}, before the one installed ({there.issued})"
+        )
 
 
 def _check_recipient(device: Device, answer: Path) -> dict[Path, bytes]:

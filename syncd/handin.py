@@ -186,6 +186,8 @@ class HandIn:
                 good = data[: reader.good_len(file) - before]
                 self._keep_lines(file, good)
             rest = data[len(good) :]
+            if len(rest) > jose.LINE_LIMIT:  # or a camera could fill this machine's memory with a line without an end
+                raise EvidenceError("jws-form", "the line is too long")
 
     def _keep_lines(self, file: int, lines: bytes) -> None:
         if not lines:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -297,6 +299,47 @@ def test_connections_are_few(camera: DockedCamera, dock: ssl.SSLContext) -> None
     assert any(not refused(camera, dock) or deadline.wait(0.05) for _ in range(100)), "a closed connection is not free"
     for client in held:
         client.close()
+
+
+def test_strangers_who_never_shake_hands_keep_no_dock_out(camera: DockedCamera, dock: ssl.SSLContext) -> None:
+    held = [socket.create_connection(camera.port.address, timeout=20) for _ in range(3 * dock_port.CONNECTIONS)]
+    began = time.monotonic()
+    client = Client(camera, dock)
+    assert client.ask("GET", "/v1/state")[0] == 200
+    held += [socket.create_connection(camera.port.address, timeout=20) for _ in range(3 * dock_port.CONNECTIONS)]
+    assert client.ask("GET", "/v1/state")[0] == 200, "a dock at work was cut for a stranger"
+    assert time.monotonic() - began < dock_port._HANDSHAKE_SECONDS
+    for one in held:
+        one.close()
+
+
+SMUGGLED = {
+    "length and chunks": b"POST /v1/anchor HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    "two lengths": b"POST /v1/anchor HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}",
+    "signed length": b"POST /v1/anchor HTTP/1.1\r\nContent-Length: +2\r\n\r\n{}",
+    "a GET's body": b"GET /v1/state HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    "a GET's chunks": b"GET /v1/state HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a line that is no header": b"GET /v1/state HTTP/1.1\r\nnonsense\r\nContent-Length: 2\r\n\r\n{}",
+    "absolute": b"GET http://camera/v1/state HTTP/1.1\r\n\r\n",
+    "traversal": b"GET /v1/journal/..%2f..%2fconfig.jws HTTP/1.1\r\n\r\n",
+    "long line": b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    "many headers": b"GET /v1/state HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+    "no version": b"GET /v1/state\r\n\r\n",
+    "http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("trick", SMUGGLED)
+def test_a_smuggled_request_is_refused(camera: DockedCamera, dock: ssl.SSLContext, trick: str) -> None:
+    link = dock.wrap_socket(socket.create_connection(camera.port.address, timeout=20))
+    answer = b""
+    with contextlib.suppress(ssl.SSLEOFError, ConnectionError):
+        link.sendall(SMUGGLED[trick] + b"GET /v1/state HTTP/1.1\r\n\r\n")
+        while piece := link.recv(65536):
+            answer += piece
+    link.close()
+    assert b" 200 " not in answer, answer
+    assert b"BWC-0001" not in answer, answer
 
 
 def test_nothing_listens_once_stopped(camera: DockedCamera, dock: ssl.SSLContext) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,17 @@ def test_a_journal_line_that_does_not_verify_stops_there_and_strands_nothing(sit
     assert bytes(site.office.journals["BWC-0001", "0"]) == good
     assert site.path("journal/00000000.jws").read_bytes() == good
     assert "done" not in site.told.states()
+
+
+def test_a_journal_line_without_an_end_is_not_gathered_in_memory(site: Site) -> None:
+    with (site.camera.folder.disk.root / records.journal_path(0)).open("ab") as journal:
+        journal.truncate(journal.tell() + 512 * MIB)  # a hole, which costs no disk
+    tracemalloc.start()
+    try:
+        site.until(lambda: "jws-form" in site.told.faults())
+        assert tracemalloc.get_traced_memory()[1] < 32 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_segment_that_no_record_names_is_refused(site: Site) -> None:
