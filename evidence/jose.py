@@ -24,6 +24,8 @@ LINE_LIMIT = 262144  # bytes of one JWS; a fragment line is about 900
 _DEPTH_LIMIT = 8
 _INTEGER_LIMIT = 2**63
 _WORD = 32
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n of P-256
+_HALF_ORDER = _ORDER // 2
 
 Json = dict[str, Any]
 
@@ -41,6 +43,9 @@ class Jws:
     def verify(self, key: ec.EllipticCurvePublicKey) -> None:
         """Raise `EvidenceError` ("jws-signature") unless `key` made the signature."""
         r, s = (int.from_bytes(part, "big") for part in (self.signature[:_WORD], self.signature[_WORD:]))
+        if s > _HALF_ORDER:
+            # n - s would verify as well: whoever carries a line could change its hash, and so break the chain behind it.
+            raise EvidenceError("jws-signature", "the signature is not in its low form")
         try:
             key.verify(encode_dss_signature(r, s), self.signing_input, ec.ECDSA(hashes.SHA256()))
         except (InvalidSignature, ValueError) as error:
@@ -52,7 +57,7 @@ def sign(payload: bytes, key: ec.EllipticCurvePrivateKey, typ: str, kid: str, *,
     text = _header(typ, kid) + "." + b64(payload)
     algorithm = ec.ECDSA(hashes.SHA256(), deterministic_signing=True) if deterministic else _ECDSA
     r, s = decode_dss_signature(key.sign(text.encode("ascii"), algorithm))
-    return text + "." + b64(r.to_bytes(_WORD, "big") + s.to_bytes(_WORD, "big"))
+    return text + "." + b64(r.to_bytes(_WORD, "big") + min(s, _ORDER - s).to_bytes(_WORD, "big"))
 
 
 def parse(text: str | bytes, typ: str) -> Jws:

@@ -36,6 +36,18 @@ def test_signs_and_verifies() -> None:
     assert jose.sign(b'{"v":1}', KEY, "test", KID, deterministic=True) == TEXT
 
 
+def test_a_signature_has_one_form_so_its_bearer_cannot_change_the_hash_of_a_line() -> None:
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    head, payload, signature = TEXT.split(".")
+    raw = jose.unb64(signature.encode())
+    s = int.from_bytes(raw[32:], "big")
+    assert s <= order // 2
+    other = jose.b64(raw[:32] + (order - s).to_bytes(32, "big"))
+    with pytest.raises(EvidenceError) as caught:
+        jose.parse(f"{head}.{payload}.{other}", "test").verify(KEY.public_key())
+    assert caught.value.code == "jws-signature"
+
+
 def test_another_key_does_not_verify() -> None:
     with pytest.raises(EvidenceError) as caught:
         jose.parse(TEXT, "test").verify(ec.generate_private_key(ec.SECP256R1()).public_key())
