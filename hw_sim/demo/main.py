@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -10,9 +11,11 @@ import time
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from hw_sim.control import ControlError
 from hw_sim.demo import checks, report, stage
 from hw_sim.demo.play import Play
 from hw_sim.demo.programs import DemoError
+from hw_sim.forgetful_fs import DiskError
 from runtime.config import ConfigError
 
 _SHORTEST_SECONDS = 20
@@ -28,17 +31,16 @@ def main(argv: list[str]) -> int:
         try:
             _look_at_inputs(video, speech, options.out)
             return _run(options, video, speech, folder / "answer_battery.flac")
-        except (DemoError, ConfigError) as error:
+        except (DemoError, ConfigError, ControlError, DiskError) as error:
             _say(f"演示中断  the demonstration failed: {error}")
-            return int(error.exit_status)
+            return int(getattr(error, "exit_status", 1))
 
 
 def _run(options: argparse.Namespace, video: Path, speech: Path, answer: Path) -> int:
     out: Path = options.out.absolute() if options.out else Path(tempfile.mkdtemp(prefix="bodycam-demo-"))
     out.mkdir(parents=True, exist_ok=True)
-    scene = "drawn" if options.drawn else str(video)
     world = stage.make_world(
-        scene,
+        "drawn" if options.drawn else str(video),
         str(speech),
         muted=options.mute,
         snr_db=options.snr,
@@ -49,18 +51,16 @@ def _run(options: argparse.Namespace, video: Path, speech: Path, answer: Path) -
     try:
         _say("发证：局、办公室、采集站、记录仪  provisioning agency, office, dock, camera")
         built = stage.build(out / "work", world)
-        play = Play(built, answer, options.seconds, options.seed, _say)
-        try:
-            play.run()
-        except DemoError:
-            _leave_evidence(built, out)
-            raise
+        played = Play(built, answer, options.seconds, options.seed, _say).run()
         _say("导出并验真  export and verification")
-        facts = report.collect(built, out, play.played, checks.run(built, out))
+        facts = report.collect(built, out, played, checks.run(built, out))
         facts["took_seconds"] = round(time.monotonic() - began, 1)
-    except OSError as error:
-        raise DemoError(f"{error.strerror or error}: {error.filename or ''}; evidence so far is in {out}") from error
-    report.write(facts, out / "report.json")
+        report.write(facts, out / "report.json")
+    except (DemoError, ConfigError, ControlError, DiskError, OSError) as error:
+        _leave_evidence(out / "work" / "card", out)
+        if isinstance(error, OSError):
+            raise DemoError(f"{error.strerror or error}: {error.filename or out}", os.EX_IOERR) from error
+        raise
     sys.stdout.write(report.table(facts, out))
     return 0 if facts["ok"] else 1
 
@@ -76,15 +76,15 @@ def _look_at_inputs(video: Path, speech: Path, out: Path | None) -> None:
             raise DemoError(f"{program} is not installed; run scripts/setup demo", 69)
 
 
-def _leave_evidence(built: stage.Stage, out: Path) -> None:
+def _leave_evidence(card: Path, out: Path) -> None:
     """After a failure: whatever evidence was made is named, file by file; with none, nothing half-made stays."""
-    held = sorted(path for path in built.card.rglob("*") if path.suffix in {".age", ".jws"})
+    held = sorted(path for path in card.rglob("*") if path.suffix in {".age", ".jws"})
     if not held:
         shutil.rmtree(out)
         return
-    _say(f"已产生的证据保留在  evidence that was made stays in {built.card}")
+    _say(f"已产生的证据保留在  evidence that was made stays in {card}")
     for path in held:
-        _say(f"  {path.relative_to(built.card)}  {path.stat().st_size} bytes")
+        _say(f"  {path.relative_to(card)}  {path.stat().st_size} bytes")
 
 
 def _parser() -> argparse.ArgumentParser:
