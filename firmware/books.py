@@ -16,7 +16,7 @@ from typing import Any
 from evidence import records
 from firmware.capture import recovery
 from firmware.capture.journal_writer import JournalWriter
-from firmware.capture.late import Unfinished, late_segment
+from firmware.capture.late import LateSegment
 from firmware.capture.recovery import Gap, Hole, OpenRecording, Reach
 from firmware.capture.vocabulary import PartBegan
 from firmware.capture.writer import Job, Run, Writer
@@ -173,7 +173,8 @@ class Books:
 
     def _late(self, book: _Book, cut: OpenRecording, cause: str) -> list[Job]:
         """Step R5: late records for what a cut left open."""
-        segments = [Run(partial(self._late_segment, unfinished)) for unfinished in cut.unfinished]
+        late = [LateSegment(self._disk, unfinished) for unfinished in cut.unfinished]
+        segments = [Run(partial(self._late_segment, segment)) for segment in late]
         return [*segments, *(Run(partial(self._hole, book, hole, cause)) for hole in cut.holes)]
 
     # In the writer's order.
@@ -212,8 +213,8 @@ class Books:
         }
         self._due[self._journal.append("gap", body)] = book.id
 
-    def _late_segment(self, unfinished: Unfinished) -> None:
-        self._journal.append("segment", late_segment(self._disk, unfinished))
+    def _late_segment(self, segment: LateSegment) -> None:
+        self._journal.append("segment", segment.body())
 
     def _holes(self, book: _Book, cause: str) -> None:
         """The ring of a part that failed was not written to its end."""

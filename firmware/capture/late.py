@@ -48,51 +48,62 @@ class Unfinished:
         )
 
 
-def late_segment(disk: Disk, unfinished: Unfinished) -> dict[str, Any]:
-    """Step R5: the body of the record. What is beyond the last attested byte is kept as an unattested tail."""
-    path = records.segment_path(unfinished.recording, unfinished.segment)
-    whole, attested = hashlib.sha256(), hashlib.sha256()
-    last = unfinished.last
-    mark = unfinished.attested_len
-    size, head = 0, b""
-    with contextlib.suppress(FileNotFoundError):
-        _settle(disk, path, unfinished)
-    for block in _blocks(disk, path):
-        head = head or block
-        whole.update(block)
-        attested.update(block[: max(0, mark - size)])
-        size += len(block)
-    return {
-        "recording": unfinished.recording,
-        "part": unfinished.part,
-        "segment": unfinished.segment,
-        "closed": False,
-        "fragments": unfinished.fragments,
-        "frames": unfinished.frames,
-        "samples": unfinished.samples,
-        "from_ns": unfinished.from_ns,
-        "to_ns": last["to_ns"] if last else 0,
-        "plain_len": last["plain_offset"] + last["plain_len"] if last else 0,
-        "plain_sha256": last["plain_sha256"] if last else hashlib.sha256().hexdigest(),
-        "attested_len": mark,
-        "attested_sha256": attested.hexdigest(),
-        "file_size": size,
-        "file_sha256": whole.hexdigest(),
-        "recipients": [],
-        **_header(head),
-    }
+class LateSegment:
+    """Step R5: makes the record. It may have to be asked again, while the disk refuses."""
 
+    def __init__(self, disk: Disk, unfinished: Unfinished) -> None:
+        self._disk = disk
+        self._unfinished = unfinished
+        self._path = records.segment_path(unfinished.recording, unfinished.segment)
+        self._refused = unfinished.refused
 
-def _settle(disk: Disk, path: str, unfinished: Unfinished) -> None:
-    """What a record names must not vanish with the next cut.
+    def body(self) -> dict[str, Any]:
+        """The record's body. What is beyond the last attested byte is kept as an unattested tail."""
+        with contextlib.suppress(FileNotFoundError):
+            self._settle()
+        unfinished, last = self._unfinished, self._unfinished.last
+        whole, attested = hashlib.sha256(), hashlib.sha256()
+        size, head = 0, b""
+        for block in _blocks(self._disk, self._path):
+            head = head or block
+            whole.update(block)
+            attested.update(block[: max(0, unfinished.attested_len - size)])
+            size += len(block)
+        return {
+            "recording": unfinished.recording,
+            "part": unfinished.part,
+            "segment": unfinished.segment,
+            "closed": False,
+            "fragments": unfinished.fragments,
+            "frames": unfinished.frames,
+            "samples": unfinished.samples,
+            "from_ns": unfinished.from_ns,
+            "to_ns": last["to_ns"] if last else 0,
+            "plain_len": last["plain_offset"] + last["plain_len"] if last else 0,
+            "plain_sha256": last["plain_sha256"] if last else hashlib.sha256().hexdigest(),
+            "attested_len": unfinished.attested_len,
+            "attested_sha256": attested.hexdigest(),
+            "file_size": size,
+            "file_sha256": whole.hexdigest(),
+            "recipients": [],
+            **_header(head),
+        }
 
-    After a sync has failed nobody can tell what of the unattested tail is durable, and a later sync would not fail.
-    """
-    if not unfinished.refused:
-        with contextlib.suppress(OSError):
-            disk.persist(path)
-            return
-    disk.truncate(path, unfinished.attested_len)
+    def _settle(self) -> None:
+        """What a record names must not vanish with the next cut.
+
+        After a refusal nobody can tell what of the unattested tail is durable, and a later sync would not fail: the
+        tail is cut off.
+        """
+        if not self._refused:
+            try:
+                self._disk.persist(self._path)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                self._refused = True
+        if self._refused:
+            self._disk.truncate(self._path, self._unfinished.attested_len)
 
 
 def _blocks(disk: Disk, path: str) -> Iterator[bytes]:

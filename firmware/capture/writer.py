@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from evidence import age, mp4
 from firmware.capture.cutter import Fragment
 from firmware.capture.journal_writer import JournalWriter
-from firmware.capture.late import Unfinished, late_segment
+from firmware.capture.late import LateSegment, Unfinished
 from firmware.capture.segment_writer import SegmentWriter
 from runtime.disk import Disk
 
@@ -285,4 +285,5 @@ class Writer:
             self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment, refused=True))
 
     def _close_late(self, unfinished: Unfinished) -> None:
-        self._record(Run(lambda: self._journal.append("segment", late_segment(self._disk, unfinished))))
+        late = LateSegment(self._disk, unfinished)
+        self._record(Run(lambda: self._journal.append("segment", late.body())))
