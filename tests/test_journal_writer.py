@@ -71,7 +71,9 @@ def test_refusals_leave_one_chain(owner: Owner, what: str, times: int) -> None:
     assert report.account.last is not None
     assert report.account.last.body == {"docked": False}
     published = camera.journal.published()
-    assert sum(published.values()) == sum(len(disk.files[records.journal_path(n)].content[:size]) for n, size in published.items())
+    assert sum(published.values()) == sum(
+        len(disk.files[records.journal_path(n)].content[:size]) for n, size in published.items()
+    )
 
 
 def test_a_disk_that_refuses_for_long_leaves_an_opening_that_can_declare_it_all(owner: Owner) -> None:
