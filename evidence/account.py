@@ -159,6 +159,8 @@ class Account:
         recording = self.recordings.setdefault(name, RecordingAccount(name, record))
         if number in recording.parts:
             self._odd(record, f"part {number} of {name} starts twice")
+        if record.body["resumed"] != (number > 1):
+            self._odd(record, f"part {number} of {name} begins a recording and resumes it")
         if recording.ended is not None:
             self._odd(record, f"part {number} of {name} starts after the recording has ended")
         recording.parts.setdefault(number, Part(number, record.boot, record))
@@ -274,6 +276,7 @@ def _check_sum(segment: SegmentAccount, record: Record, where: str) -> Iterator[
             told |= {"plain_len": last["plain_offset"] + last["plain_len"], "plain_sha256": last["plain_sha256"]}
     if body["closed"]:
         told |= {"attested_len": body["file_size"], "attested_sha256": body["file_sha256"]}
+        told |= {"stanzas": len(body["recipients"])}
     elif last is None:
         told |= {"attested_len": 0, "plain_len": 0}
     wrong = [name for name, value in told.items() if body[name] != value]
@@ -310,8 +313,8 @@ def _check_gaps(
 ) -> Iterator[Finding]:
     """Step 8: a gap begins where its part's attested end is, ends where the next begins, and is as long as it says."""
     spans = {n: (min(s.from_ns for s in own), max(s.to_ns for s in own)) for n, own in attested.items()}
-    for gap in recording.gaps:
-        body, after, before = gap.body, gap.body["after_part"], gap.body["before_part"]
+    for body in (gap.body for gap in recording.gaps):
+        after, before = body["after_part"], body["before_part"]
         where = f"{recording.id} gap after part {after}"
         yield from _check_length(body, where)
         if after not in recording.parts:
@@ -319,7 +322,9 @@ def _check_gaps(
             continue
         if after == before:
             continue  # a hole inside a part, held against its segments by `_check_parts`
-        if before is not None and body["same_clock"] != (clocks[gap.boot] == clocks[recording.parts[after].boot]):
+        # A gap that a cut kept from being recorded is recorded by a later boot: the parts' boots tell of its ends.
+        parts = [recording.parts[number] for number in (after, before) if number in recording.parts]
+        if before in recording.parts and body["same_clock"] != (len({clocks[part.boot] for part in parts}) == 1):
             yield Finding(8, "altered", where, "whether its ends are on one clock is not as the boots tell")
         if after in spans and spans[after][1] != body["last_ns"]:
             yield Finding(8, "unaccounted", where, "the gap does not begin where the part before it ends")

@@ -20,7 +20,7 @@ from evidence.documents import Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
-from evidence.report import Report, printable
+from evidence.report import Report, not_after, not_before, printable
 from evidence.segment_check import SegmentCheck, SegmentVerdict
 
 _VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
@@ -70,6 +70,7 @@ class Verifier:
         self._read_signers()
         self._read_receipts()  # step 10, before 9: a receipt explains a file that is not here
         self._read_anchors()
+        self._compare_times()
         self._read_segments()  # steps 9 and 12
         self._judge_tail()  # step 11
         self._look_for_strangers()  # step 13
@@ -267,6 +268,13 @@ class Verifier:
                 self._find(10, "altered", where, "fork: the office held another record in this place of the chain")
             else:
                 self.report.anchors.append((record, anchor))
+
+    def _compare_times(self) -> None:
+        """Step 10: what the office says of the time of a recording, in anchors and receipts, does not contradict."""
+        for recording in self.report.recordings():
+            first, last = not_before(self.report, recording), not_after(self.report, recording)
+            if first is not None and last is not None and last < first:
+                self._find(10, "altered", recording.id, f"by the office's word not before {first} and not after {last}")
 
     def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
         return anchor.head_seq < record.seq and self.report.reader.sha256_of(anchor.head_seq) == anchor.head

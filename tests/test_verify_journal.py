@@ -103,6 +103,7 @@ def sign_instead(made: Camera, number: int, **members: Any) -> None:
         ({"boot": "00" * 16}, "2:altered"),
         ({"seq": 4}, "4:altered"),
         ({"prev": "00" * 32}, "4:altered"),
+        ({"clock": {"boot_ns": 9, "utc": "0001-01-01T00:00:00.000Z", "source": "rtc", "error_ms": 1}}, "1:altered"),
         ({"device": "BWC-0002"}, "4:foreign"),
         ({"clock": {"boot_ns": 0, "utc": "2026-11-24T06:00:00.000Z", "source": "dock", "error_ms": 1}}, "4:altered"),
     ],

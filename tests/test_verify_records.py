@@ -50,6 +50,8 @@ def rewritten(kind: str, **members: Any) -> Camera:
         ("fragment", {"to_ns": 0}, "7:altered"),
         ("fragment", {"from_ns": 2**63 - 1}, "7:altered"),
         ("segment", {"file_size": 1}, "7:altered"),
+        ("segment", {"recipients": ["00" * 32]}, "7:altered"),
+        ("recording_started", {"resumed": True}, "6:altered"),
         ("recording_started", {"recording": "00000000-1"}, "6:altered"),
         ("recording_started", {"part": 1}, "6:altered"),
     ],
@@ -243,6 +245,19 @@ def test_time_is_told_between_the_office_words() -> None:
     assert told["not_after"] == verify(made.files).receipts[made.recording, 0].received
     made.anchor(utc="2026-11-24T06:00:30.000Z", error_ms=20)
     assert report.to_json(verify(made.files))["recordings"][0]["time"]["not_after"] == "2026-11-24T06:00:30.020Z"
+
+
+def test_the_office_backdates_a_receipt() -> None:
+    """Its own anchor, which the camera signed into the chain before it began to record, says otherwise."""
+    made = Camera()
+    made.boot()
+    made.anchor()
+    made.start()
+    made.segment()
+    text = made.receipt(made.recording, 0, received="2026-11-23T12:00:00.000Z")
+    made.files[records.receipt_path(made.recording, 0)] = text.encode()
+    made.stop()
+    assert findings(verify(made.files)) == "10:altered"
 
 
 @pytest.mark.parametrize(
