@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from evidence import age, pki, report
+from evidence import age, pki, report, segment_check
 from evidence.account import Finding, RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.pki import Role
@@ -69,8 +70,10 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"bodycam verify: {error}\n")
         return error.status
     except OSError as error:
-        sys.stderr.write(f"bodycam verify: {error.filename}: {error.strerror}\n")
+        sys.stderr.write(f"bodycam verify: {report.printable(str(error.filename))}: {error.strerror}\n")
         return os.EX_NOINPUT
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Chinese must not hide the findings
     if options.json:
         sys.stdout.write(json.dumps(report.to_json(found), ensure_ascii=False, indent=1) + "\n")
     else:
@@ -140,11 +143,23 @@ def _told(found: Report) -> Iterator[str]:
     said = "未发现问题 nothing found wrong" if found.ok else f"发现 {len(found.findings)} 处问题 findings"
     deep = "含解密检查 decrypted as well" if found.opened else "未解密 not decrypted"
     yield f"{found.device or '?'}：{said}；录像 {len(recordings)} 部 recordings；{deep}"
+    yield from _lacking(found)
     for recording in recordings:
         yield ""
         yield from _recording(found, recording)
     yield from _list("问题 findings", found.findings)
     yield from _list("说明 notes", found.notes)
+
+
+def _lacking(found: Report) -> Iterator[str]:
+    """What must not be read past: a receipt stands for these segments, and nobody can look at them here."""
+    if released := [key for key, said in found.segments.items() if said.verdict == segment_check.RELEASED]:
+        yield (
+            f"注意 attention：{len(found.segments)} 个分段中有 {len(released)} 个不在此，仅有档案库回执 "
+            f"{len(released)} of {len(found.segments)} segments are not here, only the office's receipts for them"
+        )
+    if going := [recording.id for recording in found.recordings() if recording.ended is None]:
+        yield f"注意 attention：记录到此为止时录像未结束 recording not ended where the records end：{', '.join(going)}"
 
 
 def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:

@@ -6,8 +6,9 @@ Fed with verified records only. Every second of a recording is in a fragment, in
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from evidence.records import Record
 
@@ -46,6 +47,13 @@ class SegmentAccount:
     def to_ns(self) -> int:
         """Boot time of its attested end."""
         return int((self.fragments[-1] if self.fragments else self.record_or_fail()).body["to_ns"])
+
+    @property
+    def attested_len(self) -> int:
+        """Bytes of its file that its fragments, or if it was closed its record, answer for."""
+        if self.record is not None and self.record.body["closed"]:
+            return int(self.record.body["file_size"])
+        return int(self.fragments[-1].body["cipher_len"]) if self.fragments else 0
 
     def record_or_fail(self) -> Record:
         """The `segment` record of a segment that has no fragments."""
@@ -86,10 +94,20 @@ class RecordingAccount:
         """Attested length without gaps, nanoseconds."""
         return self.total("to_ns") - self.total("from_ns")
 
-    def part_span(self, part: int) -> tuple[int, int] | None:
-        """Attested begin and end of a part on its boot's clock, nanoseconds; None if nothing of it was attested."""
-        bodies = [f.body for s in self.segments.values() if s.part == part for f in s.fragments]
-        return (min(b["from_ns"] for b in bodies), max(b["to_ns"] for b in bodies)) if bodies else None
+    @property
+    def boots(self) -> set[str]:
+        """The boots that recorded it, and those that told something of it."""
+        told = [*self.gaps, *self.reasons, *self.notices, *self.markers, *([self.ended] if self.ended else [])]
+        told += [segment.record for segment in self.segments.values() if segment.record]
+        return {part.boot for part in self.parts.values()} | {record.boot for record in told}
+
+    def attested(self) -> dict[int, list[SegmentAccount]]:
+        """The segments of each part that have fragments, in order."""
+        found: dict[int, list[SegmentAccount]] = {}
+        for _, segment in sorted(self.segments.items()):
+            if segment.fragments:
+                found.setdefault(segment.part, []).append(segment)
+        return found
 
     def total(self, member: str) -> int:
         """Sum of a number over all attested fragments, e.g. `frames`."""
@@ -120,9 +138,12 @@ class Account:
     def findings(self) -> Iterator[Finding]:
         """What does not add up, of every recording."""
         yield from self._findings
+        clocks = {boot.boot: str(boot.body["kernel_boot"]) for boot in self.boots}
         for recording in self.recordings.values():
-            yield from _check_parts(recording)
-            yield from _check_gaps(recording)
+            attested = recording.attested()
+            yield from _check_parts(recording, attested)
+            yield from _check_gaps(recording, attested, clocks)
+            yield from _check_reasons(recording)
             for segment in recording.segments.values():
                 yield from _check_segment(segment)
 
@@ -133,9 +154,13 @@ class Account:
 
     def _on_recording_started(self, record: Record) -> None:
         name, number = record.body["recording"], record.body["part"]
+        if name not in self.recordings and not name.startswith(f"{record.boot[:8]}-"):
+            self._odd(record, f"{name} begins in boot {record.boot}, whose name it does not bear")
         recording = self.recordings.setdefault(name, RecordingAccount(name, record))
         if number in recording.parts:
             self._odd(record, f"part {number} of {name} starts twice")
+        if record.body["resumed"] != (number > 1):
+            self._odd(record, f"part {number} of {name} begins a recording and resumes it")
         if recording.ended is not None:
             self._odd(record, f"part {number} of {name} starts after the recording has ended")
         recording.parts.setdefault(number, Part(number, record.boot, record))
@@ -223,6 +248,8 @@ def _check_segment(segment: SegmentAccount) -> Iterator[Finding]:
             return
         if index and body["plain_offset"] != plain:
             yield Finding(7, "altered", where, f"fragment {index} does not begin where the one before it ends")
+        if body["to_ns"] < body["from_ns"]:
+            yield Finding(7, "altered", where, f"fragment {index} ends before it begins")
         if body["cipher_len"] <= cipher:
             yield Finding(7, "altered", where, f"fragment {index} adds nothing to the file")
         if to_ns is not None and body["from_ns"] != to_ns:
@@ -249,12 +276,17 @@ def _check_sum(segment: SegmentAccount, record: Record, where: str) -> Iterator[
             told |= {"plain_len": last["plain_offset"] + last["plain_len"], "plain_sha256": last["plain_sha256"]}
     if body["closed"]:
         told |= {"attested_len": body["file_size"], "attested_sha256": body["file_sha256"]}
+        told |= {"stanzas": len(body["recipients"])}
+    elif last is None:
+        told |= {"attested_len": 0, "plain_len": 0}
     wrong = [name for name, value in told.items() if body[name] != value]
+    if body["file_size"] < (last["cipher_len"] if last else 0):
+        wrong.append("file_size")
     if wrong:
         yield Finding(7, "altered", where, f"the segment's record disagrees with its fragments in {', '.join(wrong)}")
 
 
-def _check_parts(recording: RecordingAccount) -> Iterator[Finding]:
+def _check_parts(recording: RecordingAccount, attested: dict[int, list[SegmentAccount]]) -> Iterator[Finding]:
     """Step 8: parts are numbered without a hole, a gap lies between each two, segments of a part touch in time."""
     numbers = sorted(recording.parts)
     if numbers != list(range(1, len(numbers) + 1)):
@@ -267,29 +299,54 @@ def _check_parts(recording: RecordingAccount) -> Iterator[Finding]:
     if indices != list(range(len(indices))):
         yield Finding(8, "missing", recording.id, "a segment of the recording is missing from the journal")
     # A ring that a power cut kept from being written leaves a gap inside its part.
-    told = {(g.body["last_ns"], g.body["first_ns"]) for g in recording.gaps if g.body["same_clock"]}
-    for number in numbers:
-        spans = [s for s in recording.part_segments(number) if s.fragments]
-        for before, after in itertools.pairwise(spans):
-            if before.to_ns != after.from_ns and (before.to_ns, after.from_ns) not in told:
+    holes = [gap.body for gap in recording.gaps if gap.body["after_part"] == gap.body["before_part"]]
+    told = {(hole["after_part"], hole["last_ns"], hole["first_ns"]) for hole in holes}
+    for number, segments in attested.items():
+        for before, after in itertools.pairwise(segments):
+            if before.to_ns != after.from_ns and (number, before.to_ns, after.from_ns) not in told:
                 where = f"{recording.id} segments {before.index} and {after.index}"
                 yield Finding(8, "unaccounted", where, "time between the two segments is not accounted for")
 
 
-def _check_gaps(recording: RecordingAccount) -> Iterator[Finding]:
+def _check_gaps(
+    recording: RecordingAccount, attested: dict[int, list[SegmentAccount]], clocks: dict[str, str]
+) -> Iterator[Finding]:
     """Step 8: a gap begins where its part's attested end is, ends where the next begins, and is as long as it says."""
+    spans = {n: (min(s.from_ns for s in own), max(s.to_ns for s in own)) for n, own in attested.items()}
     for body in (gap.body for gap in recording.gaps):
         after, before = body["after_part"], body["before_part"]
         where = f"{recording.id} gap after part {after}"
-        if body["same_clock"] and body["first_ns"] is not None:
-            exact = max(0, body["first_ns"] - body["last_ns"]) // 1_000_000
-            if (body["min_ms"], body["max_ms"]) != (exact, exact):
-                yield Finding(8, "altered", where, "the gap's length is not that between its ends")
+        yield from _check_length(body, where)
+        if after not in recording.parts:
+            yield Finding(6, "altered", where, "the part before the gap was never started")
+            continue
         if after == before:
             continue  # a hole inside a part, held against its segments by `_check_parts`
-        ended = recording.part_span(after)
-        begun = recording.part_span(before) if before is not None else None
-        if ended is not None and ended[1] != body["last_ns"]:
+        # A gap that a cut kept from being recorded is recorded by a later boot: the parts' boots tell of its ends.
+        parts = [recording.parts[number] for number in (after, before) if number in recording.parts]
+        if before in recording.parts and body["same_clock"] != (len({clocks[part.boot] for part in parts}) == 1):
+            yield Finding(8, "altered", where, "whether its ends are on one clock is not as the boots tell")
+        if after in spans and spans[after][1] != body["last_ns"]:
             yield Finding(8, "unaccounted", where, "the gap does not begin where the part before it ends")
-        if begun is not None and begun[0] != body["first_ns"]:
+        if before in spans and spans[before][0] != body["first_ns"]:
             yield Finding(8, "unaccounted", where, "the gap does not end where the part after it begins")
+
+
+def _check_length(body: Mapping[str, Any], where: str) -> Iterator[Finding]:
+    if body["max_ms"] is not None and body["max_ms"] < body["min_ms"]:
+        yield Finding(8, "altered", where, "the gap is at most shorter than it is at least")
+    if body["same_clock"] and body["first_ns"] is not None:
+        exact = max(0, body["first_ns"] - body["last_ns"]) // 1_000_000
+        if (body["min_ms"], body["max_ms"]) != (exact, exact):
+            yield Finding(8, "altered", where, "the gap's length is not that between its ends")
+    if body["after_part"] == body["before_part"] and (body["first_ns"] is None or body["first_ns"] < body["last_ns"]):
+        yield Finding(8, "altered", where, "a hole inside a part ends before it begins")
+
+
+def _check_reasons(recording: RecordingAccount) -> Iterator[Finding]:
+    """Step 6: a reason is given for a gap of this recording."""
+    gaps = {gap.seq for gap in recording.gaps}
+    for reason in recording.reasons:
+        if reason.body["gap_seq"] not in gaps:
+            message = f"the reason is for record {reason.body['gap_seq']}, which is no gap of {recording.id}"
+            yield Finding(6, "altered", f"{recording.id} record {reason.seq}", message)

@@ -83,6 +83,8 @@ def fragments(data: bytes | memoryview) -> Iterator[Fragment]:
     moof: Box | None = None
     for found in boxes(data):
         if found.kind == b"moof":
+            if moof is not None:
+                raise EvidenceError("mp4-box", "an index without its media data")
             moof = found
         elif found.kind == b"mdat":
             if moof is None:

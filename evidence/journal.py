@@ -95,7 +95,7 @@ class JournalReader:
         record = records.parse(line)
         self.step = 2  # the key comes from the file's opening, through its chain
         if file != self._file:
-            session = self._open(file, record)
+            session = self._open(file, record, len(line))
         elif record.kind in ("boot", "summary"):
             raise EvidenceError("chain-broken", f"record {record.seq}: a file opens in the middle of another")
         else:
@@ -122,10 +122,12 @@ class JournalReader:
             raise EvidenceError("chain-broken", "the journal does not begin with a boot record")
         return self.session
 
-    def _open(self, file: int, record: Record) -> Session:
+    def _open(self, file: int, record: Record, size: int) -> Session:
         body = record.body
         if record.kind not in ("boot", "summary"):
             raise EvidenceError("chain-broken", f"journal file {file} does not open with a boot or summary record")
+        if size > records.OPENING_LIMIT:
+            raise EvidenceError("jws-form", f"journal file {file} opens with a line longer than an opening may be")
         torn = {tail["file"]: tail for tail in body.get("torn", [])}
         skipped = [number for number in range(self._file + 1, file) if number not in torn]
         if file <= self._file or body["file"] != file or skipped:
@@ -142,7 +144,10 @@ class JournalReader:
 
     def _declare(self, record: Record) -> None:
         # A torn tail stands right after the last whole line of a file before this one.
-        for tail in [TornTail(**members) for members in record.body.get("torn", [])]:
+        declared = [TornTail(**members) for members in record.body.get("torn", [])]
+        if len({tail.file for tail in declared}) < len(declared):
+            raise EvidenceError("journal-torn", f"record {record.seq} declares two torn tails of one file")
+        for tail in declared:
             if not self._file <= tail.file < record.body["file"] or tail.offset != self.good_len(tail.file):
                 message = f"record {record.seq} declares a torn tail at another place than where lines end"
                 raise EvidenceError("journal-torn", message)

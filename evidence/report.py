@@ -44,8 +44,8 @@ class Report:
         return [recording for recording in found if self.only is None or recording.id in self.only]
 
     def sessions_of(self, recording: RecordingAccount) -> list[Session]:
-        """The signing keys of the boots that recorded it."""
-        return [self.reader.sessions[part.boot] for part in recording.parts.values()]
+        """The signing keys of the boots that recorded it or told of it."""
+        return [self.reader.sessions[boot] for boot in recording.boots]
 
 
 def not_before(report: Report, recording: RecordingAccount) -> str | None:
@@ -69,6 +69,11 @@ def not_after(report: Report, recording: RecordingAccount) -> str | None:
 
 def _moved(utc: str, ms: int) -> str:
     return shape.utc_text(shape.utc_ms(utc) + ms)
+
+
+def printable(text: str) -> str:
+    """Spell control characters, directions of writing and bytes that are no text: names of files are anybody's."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def to_json(report: Report) -> jose.Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from evidence import age, boxes, join, mp4
+from evidence import age, boxes, mp4
 from evidence.account import SegmentAccount
 from evidence.errors import EvidenceError
 
@@ -36,6 +36,13 @@ class SegmentCheck:
         self._marks = [(f.body["cipher_len"], f.body["cipher_sha256"]) for f in segment.fragments]
         self._next = 0
         self._bad: int | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether more bytes cannot change the verdict: a file may be longer than anybody wants to read."""
+        record = self._segment.record
+        judged = int(record.body["file_size"]) if record else max((length for length, _ in self._marks), default=0)
+        return self._size > judged
 
     def update(self, data: bytes) -> None:
         """The next bytes of the file."""
@@ -127,11 +134,13 @@ def _check_media(segment: SegmentAccount, plain: bytes) -> None:
         return
     init = plain[: segment.fragments[0].body["plain_offset"]]
     boxes.sample_entries(init)
-    found = list(boxes.fragments(join.whole_boxes(plain)))
+    found = list(boxes.fragments(plain))
     if len(found) != len(segment.fragments):
         raise EvidenceError("mp4-box", "the segment holds another number of fragments than its records")
     for index, (fragment, record) in enumerate(zip(found, segment.fragments, strict=True)):
         counts = {run.track: len(run.samples) for run in fragment.runs}
+        if len(counts) < len(fragment.runs):
+            raise EvidenceError("mp4-box", f"fragment {index} holds a track twice")
         blocks = counts.get(mp4.SOUND_TRACK, 0)
         told = record.body
         if counts.get(mp4.VIDEO_TRACK, 0) != told["frames"] or blocks * mp4.BLOCK != told["samples"]:

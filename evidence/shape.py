@@ -106,8 +106,8 @@ def recording_id(value: Any) -> bool:
 
 
 def utc(value: Any) -> bool:
-    """A UTC time to the millisecond, `2026-11-24T06:12:00.123Z`."""
-    if not isinstance(value, str) or not _UTC.match(value):
+    """A UTC time to the millisecond, `2026-11-24T06:12:00.123Z`, from 1970 on: what `utc_text` can write."""
+    if not isinstance(value, str) or not _UTC.match(value) or value < "1970":
         return False
     try:
         datetime.fromisoformat(value)

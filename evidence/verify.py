@@ -6,13 +6,13 @@ verdict, place. It never says more than the bytes do.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import jose, pki, records, segment_check, shape
 from evidence.account import Finding, SegmentAccount
@@ -20,7 +20,7 @@ from evidence.documents import Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
-from evidence.report import Report
+from evidence.report import Report, not_after, not_before, printable
 from evidence.segment_check import SegmentCheck, SegmentVerdict
 
 _VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
@@ -28,7 +28,7 @@ _JOURNAL = re.compile(r"journal/([0-9]{8})\.jws\Z")
 _SEGMENT = re.compile(r"segments/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.mp4\.age\Z")
 _RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
 _CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
-_CERTIFICATES_LIMIT = 1 << 20  # bytes of one file
+_CERTIFICATES_LIMIT = 1 << 20  # bytes of all of them: an agency has a dozen of 1 KiB
 
 
 class Folder(Protocol):
@@ -55,7 +55,8 @@ class Verifier:
         self._roots = roots
         self._identity = identity
         self._names = frozenset(folder.names())
-        self._signers: dict[str, pki.Chain] = {}
+        self._certificates: list[x509.Certificate] = []
+        self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
         self._tails: dict[int, bytes] = {}
         asked = None if only is None else frozenset(only)
         self.report = Report(JournalReader(roots), opened=identity is not None, only=asked)
@@ -69,6 +70,7 @@ class Verifier:
         self._read_signers()
         self._read_receipts()  # step 10, before 9: a receipt explains a file that is not here
         self._read_anchors()
+        self._compare_times()
         self._read_segments()  # steps 9 and 12
         self._judge_tail()  # step 11
         self._look_for_strangers()  # step 13
@@ -77,10 +79,10 @@ class Verifier:
         return report
 
     def _find(self, step: int, verdict: str, where: str, message: str) -> None:
-        self.report.findings.append(Finding(step, verdict, where, message))
+        self.report.findings.append(Finding(step, verdict, printable(where), printable(message)))
 
     def _note(self, step: int, verdict: str, where: str, message: str) -> None:
-        self.report.notes.append(Finding(step, verdict, where, message))
+        self.report.notes.append(Finding(step, verdict, printable(where), printable(message)))
 
     def _asked_of(self, where: str) -> bool:
         """Whether a finding about `where` belongs to what was asked: the journal always does."""
@@ -179,39 +181,53 @@ class Verifier:
     # --- what the office signed
 
     def _read_signers(self) -> None:
-        pool: list[x509.Certificate] = []
+        """Certificates beside the evidence: anybody's, so not more than helps, and none is checked before it is needed.
+
+        Each is tried under the key that it names; an office may have renewed a certificate and kept its key.
+        """
+        left = _CERTIFICATES_LIMIT
         for path, _ in self._matching(_CERTIFICATES):
+            data = self._read(path, left)
+            if len(data) > left:
+                self._note(10, "foreign", path, "more certificates than help; this and what follows is not read")
+                break
+            left -= len(data)
             try:
-                pool += pki.parse_certificates(self._read(path, _CERTIFICATES_LIMIT))
+                self._certificates += pki.parse_certificates(data)
             except EvidenceError as error:
                 self._note(10, "foreign", path, error.message)
-        for certificate in pool:
-            try:
-                chain = pki.validate_chain(certificate, pool, self._roots, role=pki.Role.SIGNER, at=None)
-            except EvidenceError:
-                continue  # issuing certificates and strangers: they help to build chains, or they do not
-            self._signers[pki.key_id(pki.public_key(certificate))] = chain
 
-    def _signer(self, text: bytes, typ: str) -> pki.Chain:
-        chain = self._signers.get(jose.parse(text, typ).kid)
-        if chain is None:
+    def _signers(self, text: bytes, typ: str) -> list[pki.Chain]:
+        """The trusted chains of the key that signed, at least one."""
+        kid = jose.parse(text, typ).kid
+        if kid not in self._chains:
+            self._chains[kid] = list(self._chains_of(kid))
+        if not self._chains[kid]:
             message = "no certificate here, trusted by the given root, has the key that signed"
             raise EvidenceError("signer-unknown", message)
-        return chain
+        return self._chains[kid]
+
+    def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
+        for certificate in self._certificates:
+            with contextlib.suppress(EvidenceError):  # issuing certificates and strangers: they help, or they do not
+                if pki.key_id(pki.public_key(certificate)) == kid:
+                    yield pki.validate_chain(
+                        certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None
+                    )
 
     def _read_receipts(self) -> None:
         """Step 10: receipts beside the evidence and inside the journal."""
         for path, match in self._matching(_RECEIPT):
             if self.report.only is None or match[1] in self.report.only:
-                self._receipt(self._read(path, jose.LINE_LIMIT).strip(), path, (match[1], int(match[2])))
+                self._receipt(self._read(path, jose.LINE_LIMIT), path, (match[1], int(match[2])))
         for record in self.report.account.receipts:
             self._receipt(record.body["receipt"].encode(), f"record {record.seq}", None)
 
     def _receipt(self, text: bytes, where: str, key: tuple[str, int] | None) -> None:
         try:
-            chain = self._signer(text, Receipt.TYP)
-            receipt = Receipt.read(text, _key(chain))
-            _require_valid(chain, receipt.received)
+            chains = self._signers(text, Receipt.TYP)
+            receipt = Receipt.read(text, pki.public_key(chains[0].leaf))
+            chain = _valid_at(chains, receipt.received)
         except EvidenceError as error:
             self._find(10, _VERDICT_OF.get(error.code, "altered"), where, f"receipt: {error.message} ({error.code})")
             return
@@ -219,7 +235,9 @@ class Verifier:
         recording = self.report.account.recordings.get(receipt.recording)
         segment = recording.segments.get(receipt.segment) if recording else None
         told = segment.record.body if segment and segment.record else None
-        if receipt.device != self.report.device or key not in (None, found):
+        if receipt.office != chain.id:
+            self._find(10, "foreign", where, f"the receipt names {receipt.office}, and {chain.id} signed it")
+        elif receipt.device != self.report.device or key not in (None, found):
             self._find(10, "foreign", where, "the receipt is for another camera or segment")
         elif told is None:
             self._find(
@@ -235,19 +253,28 @@ class Verifier:
         for record in self.report.account.anchors:
             text, where = record.body["anchor"].encode(), f"record {record.seq}"
             try:
-                chain = self._signer(text, TimeAnchor.TYP)
-                anchor = TimeAnchor.read(text, _key(chain))
-                _require_valid(chain, anchor.utc)
+                chains = self._signers(text, TimeAnchor.TYP)
+                anchor = TimeAnchor.read(text, pki.public_key(chains[0].leaf))
+                chain = _valid_at(chains, anchor.utc)
             except EvidenceError as error:
                 verdict = _VERDICT_OF.get(error.code, "altered")
                 self._find(10, verdict, where, f"time anchor: {error.message} ({error.code})")
                 continue
-            if anchor.device != self.report.device:
+            if anchor.office != chain.id:
+                self._find(10, "foreign", where, f"the time anchor names {anchor.office}, and {chain.id} signed it")
+            elif anchor.device != self.report.device:
                 self._find(10, "foreign", where, "the time anchor is for another camera")
             elif not self._extends(record, anchor):
                 self._find(10, "altered", where, "fork: the office held another record in this place of the chain")
             else:
                 self.report.anchors.append((record, anchor))
+
+    def _compare_times(self) -> None:
+        """Step 10: what the office says of the time of a recording, in anchors and receipts, does not contradict."""
+        for recording in self.report.recordings():
+            first, last = not_before(self.report, recording), not_after(self.report, recording)
+            if first is not None and last is not None and last < first:
+                self._find(10, "altered", recording.id, f"by the office's word not before {first} and not after {last}")
 
     def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
         return anchor.head_seq < record.seq and self.report.reader.sha256_of(anchor.head_seq) == anchor.head
@@ -269,15 +296,21 @@ class Verifier:
         check = SegmentCheck(segment)
         for block in self._folder.blocks(path):
             check.update(block)
+            if check.done:
+                break
         verdict = check.finish()
         if self._identity is not None and verdict.verdict != segment_check.ALTERED and segment.fragments:
             try:
-                segment_check.open_segment(segment, b"".join(self._folder.blocks(path)), self._identity)
+                segment_check.open_segment(segment, self._attested(path, segment), self._identity)
             except EvidenceError as error:
                 return SegmentVerdict(segment_check.ALTERED, f"{error.message} ({error.code})", step=12)
         if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
             return SegmentVerdict(segment_check.UNSIGNED, "every byte is as recorded, but no certified key signed it")
         return verdict
+
+    def _attested(self, path: str, segment: SegmentAccount) -> bytes:
+        """What of a file has to be read whole; anybody can make the rest as long as they like."""
+        return self._read(path, segment.attested_len)[: segment.attested_len]
 
     def _absent(self, segment: SegmentAccount) -> SegmentVerdict:
         key = (segment.recording, segment.index)
@@ -312,10 +345,11 @@ class Verifier:
             for recording in self.report.account.recordings.values()
             for index in recording.segments
         }
+        begun = self._next_segments()
         for path in sorted(self._names - known):
             if any(pattern.match(path) for pattern in (_JOURNAL, _RECEIPT, _CERTIFICATES)):
                 continue
-            if path in self._next_segments():
+            if path in begun:
                 message = "begun, and no record names it yet: let the camera start once, or it is foreign"
                 self._find(13, "unaccounted", path, message)
             else:
@@ -330,14 +364,13 @@ class Verifier:
         }
 
 
-def _key(chain: pki.Chain) -> ec.EllipticCurvePublicKey:
-    return pki.public_key(chain.leaf)
-
-
-def _require_valid(chain: pki.Chain, utc: str) -> None:
+def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:
+    """The first of a signer's chains that was valid at a time."""
     ms = shape.utc_ms(utc)
-    if not chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
-        raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")
+    for chain in chains:
+        if chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
+            return chain
+    raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")
 
 
 def _with_place(verdict: SegmentVerdict) -> str:

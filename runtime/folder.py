@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,12 +20,24 @@ class DiskFolder:
         self._root = root
 
     def names(self) -> Iterable[str]:
+        """Everything in the four folders that is not a folder: what is no file is a stranger and must be named too.
+
+        Links to folders are not followed. A folder that cannot be listed is an error: it may hide something.
+        """
         for part in _PARTS:
-            for path in (self._root / part).rglob("*"):
-                if path.is_file():
-                    yield path.relative_to(self._root).as_posix()
+            top = self._root / part
+            if not top.is_dir() and os.path.lexists(top):
+                yield part
+                continue
+            for at, folders, files in os.walk(top, onerror=_refuse):
+                here = Path(at)
+                links = [name for name in folders if (here / name).is_symlink()]
+                for name in [*files, *links]:
+                    yield (here / name).relative_to(self._root).as_posix()
 
     def blocks(self, path: str) -> Iterator[bytes]:
+        if not stat.S_ISREG((self._root / path).stat().st_mode):  # a pipe would hold the verifier up, a device may act
+            raise OSError(errno.EINVAL, "this is no file; take it away", str(self._root / path))
         with (self._root / path).open("rb") as file:
             while block := self._block(file):
                 yield block
@@ -32,3 +47,9 @@ class DiskFolder:
             return file.read(_BLOCK)
         except OSError as error:  # a failing disk does not tell which file it was
             raise OSError(error.errno, error.strerror, file.name) from error
+
+
+def _refuse(error: OSError) -> None:
+    """`os.walk` passes over what it cannot list unless it is told not to; what was never there is no error."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from evidence import age, mp4, records, report
+from evidence import boxes as mp4_boxes
 from tests import evidence_keys as keys
 from tests import evidence_media
 from tests.evidence_builder import Camera
@@ -252,6 +253,40 @@ def test_a_trailer_that_is_another_box() -> None:
     finally:
         mp4.TRAILER = real
     assert findings(verify(made.files, keys.identity("office"))) == "12:altered"
+
+
+def liar(change: Callable[[bytes], bytes]) -> dict[str, bytes]:
+    """A camera that signs whatever it encrypted: one fragment, changed before its hash was taken."""
+    real = evidence_media.media_fragment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.evidence_builder.media_fragment", lambda *what: change(real(*what)))
+        return camera("S").files
+
+
+def refill(data: bytes) -> bytes:
+    return data + mp4.padding(len(data), age.CHUNK)
+
+
+def without_free(data: bytes) -> bytes:
+    last = list(mp4_boxes.boxes(data))[-1]
+    return data[: last.start] if last.kind == b"free" else data
+
+
+def index_without_media(data: bytes) -> bytes:
+    moof = next(box for box in mp4_boxes.boxes(data) if box.kind == b"moof")
+    return refill(data[: moof.end] + without_free(data)[moof.start :])
+
+
+def half_a_box(data: bytes) -> bytes:
+    return data + b"\x7f\xff\xff\xffmdat" + bytes(age.CHUNK - 8)
+
+
+@pytest.mark.parametrize("change", [index_without_media, half_a_box])
+def test_pictures_hidden_where_a_player_may_find_them(change: Callable[[bytes], bytes]) -> None:
+    assert verify(liar(lambda data: data), keys.identity("office")).ok
+    files = liar(change)
+    assert findings(verify(files)) == ""
+    assert findings(verify(files, keys.identity("office"))) == "12:altered"
 
 
 # --- Other -----------------------------------------------------------------------------------------------------------

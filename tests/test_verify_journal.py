@@ -103,6 +103,7 @@ def sign_instead(made: Camera, number: int, **members: Any) -> None:
         ({"boot": "00" * 16}, "2:altered"),
         ({"seq": 4}, "4:altered"),
         ({"prev": "00" * 32}, "4:altered"),
+        ({"clock": {"boot_ns": 9, "utc": "0001-01-01T00:00:00.000Z", "source": "rtc", "error_ms": 1}}, "1:altered"),
         ({"device": "BWC-0002"}, "4:foreign"),
         ({"clock": {"boot_ns": 0, "utc": "2026-11-24T06:00:00.000Z", "source": "dock", "error_ms": 1}}, "4:altered"),
     ],
@@ -229,6 +230,40 @@ def test_torn_tail_that_the_disk_lost(left: int) -> None:
     made.files[JOURNAL] = made.files[JOURNAL].removesuffix(b"eyJhbGciOi") + b"eyJhbGciOi"[:left]
     found = verify(made.files)
     assert (found.ok, [note.verdict for note in found.notes if note.step == 5]) == (True, ["torn"])
+
+
+def declaring(*tails: tuple[int, int, int, str]) -> Camera:
+    """A second boot that declares these tails of the first: file, offset from the end, length, hash."""
+
+    class Declarer(Camera):
+        def line(self, kind: str, body: Any) -> records.Record:
+            if kind == "boot" and self.file:
+                end = len(self.files[JOURNAL])
+                told = [{"file": f, "offset": end + at, "length": n, "sha256": digest} for f, at, n, digest in tails]
+                body = {**body, "torn": told}
+            return super().line(kind, body)
+
+    made = Declarer()
+    made.boot()
+    made.boot()
+    return made
+
+
+def test_a_torn_tail_declared_twice() -> None:
+    nothing = keys.sha256(b"")
+    assert verify(declaring((0, 0, 0, nothing)).files).ok
+    twice = declaring((0, 0, 0, nothing), (0, 0, 5, "00" * 32))
+    assert findings(verify(twice.files)) == "5:altered"
+
+
+def test_an_opening_longer_than_an_opening() -> None:
+    class Long(Camera):
+        def line(self, kind: str, body: Any) -> records.Record:
+            return super().line(kind, {**body, "hardware": {"much": "x" * 50_000}} if kind == "boot" else body)
+
+    made = Long()
+    made.boot()
+    assert findings(verify(made.files)) == "2:altered"
 
 
 def test_torn_tail_that_nobody_declares() -> None:
