@@ -96,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recording", action="append", metavar="ID", help="只验此录像 only this recording; may be given again"
     )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="须完整 nothing may be elsewhere: for an export, which must hold the footage",
+    )
     parser.add_argument("--json", action="store_true", help="机器可读输出 output for programs")
     return parser
 
@@ -105,7 +110,7 @@ def _verify(options: argparse.Namespace) -> Report:
         raise _UsageError(os.EX_NOINPUT, f"{options.path}: there is no such folder; name the one that holds journal/")
     roots = _roots(options.trust)
     identity = _identity(options.identity) if options.identity else None
-    found = Verifier(DiskFolder(options.path), roots, identity, options.recording).run()
+    found = Verifier(DiskFolder(options.path), roots, identity, options.recording, whole=options.whole).run()
     known = ", ".join(found.account.recordings) or "none"
     if absent := set(options.recording or ()) - found.account.recordings.keys():
         raise _UsageError(os.EX_USAGE, f"no recording {min(absent)} in this journal; it has {known}")

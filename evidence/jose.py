@@ -44,7 +44,7 @@ class Jws:
         """Raise `EvidenceError` ("jws-signature") unless `key` made the signature."""
         r, s = (int.from_bytes(part, "big") for part in (self.signature[:_WORD], self.signature[_WORD:]))
         if s > _HALF_ORDER:
-            # n - s would verify as well: whoever carries a line could change its hash, and so break the chain behind it.
+            # n - s would verify as well: whoever carries a line could change its hash and break the chain behind it.
             raise EvidenceError("jws-signature", "the signature is not in its low form")
         try:
             key.verify(encode_dss_signature(r, s), self.signing_input, ec.ECDSA(hashes.SHA256()))

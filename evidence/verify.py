@@ -42,7 +42,10 @@ class Folder(Protocol):
 
 
 class Verifier:
-    """Runs the steps over one folder. `only`: the recordings whose files it asks for; the journal is always whole."""
+    """Runs the steps over one folder. `only`: the recordings whose files it asks for; the journal is always whole.
+
+    `whole`: the folder has to hold the footage itself, as an evidence copy does; a receipt excuses nothing.
+    """
 
     def __init__(
         self,
@@ -50,10 +53,13 @@ class Verifier:
         roots: Sequence[x509.Certificate],
         identity: str | None = None,
         only: Collection[str] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self._folder = folder
         self._roots = roots
         self._identity = identity
+        self._whole = whole
         self._names = frozenset(folder.names())
         self._certificates: list[x509.Certificate] = []
         self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
@@ -314,6 +320,10 @@ class Verifier:
 
     def _absent(self, segment: SegmentAccount) -> SegmentVerdict:
         key = (segment.recording, segment.index)
+        if key in self.report.receipts and self._whole:
+            return SegmentVerdict(
+                segment_check.MISSING, "not here; the office's receipt says that it holds these bytes"
+            )
         if key in self.report.receipts:
             return SegmentVerdict(
                 segment_check.RELEASED, "not here; the office's receipt says that it keeps these bytes"

@@ -266,5 +266,6 @@ def describe(done: Exported, order: Order) -> Iterator[str]:
     )
     yield f"可播放 recording.mp4: {'有 yes' if done.watchable else '无 no'}"
     yield f"日志编号 log entry: {done.leaf_index}，操作人 by {order.by}，事由 reason: {order.reason}"
-    command = ["bodycam", "verify", str(order.folder), "--trust", "CA.pem", "--recording", order.recording]
+    command = ["bodycam", "verify", str(order.folder), "--trust", "CA.pem", "--whole", "--recording"]
+    command.append(order.recording)
     yield f"核验 verify, CA.pem being the agency's root, not out of this copy: {shlex.join(command)}"

@@ -75,6 +75,17 @@ def test_names_step_verdict_and_place(given: Given, capsys: pytest.CaptureFixtur
     assert "已交档案库 released" in told
 
 
+def test_a_segment_taken_out_of_a_copy_is_excused_by_no_receipt(
+    given: Given, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert given.run("--whole") == 0
+    given.segment(0).unlink()
+    assert given.run() == 0  # a camera's card, a dock's spool: it was handed in
+    assert given.run("--whole", "--json") == 1
+    told = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))
+    assert [finding["verdict"] for finding in told["findings"]] == ["missing"]
+
+
 def test_output_for_programs(given: Given, capsys: pytest.CaptureFixture[str]) -> None:
     assert given.run("--json", "--identity", given.key, "--recording", given.recording) == 0
     told = json.loads(capsys.readouterr().out)

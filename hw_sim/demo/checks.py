@@ -48,7 +48,11 @@ def run(stage: Stage, out: Path) -> Checked:
     trust = out / "trust.pem"
     trust.write_bytes(stage.root_certificate.read_bytes())
     places = {
-        "verify_export": ("导出件验真 the export verifies, decrypted", export, ["--identity", str(identity)]),
+        "verify_export": (
+            "导出件验真 the export verifies, decrypted",
+            export,
+            ["--whole", "--identity", str(identity)],
+        ),
         "verify_spool": (
             "采集站验真 the dock's spool verifies, without any key",
             stage.dock / "spool" / "BWC-0001",
