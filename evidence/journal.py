@@ -5,34 +5,15 @@ Incremental and without IO: a dock, the office and the verifier feed it the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import certificate, jose, pki, records
+from evidence import records
 from evidence.errors import EvidenceError
 from evidence.records import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One boot's signing key. `chain` is None when no evidence key certified it: its records are `unsigned`."""
-
-    boot: str
-    kid: str
-    key: ec.EllipticCurvePublicKey
-    chain: pki.Chain | None
-    key_store: str  # "extractable", "token", "none"; how the evidence key was kept
-
-    @property
-    def signed(self) -> bool:
-        """Whether a certified evidence key stands behind this boot."""
-        return self.chain is not None
+from evidence.session import Session, open_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +33,12 @@ class JournalReader:
     next file: its `boot` record then has to declare what stands there as torn.
     """
 
-    def __init__(self, roots: Sequence[x509.Certificate], *, device: str | None = None) -> None:
+    def __init__(
+        self, roots: Sequence[x509.Certificate], *, device: str | None = None, refuse_strangers: bool = False
+    ) -> None:
+        """`refuse_strangers`: take no boot that neither of the camera's keys stands behind (a dock's and office's)."""
         self._roots = list(roots)
+        self._refuse_strangers = refuse_strangers
         self.device = device
         self.session: Session | None = None
         self.sessions: dict[str, Session] = {}
@@ -133,9 +118,16 @@ class JournalReader:
         if file <= self._file or body["file"] != file or skipped:
             raise EvidenceError("chain-broken", f"journal file {self._file + 1} is missing before file {body['file']}")
         opened = open_session(body, record.device, record.boot, self._roots)
+        if self._refuse_strangers and opened.stranger:
+            raise EvidenceError("session-stranger", f"no key of {record.device} stands behind this boot")
         if record.kind == "summary":
             session = self._session()
-            if (session.kid, session.boot, session.signed) != (opened.kid, record.boot, opened.signed):
+            if (session.kid, session.boot, session.signed, session.stranger) != (
+                opened.kid,
+                record.boot,
+                opened.signed,
+                opened.stranger,
+            ):
                 raise EvidenceError("chain-broken", f"journal file {file} goes on with another session")
             return session
         if record.boot in self.sessions:
@@ -164,25 +156,3 @@ class JournalReader:
         last = self._last
         if last is not None and last.boot == record.boot and record.clock.boot_ns < last.clock.boot_ns:
             raise EvidenceError("chain-broken", f"record {seq}: the boot clock runs backwards")
-
-
-def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate] | None) -> Session:
-    """The session of a `boot` or `summary` body. Dates are not judged here: trust and time are told apart.
-
-    `roots` is None for a camera that reads its own journal: it looks for torn lines, not for forgers.
-    """
-    try:
-        key = certificate.require_p256(serialization.load_der_public_key(jose.unb64(body["session_key"].encode())))
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise EvidenceError("session-key", "the session key cannot be read") from error
-    key_store = body.get("key_store", "none")
-    if not body["chain"] or roots is None:
-        return Session(boot, pki.key_id(key), key, None, "none")
-    certificates = [pki.parse_certificate(jose.unb64(text.encode())) for text in body["chain"]]
-    leaf = certificates[0]
-    chain = pki.validate_chain(leaf, certificates[1:], roots, role=pki.Role.SESSION, at=None)
-    if chain.id != device or pki.boot_id(leaf) != boot:
-        raise EvidenceError("foreign", "the session certificate is for another camera or another boot")
-    if pki.key_id(pki.public_key(leaf)) != pki.key_id(key):
-        raise EvidenceError("session-key", "the session key is not the one that its certificate names")
-    return Session(boot, pki.key_id(key), key, chain, key_store)

@@ -43,6 +43,8 @@ _OPENING: dict[str, Check] = {
     "file": shape.number(0, 99_999_999),
     "session_key": shape.long_text,  # base64url of the DER SubjectPublicKeyInfo
     "chain": shape.list_of(shape.long_text),  # base64url DER: session, evidence, issuing; empty: unsigned
+    # Only where the chain is empty: the link key's word for the session key (evidence/session.py).
+    "voucher?": shape.optional(shape.nested({"chain": shape.list_of(shape.long_text), "jws": shape.long_text})),
     "kernel_boot": BOOT,
     "torn": shape.list_of(shape.nested({"file": _count, "offset": _count, "length": _count, "sha256": SHA256})),
 }

@@ -8,8 +8,9 @@ from datetime import datetime
 from evidence import jose, records, shape
 from evidence.account import Account, Finding, RecordingAccount, SegmentAccount
 from evidence.documents import Receipt, TimeAnchor
-from evidence.journal import JournalReader, Session
+from evidence.journal import JournalReader
 from evidence.segment_check import SegmentVerdict
+from evidence.session import Session
 
 _STORES = ("none", "extractable", "token")  # weakest first
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -20,6 +22,7 @@ from evidence import jose, pki
 from evidence.documents import Configuration, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
+from evidence.session import make_voucher
 from runtime.keys import CredentialError, load_certificates, load_key
 
 _log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ class Session:
     key: ec.EllipticCurvePrivateKey
     chain: tuple[str, ...]  # base64url DER: session, evidence, issuing
     key_store: str  # "extractable" | "token" | "none"
+    voucher: Mapping[str, Any] | None = None
 
     @property
     def kid(self) -> str:
@@ -115,6 +119,18 @@ def new_session(identity: Identity) -> Session:
         pki.validate_chain(certificate, [evidence, *above], identity.roots, role=Role.SESSION, at=None)
     except (CredentialError, EvidenceError) as error:
         _log.critical("the evidence key cannot sign: this boot is unsigned", extra={"error": str(error)})
-        return Session(boot, key, (), "none")
+        unsigned = Session(boot, key, (), "none")
+        return replace(unsigned, voucher=_voucher(identity, unsigned))
     chain = tuple(jose.b64(c.public_bytes(serialization.Encoding.DER)) for c in (certificate, evidence, *above))
     return Session(boot, key, chain, "extractable")
+
+
+def _voucher(identity: Identity, session: Session) -> Mapping[str, Any] | None:
+    """Let the link key vouch that this boot is of this camera; a dock takes it in then, and still calls it unsigned."""
+    try:
+        link = load_certificates(identity.folder / "certs" / "camera.pem")
+        key = load_key(identity.folder / "keys" / "camera.key.pem")
+    except CredentialError as error:
+        _log.critical("no key vouches for this boot: no dock will take it in", extra={"error": str(error)})
+        return None
+    return make_voucher(key, link, identity.device, session.boot, session.public)

@@ -99,7 +99,7 @@ def _assemble(
 
     late: list[Runner] = []  # the runner is built last, and its parts report to it
     chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
-    opening = Opening(session.public, session.chain, clock.kernel_boot)
+    opening = Opening(session.public, session.chain, clock.kernel_boot, session.voucher)
     journal = JournalWriter(disk, chain, opening, stamp, found.next_file, list(found.torn))
     handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()))
     writer = Writer(

@@ -23,8 +23,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from evidence import jose, records, shape
 from evidence.errors import EvidenceError
-from evidence.journal import Session, open_session
 from evidence.records import Record
+from evidence.session import Session, open_session
 from office.catalogue import Catalogue, Event
 from office.config import OfficeConfig
 from runtime import tls

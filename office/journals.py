@@ -107,7 +107,7 @@ class Journals:
 
     def _reader(self, device: str) -> JournalReader:
         if device not in self._readers:
-            reader = JournalReader(self._roots, device=device)
+            reader = JournalReader(self._roots, device=device, refuse_strangers=True)
             for file in self._store.journal_files(device):
                 self._read_again(reader, device, file)
             self._readers[device] = reader

@@ -139,7 +139,7 @@ class HandIn:
     def _verified(self) -> JournalReader:
         """The reader at the end of what the spool holds; a copy that does not verify is cut back and pulled again."""
         if self._reader is None:
-            reader = JournalReader(self._dock.roots, device=self.device)
+            reader = JournalReader(self._dock.roots, device=self.device, refuse_strangers=True)
             for file in self._spool.journal_files():
                 with contextlib.suppress(EvidenceError):
                     self._feed(reader, file, self._spool.journal(file))

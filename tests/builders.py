@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from evidence import age, jose, pki, records
 from evidence.pki import Role
 from evidence.records import Chain, Stamp
+from evidence.session import make_voucher
 from runtime.disk import AppendFile, PosixDisk
 from tests.agency import BOOT, Agency
 
@@ -36,6 +37,7 @@ class CameraFolder:
         key = self.session.key
         self.chain = Chain(device, BOOT, key, pki.key_id(key.public_key()), seq=0, prev=records.GENESIS)
         self._signed = signed
+        self._link = agency.issue(Role.CAMERA, device)
         self._journal: AppendFile
         self._ms = 0
         self.file = -1
@@ -60,13 +62,16 @@ class CameraFolder:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         certificates = [self.session.certificate, *self.session.above] if self._signed else []
-        opening = {
+        opening: dict[str, Any] = {
             "file": self.file,
             "session_key": jose.b64(spki),
             "chain": [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in certificates],
             "kernel_boot": BOOT,
             "torn": [],
         }
+        if not self._signed:
+            link = [self._link.certificate, *self._link.above]
+            opening["voucher"] = make_voucher(self._link.key, link, self.device, BOOT, jose.b64(spki))
         if self.file:
             self.line("summary", opening)
             return

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from evidence import age, jose, mp4, pki, records
 from evidence.certificate import Role
 from evidence.records import Chain, Stamp
+from evidence.session import make_voucher
 from tests.agency import Agency, Holder, new_key
 
 FPS = 24
@@ -90,6 +91,7 @@ class Camera:
     recipients: Sequence[str]
     device: str = "BWC-0001"
     signed: bool = True
+    vouched: bool = True  # by its link key, where it is not signed
     journal: list[bytes] = field(default_factory=list)
     segments: dict[tuple[str, int], bytes] = field(default_factory=dict)
     utc_ms: int = field(default_factory=lambda: int(datetime.now(UTC).timestamp() * 1000) - 600_000)
@@ -119,11 +121,16 @@ class Camera:
         spki = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        voucher = None
+        if not self.signed and self.vouched:
+            link = self.agency.issue(Role.CAMERA, self.device)
+            above = [link.certificate, *link.above]
+            voucher = make_voucher(link.key, above, self.device, self.boot_id, jose.b64(spki))
         self.journal.append(b"")
         self.line(
-            "boot", file=len(self.journal) - 1, session_key=jose.b64(spki), chain=chain, kernel_boot=self.boot_id,
-            torn=[], software="test", configuration="0" * 64, key_store="extractable" if self.signed else "none",
-            hardware={}, simulated=True,
+            "boot", voucher=voucher, file=len(self.journal) - 1, session_key=jose.b64(spki), chain=chain,
+            kernel_boot=self.boot_id, torn=[], software="test", configuration="0" * 64,
+            key_store="extractable" if self.signed else "none", hardware={}, simulated=True,
         )  # fmt: skip
 
     def line(self, kind: str, **body: Any) -> bytes:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from evidence import jose, records
 from evidence.errors import EvidenceError
-from evidence.journal import JournalReader, open_session
+from evidence.journal import JournalReader
+from evidence.session import open_session
 from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import resource
 import socket
 import ssl
@@ -21,7 +22,7 @@ from evidence.certificate import Role
 from office import peer
 from tests.agency import Agency, Holder, new_key, rebuild
 from tests.footage import Camera
-from tests.office_kit import TUS, Client, OfficeKit, running
+from tests.office_kit import TUS, Client, OfficeKit, path_of, running
 
 pytestmark = pytest.mark.net
 
@@ -239,3 +240,18 @@ def test_a_dock_cannot_hand_in_for_a_camera_what_the_camera_did_not_sign(office:
     assert client.request("DELETE", upload, TUS).code == "write-once"
     foreign = f"/v1/uploads/BWC-0102/{recording}/0"
     assert client.patch(foreign, 0, data).code == "upload-unknown"
+
+
+def test_a_dock_cannot_go_on_with_a_cameras_chain_in_its_stead(office: OfficeKit) -> None:
+    client = office.client()
+    camera = Camera(office.agency, [age.recipient_of(age.generate_identity())], "BWC-7001")
+    client.hand_in_journal(camera.device, camera.journal)
+    rogue = copy.copy(camera)  # it knows all that the office holds, and has none of the camera's keys
+    rogue.journal, rogue._chain = list(camera.journal), copy.copy(camera._chain)
+    rogue.signed = rogue.vouched = False
+    rogue.boot()
+    path = path_of(client.create(None, kind="journal", device=camera.device, file="1"))
+    refused = client.patch(path, 0, rogue.journal[-1])
+    assert (refused.status, refused.code) == (422, "session-stranger")
+    camera.boot()
+    client.hand_in_journal(camera.device, camera.journal)

@@ -27,6 +27,7 @@ class Opening:
     session_key: str
     chain: tuple[str, ...]
     kernel_boot: str
+    voucher: Mapping[str, Any] | None = None  # of the link key, where the chain is empty
 
     def body(self, file: int, torn: list[Mapping[str, Any]]) -> dict[str, Any]:
         """The members of a `summary` body; `boot` adds its own."""
@@ -34,6 +35,7 @@ class Opening:
             "file": file,
             "session_key": self.session_key,
             "chain": list(self.chain),
+            "voucher": self.voucher,
             "kernel_boot": self.kernel_boot,
             "torn": torn,
         }

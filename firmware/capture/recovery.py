@@ -15,8 +15,8 @@ from typing import Any
 
 from evidence import jose, records
 from evidence.errors import EvidenceError
-from evidence.journal import open_session
 from evidence.records import Record, Stamp
+from evidence.session import open_session
 from firmware.capture import journal_writer
 from firmware.capture.journal_writer import torn_tail
 from firmware.capture.late import Unfinished

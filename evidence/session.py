@@ -1,0 +1,100 @@
+"""Who signs a boot: the session key, and what stands behind it (specification §2 and §3.3).
+
+An evidence key certifies the session key: the boot is signed. A camera that has lost its evidence key lets its link key
+vouch for the session key instead: such a boot proves nothing in court and stays `unsigned`, but nobody without a key of
+this camera, no dock and no thief of its journal, can go on with its chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence import certificate, jose, pki, shape
+from evidence.errors import EvidenceError
+
+VOUCHER_TYP = "bodycam-voucher"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One boot's signing key. `chain` is None when no evidence key certified it: its records are `unsigned`."""
+
+    boot: str
+    kid: str
+    key: ec.EllipticCurvePublicKey
+    chain: pki.Chain | None
+    key_store: str  # "extractable", "token", "none"; how the evidence key was kept
+    vouched: bool = False  # by the camera's link key, for want of the evidence key
+
+    @property
+    def signed(self) -> bool:
+        """Whether a certified evidence key stands behind this boot."""
+        return self.chain is not None
+
+    @property
+    def stranger(self) -> bool:
+        """Whether no key of this camera stands behind this boot: anybody may have made it."""
+        return not self.signed and not self.vouched
+
+
+def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate] | None) -> Session:
+    """The session of a `boot` or `summary` body. Dates are not judged here: trust and time are told apart.
+
+    `roots` is None for a camera that reads its own journal: it looks for torn lines, not for forgers.
+    """
+    try:
+        key = certificate.require_p256(serialization.load_der_public_key(jose.unb64(body["session_key"].encode())))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise EvidenceError("session-key", "the session key cannot be read") from error
+    key_store = body.get("key_store", "none")
+    if roots is None:
+        return Session(boot, pki.key_id(key), key, None, "none")
+    if not body["chain"]:
+        vouched = body.get("voucher") is not None
+        if vouched:
+            _check_voucher(body, device, boot, roots)
+        return Session(boot, pki.key_id(key), key, None, "none", vouched)
+    certificates = [pki.parse_certificate(jose.unb64(text.encode())) for text in body["chain"]]
+    leaf = certificates[0]
+    chain = pki.validate_chain(leaf, certificates[1:], roots, role=pki.Role.SESSION, at=None)
+    if chain.id != device or pki.boot_id(leaf) != boot:
+        raise EvidenceError("foreign", "the session certificate is for another camera or another boot")
+    if pki.key_id(pki.public_key(leaf)) != pki.key_id(key):
+        raise EvidenceError("session-key", "the session key is not the one that its certificate names")
+    return Session(boot, pki.key_id(key), key, chain, key_store)
+
+
+def make_voucher(
+    key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.Certificate], device: str, boot: str, session_key: str
+) -> jose.Json:
+    """The `voucher` member of an opening: `key` is the camera's link key, `chain` its certificates, leaf first."""
+    payload = jose.dump_json({"v": _VERSION, "device": device, "boot": boot, "session_key": session_key})
+    ders = [jose.b64(each.public_bytes(serialization.Encoding.DER)) for each in chain]
+    return {"chain": ders, "jws": jose.sign(payload, key, VOUCHER_TYP, pki.key_id(key.public_key()))}
+
+
+def _check_voucher(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> None:
+    voucher = body["voucher"]
+    leaf, *above = [pki.parse_certificate(jose.unb64(text.encode())) for text in voucher["chain"]]
+    chain = pki.validate_chain(leaf, above, roots, role=pki.Role.CAMERA, at=None)
+    jws = jose.parse(voucher["jws"], VOUCHER_TYP)
+    jws.verify(pki.public_key(leaf))
+    told = shape.require("voucher", jose.parse_json(jws.payload), _VOUCHER)
+    if chain.id != device or (told["device"], told["boot"], told["session_key"]) != (device, boot, body["session_key"]):
+        raise EvidenceError("foreign", "the voucher is for another camera, boot or session key")
+
+
+_VOUCHER: Mapping[str, shape.Check] = {
+    "v": shape.number(_VERSION, _VERSION),
+    "device": shape.identifier,
+    "boot": shape.BOOT,
+    "session_key": shape.long_text,
+}
