@@ -29,7 +29,7 @@ _VERDICTS = {
     "altered": "篡改",
     "missing": "缺失",
     "foreign": "外来",
-    "unaccounted": "未说明",
+    "unaccounted": "无从查证",
     "unsigned": "未签名",
     "unknown version": "版本不识",
     "released": "已交档案库",

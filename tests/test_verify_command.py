@@ -58,7 +58,7 @@ def test_says_what_is_proven_and_what_is_not(given: Given, capsys: pytest.Captur
     ):
         assert word in told
     assert "问题 findings" not in told
-    assert "步骤 step 11 尾部 tail  未说明 unaccounted" in told
+    assert "步骤 step 11 尾部 tail  无从查证 unaccounted" in told
 
 
 def test_names_step_verdict_and_place(given: Given, capsys: pytest.CaptureFixture[str]) -> None:
