@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import logging
 import os
+import resource
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from firmware.identity import Identity, Session
 from firmware.media import Media
 from firmware.runner import Hardware, Parts, Runner
 from firmware.speaker import Speaker
+from firmware.voice.prompts import PromptError
 from runtime import config, log, tls
 from runtime.config import ConfigError
 from runtime.disk import PosixDisk, write_once
@@ -52,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         run(config.load(arguments.config, CameraConfig))
     except (ConfigError, CredentialError, tls.PeerError) as error:
         return _fail(error, error.exit_status)
-    except DriverError as error:
+    except (DriverError, PromptError) as error:
         return _fail(error, os.EX_UNAVAILABLE)
     except OSError as error:
         return _fail(error, os.EX_IOERR)
@@ -61,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 def run(settings: CameraConfig) -> None:
     """Build everything, record until SIGTERM or SIGINT, stop cleanly."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # keys of open segments must not land in a core file
     service = Service()
     identity = identities.load(settings.credentials)
     clock = _clock(settings)
