@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from evidence import shape
 from evidence.errors import EvidenceError
+from evidence.records import ACTIVITIES
 from provisioning import agency, configuration, device
 from provisioning.errors import ProvisioningError
 from runtime.keys import CredentialError
@@ -42,7 +43,7 @@ _NUMBERS = (
     "answer_seconds",
     "release_after_seconds",
 )
-_SETTINGS = (*_NUMBERS, "officer_number", "officer_name", "unit", "pre_event_sound")
+_SETTINGS = (*_NUMBERS, "officer_number", "officer_name", "unit", "activity", "pre_event_sound")
 
 
 def main(argv: Sequence[str], now: datetime | None = None) -> int:
@@ -125,6 +126,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--officer", dest="officer_number", metavar="NUMBER", help="the officer's number")
     command.add_argument("--officer-name", metavar="NAME")
     command.add_argument("--unit", help="the officer's unit, for example 执法大队")
+    command.add_argument("--activity", choices=ACTIVITIES, help="kind of activity of the coming recordings (rule 5)")
     command.add_argument(
         "--pre-event-sound",
         action=argparse.BooleanOptionalAction,

@@ -61,6 +61,9 @@ def test_every_check_holds_in_a_loud_room_with_a_fast_sound_card(
     assert [gap["cause"] for gap in facts["gaps"]] == ["power_cut"]
     assert facts["frames"]["decoded"] == facts["frames"]["encoded"] > 25 * 25
     assert facts["receipts"] == facts["segments"]
+    lines = [json.loads(line) for line in (out / "journal.jsonl").read_text("utf-8").splitlines()]
+    started = [line["body"] for line in lines if line["kind"] == "recording_started"]
+    assert [body["activity"] for body in started] == ["inspection", "inspection"]  # rule 5, over the power cut
 
 
 def test_nothing_outlives_the_demonstration(noisy: tuple[subprocess.CompletedProcess[str], Path]) -> None:

@@ -79,7 +79,7 @@ def build(root: Path, world: World) -> Stage:
     agency = ["--agency", str(stage.agency)]
     command(["provision", "office", OFFICE, *agency, "--dir", str(stage.office)])
     command(["provision", "dock", DOCK, *agency, "--dir", str(stage.dock)])
-    officer = ["--officer", "000123", "--officer-name", "张三", "--unit", "执法大队"]
+    officer = ["--officer", "000123", "--officer-name", "张三", "--unit", "执法大队", "--activity", "inspection"]
     settings = ["--segment-seconds", "10", "--pre-event-seconds", "5", "--answer-seconds", "8"]
     camera = ["provision", "camera", CAMERA, *agency, "--office", str(stage.office), "--dir", str(stage.camera)]
     command([*camera, *officer, *settings])
