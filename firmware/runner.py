@@ -117,7 +117,7 @@ class Runner:
         self._docking = Docking(parts.dock_port, parts.handin, self._books, self.failed)
         self._awake = {"picture": False, "sound": False}
         self._faults: dict[tuple[str, str], int] = {}
-        self._storage_failed_ns = 0
+        self._storage_failed_ns: int | None = None
         self._storage_pause = _RETRY_SECONDS[0]
         self._exit = False
 
@@ -204,6 +204,8 @@ class Runner:
             item = self._queue.get(timeout=max(wait, 0.0))
             with self._surviving(type(item).__name__):
                 self._take(item)
+                if self._p.media.recording and self._p.writer.backlog_ns() > _BACKLOG_NS:
+                    self._step(v.StorageFailed("slow_storage"))
         self._alive()
 
     @contextlib.contextmanager
@@ -251,8 +253,6 @@ class Runner:
         except EncoderChangedError:
             self._books.end_part()
             self._books.begin_part(None, "encoder_changed")
-        if self._p.media.recording and self._p.writer.backlog_ns() > _BACKLOG_NS:
-            self._step(v.StorageFailed("slow_storage"))
 
     def _sound(self, block: SoundBlock) -> None:
         self._awake["sound"] = True
@@ -274,7 +274,7 @@ class Runner:
     def _try_storage_later(self) -> None:
         now = self._clock.boot_ns()
         least, most = _RETRY_SECONDS
-        again = now - self._storage_failed_ns < 2 * most * 1e9
+        again = self._storage_failed_ns is not None and now - self._storage_failed_ns < 2 * most * 1e9
         self._storage_pause = min(2 * self._storage_pause, most) if again else least
         self._storage_failed_ns = now
         self._after(self._storage_pause, lambda: self._p.writer.submit(Run(self._probe)))

@@ -23,13 +23,17 @@ class Speaker:
         self._clock = clock
         self._on_said = on_said
         self._worker = Worker("speaker", on_failed)
+        self._waiting: set[str] = set()
 
     def start(self) -> None:
         """Begin to speak."""
         self._worker.start()
 
     def say(self, prompt: Prompt) -> None:
-        """Queue a prompt."""
+        """Queue a prompt, unless the same one waits already: a hundred marks must not hold up the notice."""
+        if prompt.key in self._waiting:
+            return
+        self._waiting.add(prompt.key)
         self._worker.do(lambda: self._say(prompt))
 
     def stop(self) -> None:
@@ -37,6 +41,7 @@ class Speaker:
         self._worker.stop()
 
     def _say(self, prompt: Prompt) -> None:
+        self._waiting.discard(prompt.key)
         from_ns = self._clock.boot_ns()
         try:
             self._loudspeaker.play(prompt.pcm, prompt.rate)

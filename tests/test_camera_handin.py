@@ -208,6 +208,16 @@ def test_a_receipt_that_the_journal_cannot_keep_releases_nothing(rig: Rig) -> No
     verified(rig.owner, rig.disk)
 
 
+def test_a_line_that_rotted_on_the_card_does_not_keep_the_rest_from_going(rig: Rig) -> None:
+    receipt = rig.receipt(1)
+    journal = rig.disk.files[records.journal_path(0)].content
+    assigned = journal.index(b"\n") + 1  # the line after the opening
+    journal[assigned + 10] ^= 0x80
+    assert len(rig.handin.state().segments) > 1
+    rig.handin.take_receipt(receipt)
+    assert 1 not in {segment for _, segment, _ in rig.handin.state().segments}
+
+
 def test_what_it_knows_comes_from_the_journal(owner: Owner, signer: Holder) -> None:
     """Another boot knows the receipts and releases of the one before."""
     rig = Rig(owner, signer, release_after_seconds=86_400)

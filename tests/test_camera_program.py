@@ -28,6 +28,7 @@ from runtime.folder import DiskFolder
 pytestmark = [pytest.mark.sound, pytest.mark.net]
 
 PATIENCE = 30.0
+RED_PIN = "6"
 
 
 @pytest.fixture
@@ -111,6 +112,8 @@ def test_a_hanging_lens_and_a_killed_sound_server_degrade_and_come_back(stage: S
         room.ask(stage.world, "kill_server")
         program.message("phase", PATIENCE, phase="degraded")
         until(lambda: any(f["samples"] == 0 < f["frames"] for f in kinds(stage, "fragment")))
+        for level in (0, 1, 0):  # the panel understands what the recorder asks for: the red lamp blinks
+            until(lambda level=level: order(stage, "lamps")["lamps"][RED_PIN] == level)  # type: ignore[misc]
         room.ask(stage.world, "start_server")
         program.message("phase", PATIENCE, phase="recording")
         assert program.stop() == 0

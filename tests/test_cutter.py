@@ -55,6 +55,29 @@ def test_what_is_there_when_the_button_is_pressed_does_not_wait() -> None:
     assert target.picture(unit(5), 5 * FRAME) is None  # the next fragment has its full length again
 
 
+def test_pictures_that_stop_while_sound_goes_on_are_told_as_drops() -> None:
+    """Sound alone cuts fragments without a picture; what the lens owed in them is told there, once."""
+    target, packet = cutter(), b"x"
+    found = [target.picture(unit(0, key=True), 0), target.picture(unit(1), FRAME)]
+    found += [target.sound(packet, number * BLOCK, BLOCK) for number in range(80)]  # 4 s
+    found += [target.picture(unit(100, key=True), 100 * FRAME), target.flush()]
+    fragments = [fragment for fragment in found if fragment]
+    assert sum(fragment.frames for fragment in fragments) == 3
+    assert sum(fragment.drops for fragment in fragments) == 98
+    alone = [fragment for fragment in fragments if not fragment.frames]
+    assert alone
+    assert all(abs(f.drops - (f.to_ns - f.from_ns) / FRAME) <= 1 for f in alone)
+
+
+def test_a_drop_just_before_the_button_is_told_once() -> None:
+    target = cutter()
+    target.picture(unit(0, key=True), 0)
+    target.picture(unit(4), 4 * FRAME)
+    hurried = target.hurry()
+    assert hurried is not None
+    assert hurried.drops == 3
+
+
 def test_a_single_picture_is_cut_at_the_next() -> None:
     target = cutter()
     target.picture(unit(0, key=True), 0)

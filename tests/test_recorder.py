@@ -292,8 +292,8 @@ def test_lamps_and_buzzer_tell_each_change_of_phase() -> None:
     assert shown == [
         ("on", "off", "off", True),
         ("on", "on", "off", True),
-        ("on", "blink", "off", True),
-        ("on", "blink", "blink", True),
+        ("on", "blinking", "off", True),
+        ("on", "blinking", "blinking", True),
     ]
 
 

@@ -339,6 +339,41 @@ def test_a_disk_that_refuses_everything_for_a_while_makes_no_storm(rig: Rig) -> 
     assert of(told, "recording_ended")
 
 
+def test_a_disk_too_slow_for_sound_alone_is_an_interruption(rig: Rig) -> None:
+    rig.video.broken = DriverError("picamera2", "no camera number 0; check its cable")
+    rig.start()
+    rig.wait(lambda: not rig.runner._state.picture)
+    rig.panel.press(Control.RECORD_PRESSED, rig.clock.boot_ns())
+    rig.wait(lambda: rig.phase() is recorder.Phase.DEGRADED)
+    quick = threading.Event()
+
+    def before(_: int, operation: str) -> None:
+        if "segments" in operation:
+            assert quick.wait(20)
+
+    rig.disk.before = before
+    begun = rig.clock.boot_ns()
+    for number in range(300):
+        rig.microphone.put(SoundBlock(bytes(4_800), begun + number * 50_000_000))
+    rig.wait(lambda: rig.phase() is recorder.Phase.INTERRUPTED)
+    quick.set()
+    told = rig.stop()
+    assert [alert["what"] for alert in of(told, "alert")] == ["slow_storage"]
+    samples = sum(body["samples"] for body in of(told, "fragment"))
+    assert 10 * 48_000 <= samples < 14 * 48_000, "what waits is kept, and bounded"
+
+
+def test_the_first_refusal_after_power_on_is_tried_again_at_once(rig: Rig) -> None:
+    rig.start()
+    record(rig)
+    rig.runner.post(v.StorageFailed("storage_failing"))
+    rig.wait(lambda: rig.phase() is recorder.Phase.INTERRUPTED)
+    began = time.monotonic()
+    rig.wait(lambda: rig.phase() is not recorder.Phase.INTERRUPTED)
+    assert time.monotonic() - began < 3.5  # 2 s for the first, 4 s for one that comes again
+    rig.stop()
+
+
 class _LateAddress(DockPort):
     """The dock link gets its address a moment after the contact has closed."""
 

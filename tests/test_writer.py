@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,7 +200,7 @@ def test_in_its_own_thread_on_a_real_disk(owner: Owner, tmp_path: Path) -> None:
 
 
 def test_a_refused_record_is_tried_again_by_the_thread_itself(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware.capture.writer._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("firmware.capture.writer._RETRY_SECONDS", (0.01, 0.01))
     one = camera(owner)
     tries = []
     written = threading.Event()
@@ -213,6 +214,28 @@ def test_a_refused_record_is_tried_again_by_the_thread_itself(owner: Owner, monk
     one.writer.start()
     one.writer.submit(Run(write))
     assert written.wait(5)
+    one.writer.stop()
+
+
+def test_a_disk_that_refuses_for_long_is_asked_ever_later(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try may cost a journal file, and an opening can declare only so many."""
+    monkeypatch.setattr("firmware.capture.writer._RETRY_SECONDS", (0.001, 10.0))
+    one = camera(owner)
+    tries: list[float] = []
+    enough, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        tries.append(time.monotonic())
+        if len(tries) < 8:
+            raise OSError(errno.EIO, "no")
+        enough.set()
+
+    one.writer.start()
+    one.writer.submit(Run(write))
+    assert enough.wait(10)
+    assert tries[-1] - tries[-2] > 4 * (tries[2] - tries[1])
+    one.writer.submit(Run(written.set))
+    assert written.wait(5), "once it takes records again they do not wait"
     one.writer.stop()
 
 

@@ -69,6 +69,7 @@ class Cutter:
     _opens: bool = True
     _hurried: bool = False
     _drops: int = 0
+    _counted_ns: int | None = None  # so far each picture that the lens's rate would have is told: encoded, or dropped
     _pictures: list[_Picture] = field(default_factory=list)
     _blocks: list[_Block] = field(default_factory=list)
 
@@ -87,8 +88,9 @@ class Cutter:
         due = segment_over or self._hurried or ns - self._from_ns >= self.fragment_ns
         if due and (self._pictures or self._blocks):
             cut = self._cut(ns, new_segment=segment_over)
-        elif self._pictures:
-            self._drops += self._missing(self._pictures[-1].ns, ns)
+        else:
+            self._count_missing(ns)
+        self._counted_ns = ns
         self._pictures.append(_Picture(ns, unit.data, unit.idr))
         return cut
 
@@ -134,8 +136,7 @@ class Cutter:
         return picture_ns if sound_ns - picture_ns < _STOPPED_NS else sound_ns
 
     def _cut(self, to_ns: int, *, new_segment: bool, everything: bool = False) -> Fragment:
-        if self._pictures:
-            self._drops += self._missing(self._pictures[-1].ns, to_ns) if not everything else 0
+        self._count_missing(to_ns)
         edge = (to_ns - self.start_ns) * SOUND_TIMESCALE // 1_000_000_000
         taken = self._blocks if everything else [block for block in self._blocks if block.start < edge]
         fragment = Fragment(self._opens, self._video(to_ns), _sound(taken), self._from_ns, to_ns, self._drops)
@@ -159,8 +160,13 @@ class Cutter:
     def _us(self, ns: int) -> int:
         return (ns - self.start_ns) // 1000
 
-    def _missing(self, before_ns: int, ns: int) -> int:
-        return max(0, (ns - before_ns + self.frame_ns // 2) // self.frame_ns - 1)
+    def _count_missing(self, to_ns: int) -> None:
+        """Count what is missing before `to_ns`, also where sound alone is cut; before the first picture nothing is."""
+        if self._counted_ns is None:
+            return
+        missing = max(0, (to_ns - self._counted_ns + self.frame_ns // 2) // self.frame_ns - 1)
+        self._drops += missing
+        self._counted_ns += missing * self.frame_ns
 
 
 def _sound(blocks: list[_Block]) -> Run | None:

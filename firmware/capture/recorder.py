@@ -122,14 +122,14 @@ def step(state: State, event: Event) -> Result:
 def lamps(state: State) -> Lamps:
     """Green: on; red: recording; yellow: sound only; blinking: attention."""
     if state.phase is Phase.INTERRUPTED:
-        return Lamps(green="on", red="blink", yellow="blink")
+        return Lamps(green="on", red="blinking", yellow="blinking")
     if state.phase is Phase.DEGRADED:
-        return Lamps(green="on", red="blink" if state.picture else "off", yellow="off" if state.picture else "on")
+        return Lamps(green="on", red="blinking" if state.picture else "off", yellow="off" if state.picture else "on")
     if state.phase is Phase.RECORDING:
         return Lamps(green="on", red="on")
     if state.phase is Phase.SHUTTING_DOWN:
         return Lamps()
-    return Lamps(green="blink" if state.phase is Phase.STARTING else "on")
+    return Lamps(green="blinking" if state.phase is Phase.STARTING else "on")
 
 
 def _on_ready(state: State, event: Ready) -> Result:

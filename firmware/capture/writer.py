@@ -24,7 +24,9 @@ from runtime.disk import Disk
 
 _log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 2.0  # how often refused records are tried again when nothing else is to be written
+# When refused records are tried again if nothing else is to be written: ever later, for each try may cost a journal
+# file that the next opening has to declare, and it can declare only so many.
+_RETRY_SECONDS = (2.0, 32.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Writer:
         self._live: deque[Job] = deque()
         self._later: deque[Job] = deque()
         self._refused: deque[Run] = deque()  # a few a minute at most, while the disk takes nothing
+        self._patience = _RETRY_SECONDS[0]
         self._changed = threading.Condition()
         self._busy = False
         self._stopping = False
@@ -178,16 +181,17 @@ class Writer:
         return True
 
     def retry(self) -> None:
-        """Try refused records again, in the caller's thread; the writer's own does it every other second."""
+        """Try refused records again, in the caller's thread; the writer's own does it now and then."""
         try:
             self._write_records()
         except OSError as error:
+            self._patience = min(2 * self._patience, _RETRY_SECONDS[1])
             _log.debug("the disk still refuses records", extra={"error": str(error)})
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                patience = _RETRY_SECONDS if self._refused else None
+                patience = self._patience if self._refused else None
                 self._changed.wait_for(lambda: self._live or self._later or self._stopping, patience)
                 done = self._stopping and not (self._live or self._later)
             if not self.work_once():
@@ -232,6 +236,7 @@ class Writer:
                 _log.exception("a record cannot be written")
                 self._on_fault("journal", f"a record was given up: {type(error).__name__}: {error}")
             self._refused.popleft()
+            self._patience = _RETRY_SECONDS[0]
 
     def _write(self, job: WriteFragment) -> None:
         place, fragment = job.place, job.fragment

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class DriverError(Exception):
@@ -147,13 +147,16 @@ class Control(enum.Enum):
     UNDOCKED = "undocked"
 
 
+Lamp = Literal["off", "on", "blinking"]
+
+
 @dataclass(frozen=True, slots=True)
 class Lamps:
-    """The lamps, each off, on or blinking. Green: on; red: recording; yellow: sound only."""
+    """The lamps. Green: on; red: recording; yellow: sound only."""
 
-    green: str = "off"
-    red: str = "off"
-    yellow: str = "off"
+    green: Lamp = "off"
+    red: Lamp = "off"
+    yellow: Lamp = "off"
 
 
 class Panel(Protocol):
