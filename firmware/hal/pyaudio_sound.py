@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RATE = 48_000
 _BLOCK_SAMPLES = 2_400
+_SPOKEN_SAMPLES = 7_200  # 150 ms at a time: a sound server that is held up a moment has enough to play
 _BLOCK_NS = 50_000_000
 _STALL_SECONDS = 1.0  # a device without a callback for so long is lost
 _RETRY_SECONDS = 0.5
@@ -141,7 +142,7 @@ class PyAudioLoudspeaker:
             stream = _Stream(self._device, rate, clip.give, capture=False)
             try:
                 # Draining is left to nobody: silence as long as the buffers pushes the last word out.
-                clip.append_silence(2 * round(stream.output_seconds() * rate) + 2 * _BLOCK_SAMPLES)
+                clip.append_silence(2 * round(stream.output_seconds() * rate) + 2 * _SPOKEN_SAMPLES)
                 stream.start()
                 self._await(clip)
             finally:
@@ -203,7 +204,7 @@ class _Stream:
                     rate,
                     1,
                     pyaudio.paInt16,
-                    frames_per_buffer=_BLOCK_SAMPLES,
+                    frames_per_buffer=_BLOCK_SAMPLES if capture else _SPOKEN_SAMPLES,
                     stream_callback=callback,
                     start=False,
                     **{end: True, f"{end}_device_index": index},
