@@ -110,3 +110,16 @@ def test_parameter_sets_stand_in_the_init_and_not_in_the_samples() -> None:
     assert SPS in init
     assert PPS in init
     assert one.last_ns == 10 * FRAME
+
+
+def test_pictures_before_the_first_key_frame_are_told_as_drops() -> None:
+    """A recording that begins right after another has no ring: its sound is there before it can show anything."""
+    one = part()
+    first = 3  # of ten until the key frame
+    assert one.picture(frames(first - 1, first)[0]) == []  # before the part: not its picture
+    one.sound(b"x", first * FRAME - 1)
+    jobs = [job for frame in frames(first, 30) for job in one.picture(frame)] + one.finish()
+    fragments = [job.fragment for job in written(jobs)]
+    assert fragments[0].from_ns == first * FRAME - 1
+    assert sum(fragment.frames for fragment in fragments) == 20
+    assert sum(fragment.drops for fragment in fragments) == 10 - first

@@ -132,7 +132,7 @@ def reach(kernel: str, utc_ms: int = 980_000, error_ms: int | None = 200) -> Rea
         (reach("b"), NOW, (15_000, 15_500)),  # 15 s by UTC, ± 0.5 s; at least 15 s since power-on
         (reach("b", error_ms=None), NOW, (15_000, None)),  # an unbounded clock bounds nothing
         (reach("b"), Stamp(20_000_000_000, 0, "none", None), (15_000, None)),
-        (reach("b", utc_ms=2_000_000), NOW, (15_000, 15_000)),  # the clock was set back: never less than since power-on
+        (reach("b", utc_ms=2_000_000), NOW, (15_000, None)),  # the clock was set back: it bounds nothing
         (reach("b", utc_ms=900_000), NOW, (94_500, 95_500)),
     ],
 )

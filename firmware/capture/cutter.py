@@ -94,6 +94,10 @@ class Cutter:
         self._pictures.append(_Picture(ns, unit.data, unit.idr))
         return cut
 
+    def not_kept(self) -> None:
+        """Tell a picture that was there and cannot be decoded as missing."""
+        self._drops += 1
+
     def sound(self, packet: bytes, start: int, duration: int) -> Fragment | None:
         """Take the next block (ticks since the part's start); return a fragment of sound if pictures have stopped."""
         if start < 0:

@@ -50,6 +50,7 @@ class Part:
         self._segment: int | None = None
         self._sequence = 0
         self._waiting: list[tuple[bytes, int]] = []  # sound from before the first picture
+        self._undecodable: list[int] = []  # times of pictures that came before any key frame, until the part begins
 
     def pre_event(self, before: Sequence[Frame], live_from_ns: int) -> list[Job]:
         """The ring's pictures as segments of their own, which end where live begins. Call before any `picture`."""
@@ -65,8 +66,9 @@ class Part:
         return jobs
 
     def picture(self, frame: Frame) -> list[Job]:
-        """The next picture. Until a key frame comes nothing can be decoded, and nothing is kept."""
+        """The next picture. Until a key frame comes nothing can be decoded: nothing is kept, and that is told."""
         if self._config is None and not frame.keyframe:
+            self._not_kept(frame.boot_ns)
             return []
         if self._config is None and self._segment is not None:
             raise EncoderChangedError  # sound began this part alone; its segment has no track for pictures
@@ -106,6 +108,15 @@ class Part:
     def _begin(self, start_ns: int) -> None:
         self.start_ns = start_ns
         self._cutter = self._new_cutter(start_ns)
+        undecodable, self._undecodable = self._undecodable, []
+        for boot_ns in undecodable:
+            self._not_kept(boot_ns)
+
+    def _not_kept(self, boot_ns: int) -> None:
+        if self._cutter is None:
+            self._undecodable.append(boot_ns)
+        elif boot_ns >= (self.start_ns or 0):
+            self._cutter.not_kept()
 
     def _new_cutter(self, from_ns: int) -> Cutter:
         form = self._form

@@ -119,7 +119,9 @@ def gap_bounds(reach: Reach, first_ns: int, now: Stamp, kernel_boot: str) -> tup
     first_utc_ms = now.utc_ms - (now.boot_ns - first_ns) // 1_000_000
     between = first_utc_ms - reach.utc_ms
     spread = reach.error_ms + now.error_ms
-    return max(least, between - spread), max(least, between + spread)
+    if between + spread < least:
+        return least, None  # one of the claims is wrong: a clock that was set back bounds nothing
+    return max(least, between - spread), between + spread
 
 
 def holes(part: int, spans: Mapping[int, tuple[int, int]], ring_from_ns: int | None) -> Iterator[Hole]:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 _RATE = 48_000
 _BLOCK_SAMPLES = 2_400
+_SPOKEN_SAMPLES = 7_200  # 150 ms at a time: a sound server that is held up a moment has enough to play
 _BLOCK_NS = 50_000_000
 _STALL_SECONDS = 1.0  # a device without a callback for so long is lost
 _RETRY_SECONDS = 0.5
+_STOP_SECONDS = 3.0  # a sound server that hangs holds whoever calls it; nothing at the camera's end may wait for it
 _PORTAUDIO = threading.Lock()
 
 
@@ -58,12 +60,12 @@ class PyAudioMicrophone:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop and release the device. Idempotent."""
+        """Stop and release the device; a library that hangs is left behind after a while. Idempotent."""
         self._stopping.set()
         self._heard.set()
         thread, self._thread = self._thread, None
         if thread:
-            thread.join()
+            thread.join(_STOP_SECONDS)
 
     def describe(self) -> Mapping[str, str]:
         """`driver`, `model` (the device's name) and `library`."""
@@ -133,13 +135,14 @@ class PyAudioLoudspeaker:
         """
         with self._playing:
             self._stopping.clear()
-            if not _takes(self._device, rate):
-                pcm, rate = _resample(pcm, rate), _RATE
+            # Asking whether the device takes another rate would hold Python's lock as long as the sound server hangs,
+            # and with it the pictures.
+            pcm, rate = _resample(pcm, rate), _RATE
             clip = _Clip(pcm)
             stream = _Stream(self._device, rate, clip.give, capture=False)
             try:
                 # Draining is left to nobody: silence as long as the buffers pushes the last word out.
-                clip.append_silence(2 * round(stream.output_seconds() * rate) + 2 * _BLOCK_SAMPLES)
+                clip.append_silence(2 * round(stream.output_seconds() * rate) + 2 * _SPOKEN_SAMPLES)
                 stream.start()
                 self._await(clip)
             finally:
@@ -201,7 +204,7 @@ class _Stream:
                     rate,
                     1,
                     pyaudio.paInt16,
-                    frames_per_buffer=_BLOCK_SAMPLES,
+                    frames_per_buffer=_BLOCK_SAMPLES if capture else _SPOKEN_SAMPLES,
                     stream_callback=callback,
                     start=False,
                     **{end: True, f"{end}_device_index": index},
@@ -251,17 +254,6 @@ def _describe(device: str, *, capture: bool) -> Mapping[str, str]:
     with _library() as library:
         found = _find(library, device, capture=capture)
         return {"driver": "pyaudio", "model": str(found["name"]), "library": pyaudio.get_portaudio_version_text()}
-
-
-def _takes(device: str, rate: int) -> bool:
-    with _library() as library:
-        index = _find(library, device, capture=False)["index"]
-        try:
-            return bool(
-                library.is_format_supported(rate, output_device=index, output_channels=1, output_format=pyaudio.paInt16)
-            )
-        except ValueError:
-            return False
 
 
 def _resample(pcm: bytes, rate: int) -> bytes:
