@@ -5,200 +5,25 @@ The drivers are replaced at their ports, since the faults wanted here are of no 
 
 from __future__ import annotations
 
-import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evidence import age, pki, sealed
-from evidence.documents import Configuration
-from evidence.pki import Role
+from evidence import sealed
 from evidence.records import Record
-from evidence.verify import Verifier
 from firmware import runner
 from firmware.capture import recorder
 from firmware.capture import vocabulary as v
-from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
-from firmware.hal.ports import Control, DriverError, Frame, Lamps, SoundBlock, SourceFault
-from firmware.handin import HandIn
-from firmware.identity import Identity
-from firmware.runner import Hardware, Parts, Runner
-from firmware.speaker import Speaker
-from firmware.voice.prompts import Prompt, load
-from tests.camera_rig import DEVICE, BootClock, Camera, Owner, World, lines, picture
-from tests.memory_disk import MemoryDisk
-
-Fault = Callable[[SourceFault], None]
-
-
-class RealTime(World):
-    """Time that runs by itself."""
-
-    @property
-    def now_ns(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-    @now_ns.setter
-    def now_ns(self, value: int) -> None:
-        """Nobody moves it."""
-
-
-class Source:
-    """A picture or sound driver that a test speaks for."""
-
-    def __init__(self) -> None:
-        self.broken: Exception | None = None
-        self.started = threading.Event()
-        self.stopped = 0
-        self.put: Callable[[Any], None] = lambda _item: None
-        self.fault: Fault = lambda _fault: None
-
-    def start(self, put: Callable[[Any], None], fault: Fault) -> None:
-        if self.broken:
-            raise self.broken
-        self.put, self.fault = put, fault
-        self.started.set()
-
-    def stop(self) -> None:
-        self.stopped += 1
-        if self.broken:
-            raise self.broken
-
-    def counts(self) -> Mapping[str, int]:
-        return {"delivered": 0, "encoded": 0, "dropped": 0}
-
-    def describe(self) -> Mapping[str, str]:
-        return {"driver": "test", "model": "test", "id": "test", "encoder": "test"}
-
-
-class Panel:
-    """A panel whose lamps may fail."""
-
-    def __init__(self) -> None:
-        self.press: Callable[[Control, int], None] = lambda _control, _at: None
-        self.lamps = Lamps()
-        self.broken = False
-
-    def start(self, on_control: Callable[[Control, int], None]) -> None:
-        self.press = on_control
-
-    def stop(self) -> None:
-        self.lamps = Lamps()
-
-    def show(self, lamps: Lamps) -> None:
-        if self.broken:
-            raise OSError("the lamps are gone")
-        self.lamps = lamps
-
-    def buzz(self, seconds: float) -> None:
-        """Silent."""
-
-    def docked(self) -> bool:
-        return False
-
-    def describe(self) -> Mapping[str, str]:
-        return {"driver": "test", "model": "test"}
-
-
-class Loudspeaker:
-    """Says into a queue."""
-
-    def __init__(self) -> None:
-        self.said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self.broken: Exception | None = None
-
-    def play(self, pcm: bytes, rate: int) -> None:
-        del rate
-        self.said.put(pcm)
-        if self.broken:
-            raise self.broken
-
-    def stop(self) -> None:
-        """Nothing plays for long."""
-
-    def describe(self) -> Mapping[str, str]:
-        return {"driver": "test", "model": "test"}
-
-
-class Rig:
-    def __init__(self, owner: Owner, busy: DockPort | None = None) -> None:
-        self.owner, self.disk = owner, MemoryDisk()
-        clock = BootClock(RealTime())
-        built = Camera(owner, self.disk, RealTime(), clock)
-        self.video, self.microphone, self.panel, self.loudspeaker = Source(), Source(), Panel(), Loudspeaker()
-        signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
-        roots = (owner.agency.root.certificate,)
-        chain = pki.validate_chain(signer.certificate, signer.above, roots, role=Role.SIGNER, at=None)
-        recipients = (age.recipient_of(owner.identity),)
-        told = Configuration(
-            "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", None, recipients
-        )
-        identity = Identity(Path(), told, "", roots, {pki.key_id(pki.public_key(chain.leaf)): chain})
-        self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
-        self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
-        # Short prompts: what is tested does not depend on what is said.
-        self.prompts = {key: Prompt(key, key, key.encode() * 2, 8_000) for key in load()}
-        speaker = Speaker(self.loudspeaker, clock, self._said, self._fault)
-        built.writer._on_failure = self._refused
-        built.writer._on_fault = self._fault
-        assigned = sealed.seal(
-            "assigned", {"officer_number": "000042", "officer_name": "name", "unit": "unit"}, recipients
-        )
-        hardware = Hardware(clock, self.video, self.microphone, self.panel)
-        parts = Parts(
-            hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
-            self.prompts, None, 2, 2, 3, "inspection", 2, assigned,
-        )  # fmt: skip
-        self.clock, self.media = clock, built.media
-        self.runner = Runner(parts, lambda: None)
-        self.thread = threading.Thread(target=self.runner.run)
-        self.frames = 0  # pictures are given at once; their own times are 100 ms apart
-        self.begun_ns = clock.boot_ns()
-
-    # The runner is built last, and its parts report to it.
-
-    def _said(self, key: str, from_ns: int, to_ns: int) -> None:
-        self.runner.said(key, from_ns, to_ns)
-
-    def _fault(self, where: str, what: str) -> None:
-        self.runner.failed(where, what)
-
-    def _refused(self, error: StorageError) -> None:
-        self.runner.storage_failed(error)
-
-    def start(self) -> None:
-        self.thread.start()
-        self.wait(lambda: self.runner._state.phase is not recorder.Phase.STARTING)
-
-    def stop(self) -> list[Record]:
-        self.runner.post(v.Quit())
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-        assert not [t.name for t in threading.enumerate() if t.name in ("writer", "speaker", "notice", "dock port")]
-        report = Verifier(self.disk, [self.owner.agency.root.certificate], self.owner.identity).run()
-        assert report.ok, report.findings
-        return lines(self.disk)
-
-    def wait(self, condition: Callable[[], bool], seconds: float = 10) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, "it never came"
-            threading.Event().wait(0.005)
-
-    def see(self, count: int = 1) -> None:
-        for _ in range(count):
-            key = self.frames % 10 == 0
-            self.video.put(Frame(picture(self.frames, key=key), self.begun_ns + self.frames * 100_000_000, key))
-            self.frames += 1
-
-    def phase(self) -> recorder.Phase:
-        return self.runner._state.phase
+from firmware.hal.ports import Control, DriverError, Frame, SoundBlock, SourceFault
+from firmware.voice.prompts import load
+from tests.camera_rig import Owner, lines
+from tests.runner_rig import Rig
 
 
 @pytest.fixture(scope="module")
