@@ -268,7 +268,7 @@ CASES: dict[str, list[Row]] = {
         (
             Quit(),
             Phase.SHUTTING_DOWN,
-            [KeepReason(9, "unanswered", 0, 0), EndRecording("shutdown"), CloseDockPort(), Exit()],
+            [KeepReason(9, "unanswered", 0, 0), EndRecording("shutdown"), Exit()],
         ),
         (RecordPressed(90), Phase.SHUTTING_DOWN, []),
     ],

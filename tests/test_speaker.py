@@ -7,7 +7,7 @@ import threading
 from firmware.speaker import Speaker
 from firmware.voice.prompts import Prompt
 from tests.camera_rig import BootClock, World
-from tests.test_runner import Loudspeaker
+from tests.runner_rig import Loudspeaker
 
 
 class _SlowLoudspeaker(Loudspeaker):

@@ -332,7 +332,7 @@ def _on_handed_in(state: State, _: object) -> Result:
 
 def _on_quit(state: State, _: object) -> Result:
     closed, commands = _close(state, state.cause or "shutdown") if state.phase in _OPEN else (state, [])
-    return replace(closed, phase=Phase.SHUTTING_DOWN), [*commands, CloseDockPort(), Exit()]
+    return replace(closed, phase=Phase.SHUTTING_DOWN), [*commands, *([CloseDockPort()] if state.docked else []), Exit()]
 
 
 def _rows() -> Mapping[tuple[Phase, type[Event]], Rule]:
