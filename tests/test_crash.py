@@ -28,6 +28,8 @@ from tests.camera_rig import (
 )
 from tests.memory_disk import MemoryDisk, PowerCut
 
+pytestmark = pytest.mark.long
+
 OFF_SECONDS = 7.0  # between a cut and the next start
 
 

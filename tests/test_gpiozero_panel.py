@@ -21,6 +21,8 @@ from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
 from firmware.hal.ports import Clock, Control, DriverError, Lamps, Panel
 from hw_sim import lgpio_chip
 
+pytestmark = pytest.mark.long
+
 CONFIG = GpiozeroPanelConfig(hold_seconds=0.3, bounce_ms=40, blink_seconds=0.02)
 PRESSED, RELEASED = 0, 1
 PATIENCE = 5.0

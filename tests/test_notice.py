@@ -95,6 +95,7 @@ def test_it_is_not_found_when_the_loudspeaker_is_muted(kind: str) -> None:
     assert found.score < 0.2 / 1.5
 
 
+@pytest.mark.long
 def test_it_is_not_found_in_any_other_speech() -> None:
     others = [_said(key)[1] for key in prompts.load() if key != "notice"]
     others += [acoustics.load(file).astype(np.float64) for file in sorted(MEDIA.glob("*.flac"))]

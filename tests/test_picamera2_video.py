@@ -24,6 +24,8 @@ from hw_sim.lens import Lens, LensConfig
 from hw_sim.scene import read_number
 from tests.lens_kit import UTC_AT_POWER_ON_MS, Collector, PowerOnClock, decode_luma, until
 
+pytestmark = pytest.mark.long
+
 SMALL = VideoConfig(width=320, height=180, bitrate_bps=1_000_000)
 FAST = VideoConfig(width=320, height=180, frames_per_second=50, bitrate_bps=1_000_000)
 FRAME_BYTES = 320 * 180 * 3 // 2

@@ -25,6 +25,8 @@ from firmware.voice.prompts import load
 from tests.camera_rig import Owner, lines
 from tests.runner_rig import Rig
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def owner() -> Owner:

@@ -13,6 +13,7 @@ HOUR_BLOCKS = 72_000
 TICK_NS = 1e9 / 48_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ppm", [-100, 0, 100])
 @pytest.mark.parametrize("jitter_ms", [0.0, 2.0])
 def test_nine_hours_stay_within_a_millisecond(ppm: int, jitter_ms: float) -> None:
