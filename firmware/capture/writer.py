@@ -108,7 +108,6 @@ class Writer:
         self._refused: deque[Run] = deque()  # a few a minute at most, while the disk takes nothing
         self._patience = _RETRY_SECONDS[0]
         self._changed = threading.Condition()
-        self._busy = False
         self._stopping = False
         self._open: dict[tuple[str, int], SegmentWriter] = {}
         self._failed: set[PartKey] = set()
@@ -152,11 +151,6 @@ class Writer:
                 return False
         return True
 
-    def drain(self, timeout_seconds: float) -> bool:
-        """Wait until everything queued is done."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not (self._live or self._later or self._busy), timeout_seconds)
-
     def stop(self) -> None:
         """Finish what is queued and end the thread."""
         with self._changed:
@@ -171,13 +165,7 @@ class Writer:
             if not (self._live or self._later):
                 return False
             job = (self._live or self._later).popleft()
-            self._busy = True
-        try:
-            self._do(job)
-        finally:
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
+        self._do(job)
         return True
 
     def retry(self) -> None:

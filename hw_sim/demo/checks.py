@@ -136,7 +136,7 @@ def _jose_verifies(export: Path, keys: Path) -> Check:
     for file in sorted((export / "journal").iterdir()):
         lines = file.read_bytes().rpartition(b"\n")[0].split(b"\n")
         key = keys / f"{file.stem}.jwk"
-        key.write_text(json.dumps(_session_jwk(lines[0])), encoding="ascii")
+        key.write_text(json.dumps(_session_jwk(_opening(lines[0]))), encoding="ascii")
         chosen += [(line, key) for line in lines[:: max(1, len(lines) // _LINES_CHECKED)]]
     good = sum(_jose(line, key) for line, key in chosen)
     return Check(
@@ -148,9 +148,13 @@ def _jose(line: bytes, key: Path) -> bool:
     return foreign(["jose", "jws", "ver", "-i-", "-k", str(key), "-O", "/dev/null"], input=line).returncode == 0
 
 
-def _session_jwk(line: bytes) -> dict[str, Any]:
-    payload = line.split(b".")[1]
-    body = json.loads(base64.urlsafe_b64decode(payload + b"=="))["body"]
+def _opening(line: bytes) -> dict[str, Any]:
+    """Body of a file's first line."""
+    body: dict[str, Any] = json.loads(base64.urlsafe_b64decode(line.split(b".")[1] + b"=="))["body"]
+    return body
+
+
+def _session_jwk(body: dict[str, Any]) -> dict[str, Any]:
     point = base64.urlsafe_b64decode(body["session_key"] + "==")[-64:]  # the end of a P-256 SubjectPublicKeyInfo
     x, y = (base64.urlsafe_b64encode(half).rstrip(b"=").decode() for half in (point[:32], point[32:]))
     return {"kty": "EC", "crv": "P-256", "alg": "ES256", "x": x, "y": y}
@@ -169,10 +173,9 @@ def _openssl_verifies(stage: Stage, export: Path, trust: Path, sessions: Path) -
 def _session_chains(export: Path, folder: Path) -> list[Path]:
     written = []
     for file in sorted((export / "journal").iterdir()):
-        payload = file.read_bytes().split(b".")[1]
-        body = json.loads(base64.urlsafe_b64decode(payload + b"=="))["body"]
         path = folder / f"{file.stem}.pem"
-        path.write_text("".join(_pem(text) for text in body["chain"]), encoding="ascii")
+        chain = _opening(file.read_bytes().partition(b"\n")[0])["chain"]
+        path.write_text("".join(map(_pem, chain)), encoding="ascii")
         written.append(path)
     return written
 

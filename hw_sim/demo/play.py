@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw_sim import control, forgetful_fs, room
@@ -25,12 +25,9 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Played:
-    """What the play saw, told by the programs' own logs. `powers`: kernel boot id of each power-on, in order."""
+    """What the play saw, told by the programs' own logs."""
 
-    powers: list[str] = field(default_factory=list)
-    notices_heard: int = 0
     notices_missed: int = 0
-    reason_kept: bool = False
     hand_in_seconds: float = 0.0
     off_seconds: float = 0.0
 
@@ -103,7 +100,6 @@ class Play:
         while True:
             fact = camera.message("notice", _DIALOGUE_SECONDS)
             if fact["heard"]:
-                self.played.notices_heard += 1
                 self._say(f"麦克风听到告知语（相关度 {fact['score']}）  the notice was heard in the microphone's sound")
                 return
             self.played.notices_missed += 1
@@ -120,7 +116,6 @@ class Play:
         self._pass(time.monotonic() + float(played["seconds"]) + 0.3)
         self._pin(stages.MARK_PIN, None)
         camera.message("say", _DIALOGUE_SECONDS, prompt="reason_kept")
-        self.played.reason_kept = True
 
     def _hand_in(self, camera: Program) -> None:
         self._say("放入采集站，自动移交  put into the dock; it hands in by itself")
@@ -165,7 +160,7 @@ class Play:
             time.sleep(0.05)
 
     def _power_on(self) -> None:
-        self.played.powers.append(worlds.power_on(self._stage.world).kernel_boot)
+        worlds.power_on(self._stage.world)
 
     def _pin(self, pin: int, level: int | None) -> None:
         control.ask(self._stage.world / "control.sock", {"do": "pin", "pin": pin, "level": level})
