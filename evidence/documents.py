@@ -132,6 +132,8 @@ class Configuration(_Document):
         "notice_attempts": shape.number(1, 5),
         "answer_seconds": shape.number(2, 60),
         "release_after_seconds": shape.number(0, 30 * 24 * 3600),
+        "planned_shift_minutes": shape.number(30, 24 * 60),
+        "quiet": shape.boolean,
     }
 
     office: str
@@ -151,6 +153,8 @@ class Configuration(_Document):
     notice_attempts: int = 2
     answer_seconds: int = 10
     release_after_seconds: int = 0  # how long a segment stays on the camera after its receipt
+    planned_shift_minutes: int = 540  # what battery and storage are checked against (rule 10)
+    quiet: bool = False  # vibration and lamps instead of voice; the notice is said all the same
 
     def _members(self) -> dict[str, Any]:
         return {**asdict(self), "recipients": list(self.recipients)}

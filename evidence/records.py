@@ -27,10 +27,17 @@ OPENING_LIMIT = 65_536  # bytes of a file's first line: the session's chain is 3
 ACTIVITIES: Final = ("inspection", "complaint", "case", "service", "coercion", "other")
 """The six kinds of activity of rule 5."""
 
+PAUSES: Final = ("weather", "change_of_site", "privacy")
+"""Grounds on which an officer stops a recording that is to go on later: the gap's cause (rules 6 and 15)."""
+
+GROUNDS: Final = ("end_of_activity", *PAUSES, "other")
+"""Grounds to choose from when a recording is stopped. `privacy` is privacy or secrecy (rule 6)."""
+
+MODES: Final = ("picture_and_sound", "sound_only")
+
 CAUSES: Final = (
     "power_cut", "crash", "encoder_changed", "camera_stall", "camera_lost", "microphone_lost", "encoder_stall",
-    "storage_full", "storage_failing", "slow_storage", "battery_low", "heat", "weather", "change_of_site", "privacy",
-    "shutdown", "unknown",
+    "storage_full", "storage_failing", "slow_storage", "battery_low", "heat", *PAUSES, "shutdown", "unknown",
 )  # fmt: skip
 """Causes of a gap (rule 15): what the camera found out, or what the officer chose."""
 
@@ -63,16 +70,23 @@ BODIES: Final[Mapping[str, Mapping[str, Check]]] = {
     "self_check": {"passed": shape.boolean, "checks": shape.anything},
     "assigned": SEALED,
     "time_anchor": {"anchor": shape.long_text, "stepped_ms": shape.optional(shape.number(-(2**62), 2**62))},
+    "clock_set": {
+        "source": shape.one_of("rtc", "gnss", "dock"),
+        "stepped_ms": shape.number(-(2**62), 2**62),
+        "error_ms": _count,
+    },
     "armed": {"ring_seconds": _count},
     "heartbeat": {"free_bytes": _count, "figures": shape.anything},
     "recording_started": {
         "recording": shape.recording_id,
         "part": _part,
         "resumed": shape.boolean,
+        "mode": shape.one_of(*MODES),
         "activity": shape.optional(shape.one_of(*ACTIVITIES)),
         "pressed_ns": shape.optional(_ns),
         "ring_from_ns": shape.optional(_ns),
     },
+    "activity": {"recording": shape.recording_id, "activity": shape.one_of(*ACTIVITIES)},  # chosen while it ran
     "notice": {
         "recording": shape.recording_id,
         "attempt": _count,
@@ -119,7 +133,14 @@ BODIES: Final[Mapping[str, Mapping[str, Check]]] = {
         "header_sha256": SHA256,
     },
     "marker": {"recording": shape.recording_id, "at_ns": _ns},
-    "still": {"recording": shape.recording_id, "at_ns": _ns, "file_sha256": SHA256, "file_size": _count},
+    "still": {  # a JPEG inside a segment's plaintext (docs/adr/0006)
+        "recording": shape.recording_id,
+        "segment": _segment,
+        "at_ns": _ns,
+        "plain_offset": _count,
+        "size": _count,
+        "sha256": SHA256,
+    },
     "position": SEALED,
     "view_quality": {"recording": shape.optional(shape.recording_id), "finding": shape.text, "figures": shape.anything},
     "gap": {
@@ -140,8 +161,10 @@ BODIES: Final[Mapping[str, Mapping[str, Check]]] = {
         "from_ns": _ns,
         "to_ns": _ns,
     },
+    "stopped": {"recording": shape.recording_id, "ground": shape.one_of(*PAUSES), "at_ns": _ns},  # until it goes on
     "recording_ended": {
         "recording": shape.recording_id,
+        "ground": shape.optional(shape.one_of(*GROUNDS)),  # null: nobody chose one
         "parts": _part,
         "segments": _count,
         "frames_delivered": _count,

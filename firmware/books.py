@@ -104,6 +104,7 @@ class Books:
                 "recording": book.id,
                 "part": number,
                 "resumed": resumed,
+                "mode": "picture_and_sound",
                 "activity": book.activity,
                 "pressed_ns": pressed_ns,
                 "ring_from_ns": ring_from_ns,
@@ -125,8 +126,8 @@ class Books:
         if self._book is not None and next_segment is not None:
             self._book.next_segment = next_segment
 
-    def end(self, interrupted: str | None) -> None:
-        """Close the books. `interrupted`: the recording ends inside a gap of that cause."""
+    def end(self, interrupted: str | None, ground: str | None = None) -> None:
+        """Close the books. `interrupted`: the recording ends inside a gap of that cause. `ground`: chosen on ending."""
         recording = self._media.recording
         self.end_part()
         book, self._book = self._book, None
@@ -144,6 +145,7 @@ class Books:
         before, now = book.counted or {}, self._counts()
         body = {
             "recording": book.id,
+            "ground": ground,
             "parts": book.part,
             "segments": book.next_segment,
             **{f"frames_{name}": now[name] - before.get(name, 0) for name in ("delivered", "encoded", "dropped")},

@@ -26,16 +26,8 @@ from firmware.dialogue import Dialogue
 from firmware.dock_port import DockPort
 from firmware.docking import Docking
 from firmware.hal.ports import (
-    Clock,
-    Control,
-    DriverError,
-    Frame,
-    Microphone,
-    Panel,
-    SoundBlock,
-    SourceFault,
-    VideoSource,
-)
+    Clock, Control, DriverError, Frame, Look, Microphone, Panel, SoundBlock, SourceFault, VideoSource,
+)  # fmt: skip
 from firmware.handin import HandIn
 from firmware.media import Media
 from firmware.speaker import Speaker
@@ -175,15 +167,18 @@ class Runner:
     def _start_video(self) -> None:
         """Losing one of picture and sound never stops the other, not even at the start."""
         try:
-            self._p.hardware.video.start(self._queue.put, self._queue.put)
+            self._p.hardware.video.start(self._queue.put, self._queue.put, self._look)
         except DriverError as error:
             self._source_fault(SourceFault("camera_lost", str(error)))  # which goes on trying
+
+    def _look(self, look: Look) -> None:
+        """Called from the driver's thread."""
 
     def _revive_video(self) -> None:
         """A camera that does not come back by itself is stopped and started, in a thread that may hang with it."""
         if not self._state.picture and not self._exit:
             self._reviver.do(self._p.hardware.video.stop)
-            self._reviver.do(lambda: self._p.hardware.video.start(self._queue.put, self._queue.put))
+            self._reviver.do(lambda: self._p.hardware.video.start(self._queue.put, self._queue.put, self._look))
             self._after(2 * _SOURCE_RETRY_SECONDS, self._revive_video)
 
     def _start_microphone(self) -> None:

@@ -42,8 +42,9 @@ _NUMBERS = (
     "notice_attempts",
     "answer_seconds",
     "release_after_seconds",
+    "planned_shift_minutes",
 )
-_SETTINGS = (*_NUMBERS, "officer_number", "officer_name", "unit", "activity", "pre_event_sound")
+_SETTINGS = (*_NUMBERS, "officer_number", "officer_name", "unit", "activity", "pre_event_sound", "quiet")
 
 
 def main(argv: Sequence[str], now: datetime | None = None) -> int:
@@ -131,6 +132,11 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "--pre-event-sound",
         action=argparse.BooleanOptionalAction,
         help="whether sound from before the press is kept, too (default: not)",
+    )
+    command.add_argument(
+        "--quiet",
+        action=argparse.BooleanOptionalAction,
+        help="vibration and lamps instead of voice; the notice is said all the same (default: not)",
     )
     for name in _NUMBERS:
         command.add_argument("--" + name.replace("_", "-"), type=int, metavar="N")

@@ -87,7 +87,7 @@ class CameraFolder:
     def begin_recording(self) -> str:
         """Begin a recording; returns its id."""
         recording = records.recording_id(BOOT, self.chain.seq)
-        started = {"recording": recording, "part": 1, "resumed": False, "activity": None}
+        started = {"recording": recording, "part": 1, "resumed": False, "mode": "picture_and_sound", "activity": None}
         self.line("recording_started", {**started, "pressed_ns": None, "ring_from_ns": None})
         self._recordings[recording] = 0
         return recording

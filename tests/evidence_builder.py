@@ -140,7 +140,13 @@ class Camera:
     def begin_part(self, *, resumed: bool) -> None:
         self.part += 1
         self.sequence = 0
-        body = {"recording": self.recording, "part": self.part, "resumed": resumed, "activity": "inspection"}
+        body = {
+            "recording": self.recording,
+            "part": self.part,
+            "resumed": resumed,
+            "mode": "picture_and_sound",
+            "activity": "inspection",
+        }
         pressed = None if resumed else self.now_ns
         self.part_from_ns = self.now_ns + MS
         self.line("recording_started", {**body, "pressed_ns": pressed, "ring_from_ns": None})
@@ -235,7 +241,13 @@ class Camera:
 
     def stop(self) -> None:
         counts = {"frames_delivered": 0, "frames_encoded": 0, "frames_dropped": 0}
-        body = {"recording": self.recording, "parts": self.part, "segments": self.next_segment, **counts}
+        body = {
+            "recording": self.recording,
+            "ground": None,
+            "parts": self.part,
+            "segments": self.next_segment,
+            **counts,
+        }
         self.line("recording_ended", body)
 
     # --- the office

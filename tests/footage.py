@@ -147,7 +147,8 @@ class Camera:
         assert self._chain is not None
         name = recording or records.recording_id(self.boot_id, self._chain.seq)
         self.line(
-            "recording_started", recording=name, part=part, resumed=recording is not None, activity="inspection",
+            "recording_started", recording=name, part=part, resumed=recording is not None,
+            mode="picture_and_sound", activity="inspection",
             pressed_ns=None, ring_from_ns=None,
         )  # fmt: skip
         return name
@@ -226,8 +227,8 @@ class Camera:
     def end(self, recording: str, parts: int, segments: int) -> None:
         """End a recording."""
         self.line(
-            "recording_ended", recording=recording, parts=parts, segments=segments, frames_delivered=96,
-            frames_encoded=96, frames_dropped=0,
+            "recording_ended", recording=recording, ground="end_of_activity", parts=parts, segments=segments,
+            frames_delivered=96, frames_encoded=96, frames_dropped=0,
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from firmware.capture import recorder
 from firmware.capture import vocabulary as v
 from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
-from firmware.hal.ports import Control, Frame, Lamps, SourceFault
+from firmware.hal.ports import Control, Frame, Lamps, Look, SourceFault, Still
 from firmware.handin import HandIn
 from firmware.identity import Identity
 from firmware.runner import Hardware, Parts, Runner
@@ -52,7 +52,8 @@ class Source:
         self.put: Callable[[Any], None] = lambda _item: None
         self.fault: Fault = lambda _fault: None
 
-    def start(self, put: Callable[[Any], None], fault: Fault) -> None:
+    def start(self, put: Callable[[Any], None], fault: Fault, look: Callable[[Look], None] = lambda _: None) -> None:
+        self.look = look
         if self.broken:
             raise self.broken
         self.put, self.fault = put, fault
@@ -62,6 +63,9 @@ class Source:
         self.stopped += 1
         if self.broken:
             raise self.broken
+
+    def still(self) -> Still:
+        return Still(b"\xff\xd8 a picture \xff\xd9", time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
     def counts(self) -> Mapping[str, int]:
         return {"delivered": 0, "encoded": 0, "dropped": 0}

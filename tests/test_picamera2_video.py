@@ -55,7 +55,7 @@ class World:
         self, config: VideoConfig = FAST, overlay: Callable[[NDArray[np.uint8], int], None] = no_overlay
     ) -> Picamera2Video:
         video = self.video(config, overlay)
-        video.start(self.seen.on_frame, self.seen.on_fault)
+        video.start(self.seen.on_frame, self.seen.on_fault, lambda _: None)
         return video
 
     def deliveries(self) -> list[Delivery]:
@@ -110,7 +110,7 @@ def test_no_frame_waits_in_the_encoder_for_the_next_picture(world: World) -> Non
         waiting.append(counts["delivered"] - counts["encoded"])
         world.seen.on_frame(frame)
 
-    video.start(on_frame, world.seen.on_fault)
+    video.start(on_frame, world.seen.on_fault, lambda _: None)
     world.seen.wait_frames(20)
     assert min(waiting[:20]) == 0  # a busy machine may deliver two pictures at once, but not each time
 
@@ -180,7 +180,7 @@ def test_cancelled_requests_starve_picamera2_until_the_driver_is_started_again(w
     world.lens.set_fault("cancel", frames=6)
     world.seen.wait_fault("camera_stall")
     video.stop()
-    video.start(world.seen.on_frame, world.seen.on_fault)
+    video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
     world.seen.wait_frames(5)
     assert world.seen.causes() == ["camera_stall"]
     world.assert_frames_are_deliveries()
@@ -193,11 +193,11 @@ def test_an_unplugged_camera_is_lost_refused_and_found_again(world: World) -> No
     world.seen.wait_fault("camera_lost")
     video.stop()
     with pytest.raises(DriverError, match="there is no camera number 0; check its cable"):
-        video.start(world.seen.on_frame, world.seen.on_fault)
+        video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
     with pytest.raises(DriverError, match="there is no camera number 0"):
         world.video()
     world.lens.set_fault("none")
-    video.start(world.seen.on_frame, world.seen.on_fault)
+    video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
     world.seen.wait_frames(5)
     world.assert_frames_are_deliveries()
 
@@ -224,7 +224,7 @@ def test_a_listener_that_fails_is_told_and_gets_the_next_frame(world: World) -> 
         world.seen.on_frame(frame)
 
     video = world.video()
-    video.start(failing_at_first, world.seen.on_fault)
+    video.start(failing_at_first, world.seen.on_fault, lambda _: None)
     world.seen.wait_frames(5)
     assert world.seen.faults == [SourceFault("unknown", "ValueError: queue")]
 
@@ -263,7 +263,7 @@ def test_stop_does_not_wait_for_an_event_loop_that_has_died(world: World, mocker
     stopping.start()
     stopping.join(5)
     assert not stopping.is_alive()
-    video.start(world.seen.on_frame, world.seen.on_fault)
+    video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
     world.seen.wait_frames(5)
 
 
@@ -271,10 +271,10 @@ def test_stop_ends_every_thread_and_may_be_called_again(world: World) -> None:
     before = set(threading.enumerate())
     video = world.video()
     video.stop()
-    video.start(world.seen.on_frame, world.seen.on_fault)
+    video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
     world.seen.wait_frames(3)
     with pytest.raises(DriverError, match="already started"):
-        video.start(world.seen.on_frame, world.seen.on_fault)
+        video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
     video.stop()
     video.stop()
     assert set(threading.enumerate()) <= before

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.hal.ports import Clock, DriverError, Frame, SourceFault
+from firmware.hal.ports import Clock, DriverError, Frame, Look, SourceFault, Still
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +67,18 @@ class Picamera2Video:
         self._watchdog: _Watchdog | None = None
         self._faults = _Faults(lambda _fault: None)
         self._on_frame: Callable[[Frame], None] = lambda _frame: None
+        self._on_look: Callable[[Look], None] = lambda _look: None
 
-    def start(self, on_frame: Callable[[Frame], None], on_fault: Callable[[SourceFault], None]) -> None:
+    def start(
+        self,
+        on_frame: Callable[[Frame], None],
+        on_fault: Callable[[SourceFault], None],
+        on_look: Callable[[Look], None],
+    ) -> None:
         """Open the camera and deliver frames. Raises `DriverError`; nothing is left open then."""
         if self._camera is not None:
             raise DriverError(_DRIVER, "already started; stop it first")
-        self._on_frame, self._faults = on_frame, _Faults(on_fault)
+        self._on_frame, self._faults, self._on_look = on_frame, _Faults(on_fault), on_look
         self._before = Counter(self.counts())
         self._ledger = _Ledger(1_000_000_000 // self._config.frames_per_second)
         self._parameter_sets = _ParameterSets()
@@ -88,6 +94,10 @@ class Picamera2Video:
             self.stop()
             raise DriverError(_DRIVER, f"cannot start the camera: {error}; {self._advice()}") from error
         self._watchdog.start()
+
+    def still(self) -> Still:
+        """Take a still of the next picture."""
+        raise DriverError(_DRIVER, "takes no stills yet")
 
     def stop(self) -> None:
         """Stop, flush the encoder, release the camera, end the threads. Not to be called from a callback."""

@@ -11,7 +11,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class DriverError(Exception):
@@ -65,13 +69,40 @@ class SourceFault:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A small picture for judging the view (rule 17): luma alone, before the overlay is drawn."""
+
+    luma: NDArray[np.uint8]  # (rows, columns), the receiver's own copy
+    boot_ns: int  # start of exposure
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """One whole picture as JPEG, as large as the sensor's stream that is recorded, overlay included."""
+
+    jpeg: bytes
+    boot_ns: int  # start of exposure
+
+
 class VideoSource(Protocol):
     """Camera with its encoder and overlay."""
 
-    def start(self, on_frame: Callable[[Frame], None], on_fault: Callable[[SourceFault], None]) -> None:
-        """Deliver every encoded frame, in order, from a thread of the driver. `on_frame` must not block.
+    def start(
+        self,
+        on_frame: Callable[[Frame], None],
+        on_fault: Callable[[SourceFault], None],
+        on_look: Callable[[Look], None],
+    ) -> None:
+        """Deliver every encoded frame, in order, from a thread of the driver. No callback may block.
 
-        Frames start with a key frame; one key frame follows at least every second.
+        Frames start with a key frame; one key frame follows at least every second. A `Look` comes twice a second.
+        """
+
+    def still(self) -> Still:
+        """Take a still of the next picture. Blocks for up to a second; not to be called from a callback.
+
+        Raises `DriverError` if no picture comes.
         """
 
     def stop(self) -> None:
@@ -130,6 +161,65 @@ class Loudspeaker(Protocol):
 
     def stop(self) -> None:
         """End what is playing; `play` returns at once."""
+
+    def describe(self) -> Mapping[str, str]:
+        """At least `driver`, `model`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What the fuel gauge tells of the battery."""
+
+    percent: float  # 0 to 100
+    volts: float
+    charging: bool | None  # None: the gauge cannot tell
+
+
+class Battery(Protocol):
+    """The battery's fuel gauge."""
+
+    def read(self) -> Charge:
+        """Ask the gauge now; takes milliseconds. Raises `DriverError` if it does not answer."""
+
+    def describe(self) -> Mapping[str, str]:
+        """At least `driver`, `model`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A place on the ground, WGS 84."""
+
+    boot_ns: int  # when it was told
+    latitude_deg: float
+    longitude_deg: float
+    altitude_m: float | None
+    error_m: float | None  # radius that holds the place in 95 of 100 cases
+    speed_mps: float | None
+    utc_ms: int | None  # the receiver's time at `boot_ns`
+    utc_error_ms: int | None
+
+
+class Positioning(Protocol):
+    """The satellite receiver."""
+
+    def start(self, on_fix: Callable[[Fix | None], None], on_fault: Callable[[SourceFault], None]) -> None:
+        """Tell each fix from a thread of the driver, and None once when the fix is lost. Comes back by itself."""
+
+    def stop(self) -> None:
+        """End the thread. Idempotent."""
+
+    def describe(self) -> Mapping[str, str]:
+        """At least `driver`, `model`."""
+
+
+class Board(Protocol):
+    """What the board tells of its own health."""
+
+    def celsius(self) -> float | None:
+        """Temperature of the processor; None if the board does not tell."""
+
+    def card_wear_percent(self) -> float | None:
+        """How much of the card's life is used; None if the card does not tell."""
 
     def describe(self) -> Mapping[str, str]:
         """At least `driver`, `model`."""
