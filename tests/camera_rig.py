@@ -141,11 +141,11 @@ class Camera:
         self._events: list[v.Event] = []
         self.writer = Writer(
             disk, self.journal, [age.recipient_of(owner.identity)], reserve_bytes=reserve_bytes, make_room=make_room,
-            on_failure=self._failed, on_fault=lambda where, what: self.faults.append((where, what)),
+            on_failure=self._failed, on_fault=self._told,
         )  # fmt: skip
         self.encoder = Packets()
         form = Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
-        self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms)
+        self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms, self._told)
         self.counts = {"delivered": 0, "encoded": 0, "dropped": 0}
         self.books = Books(
             clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts), "inspection",
@@ -176,6 +176,9 @@ class Camera:
 
     def _utc_ms(self, boot_ns: int) -> int:
         return self.clock.utc().ms - (self.clock.boot_ns() - boot_ns) // MS
+
+    def _told(self, where: str, what: str) -> None:
+        self.faults.append((where, what))
 
     def _failed(self, error: StorageError) -> None:
         self.failures.append(error.cause)
