@@ -6,6 +6,7 @@ is tested is what becomes of them.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import age, jose, pki, records
+from evidence import age, boxes, jose, pki, records
 from evidence.errors import EvidenceError
+from evidence.join import whole_boxes
 from evidence.pki import Role
 from evidence.records import Chain, Record, Stamp
 from evidence.report import Report
@@ -27,7 +29,7 @@ from firmware.capture.journal_writer import JournalWriter, Opening, files
 from firmware.capture.part import EncoderChangedError, Format
 from firmware.capture.ring import Ring
 from firmware.capture.writer import Run, StorageError, Writer
-from firmware.hal.ports import Frame, SoundBlock, Utc
+from firmware.hal.ports import Frame, SoundBlock, Still, Utc
 from firmware.media import Media
 from runtime.disk import Disk
 from tests.agency import NOW, Agency, Holder
@@ -236,6 +238,14 @@ class Camera:
         for _ in range(2):
             self.step(v.RecordHeld(self.clock.boot_ns()))
 
+    def take_still(self, size: int = 3_000) -> Still:
+        """Mark this moment and hand in a still of the newest picture: bytes that stand nowhere else."""
+        now = self.clock.boot_ns()
+        self.books.mark(now)
+        still = Still(b"\xff\xd8\xff" + secrets.token_bytes(size - 5) + b"\xff\xd9", now - FRAME)
+        self.media.still(still)
+        return still
+
     def quit(self) -> None:
         self.step(v.Quit())
         self.writer.submit(Run(lambda: self.journal.append("shutdown", {"clean": True})))
@@ -295,6 +305,17 @@ def _opening(line: bytes) -> dict[str, Any]:
 
 def of_kind(disk: MemoryDisk, kind: str) -> list[Record]:
     return [record for record in lines(disk) if record.kind == kind]
+
+
+def kept_stills(owner: Owner, disk: MemoryDisk) -> list[bytes]:
+    """The JPEGs that lie in the segments, read as the office reads them."""
+    found: list[bytes] = []
+    for path in sorted(disk.files):
+        if path.startswith("segments/"):
+            with contextlib.suppress(EvidenceError):  # a header that was cut
+                plain = whole_boxes(age.open_file(bytes(disk.files[path].content), owner.identity).plain)
+                found += [bytes(plain[still.start : still.end]) for still in boxes.stills(plain)]
+    return found
 
 
 def verified(owner: Owner, disk: MemoryDisk) -> Report:
