@@ -153,7 +153,13 @@ class Camera:
         self.line("recording_started", {**body, "pressed_ns": pressed, "ring_from_ns": None})
 
     def segment(
-        self, fragments: int = 1, *, cut: bool = False, tail: bytes = b"unattested", stills: int = 0, listed: bool = True
+        self,
+        fragments: int = 1,
+        *,
+        cut: bool = False,
+        tail: bytes = b"unattested",
+        stills: int = 0,
+        listed: bool = True,
     ) -> Segment:
         """Write the next segment, closed, or `cut` with bytes that no record attests. Each fragment carries `stills`.
 

@@ -305,4 +305,3 @@ def test_a_still_takes_one_sync_more(owner: Owner) -> None:
         return counted
 
     assert syncs(1) == syncs(0) + 1
-
