@@ -27,6 +27,7 @@ class PartPlan:
     first_segment: int
     sound_from_ns: int  # blocks that began before are not the recording's: sound waits for the press
     opening: Callable[[int, int | None], Sequence[Job]]
+    pictures: bool = True  # False: sound only, from the first block on
 
 
 class Media:
@@ -68,12 +69,12 @@ class Media:
         self._part, self._pre_event, self._ring_from_ns = self._new_part(plan), [], None
         if with_ring and before and live:
             self._take_ring(plan, before, live[0].boot_ns)
-        for frame in live:
+        for frame in live if plan.pictures else ():
             self.picture(frame)
         self._submit(self._part, self._part.hurry())
 
     def _new_part(self, plan: PartPlan) -> Part:
-        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms)
+        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms, pictures=plan.pictures)
 
     def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live_from_ns: int) -> None:
         part = self._new_part(plan)
@@ -88,6 +89,8 @@ class Media:
         """The next picture. Raises `EncoderChangedError` when a new part has to begin with it."""
         if self._part is None:
             self._ring.add(frame)
+            return
+        if self._plan is not None and not self._plan.pictures:
             return
         try:
             self._submit(self._part, self._part.picture(frame))
@@ -117,6 +120,10 @@ class Media:
     def _waiting(self, part: Part) -> int:
         """Bytes of stills that are not durable yet."""
         return sum(len(still.jpeg) for still in (*part.stills, *self._writer.stills()))
+
+    def forget(self) -> None:
+        """Empty the ring: what was seen before is not of the next recording."""
+        self._ring.take()
 
     def end(self) -> int | None:
         """End the part; return the next free segment number, or None if there was no picture and no sound for it."""

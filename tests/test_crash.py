@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from firmware.capture import recorder
+from firmware.capture.state import Phase
 from firmware.hal.ports import Still
 from tests.camera_rig import (
     FRAGMENT,
@@ -63,7 +63,7 @@ class Life:
         """One boot: goes on with what was cut, or makes a recording of its own, and ends it."""
         camera = self.boot()
         camera.run(2.2)
-        if camera.state.phase is recorder.Phase.ARMED:
+        if camera.state.phase is Phase.ARMED:
             camera.press()
         camera.run(0.7)
         self.take_still(camera)
@@ -290,7 +290,7 @@ def _record_on(life: Life) -> None:
         if number in (1, 5):
             life.take_still(camera)
         camera.run(0.4)
-        if camera.state.phase is recorder.Phase.INTERRUPTED:
+        if camera.state.phase is Phase.INTERRUPTED:
             camera.try_storage()
     camera.end()
     camera.run(0.5)
