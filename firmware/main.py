@@ -139,12 +139,13 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
+    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault))  # noqa: PLW0108
     parts = Parts(
         hardware,
         disk,
         journal,
         writer,
-        Media(ring, encoder, form, writer, utc_ms),
+        media,
         speaker,
         handin,
         DockPort(handin, disk, context, address),
