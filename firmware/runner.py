@@ -42,6 +42,7 @@ _HEARTBEAT_SECONDS = 60.0
 _SELF_CHECK_SECONDS = 5.0
 _RETRY_SECONDS = (2.0, 32.0)  # a refused part is tried again after the first, then ever later up to the second
 _SOURCE_RETRY_SECONDS = 5.0
+_BUZZ_SECONDS = 0.3  # from one to the next
 _FAULT_REPEAT_NS = 10_000_000_000  # the same fault is recorded again only after so long
 _PICTURE_CAUSES = frozenset({"camera_stall", "camera_lost", "encoder_stall"})
 _SOUND_CAUSES = frozenset({"microphone_lost"})
@@ -122,7 +123,16 @@ class Runner:
     def said(self, key: str, from_ns: int, to_ns: int) -> None:
         """A prompt was played."""
         _log.info("said", extra={"prompt": key})
+        self._dialogue.said(from_ns, to_ns)
         self.post(v.Said(key, from_ns, to_ns))
+
+    def buzz(self, count: int) -> None:
+        """Buzz that often instead of speaking."""
+        for number in range(count):
+            self._queue.put(lambda at=number * _BUZZ_SECONDS: self._after(at, self._buzz))
+
+    def _buzz(self) -> None:
+        self._p.hardware.panel.buzz(_BUZZ_SECONDS / 2)
 
     def failed(self, where: str, what: str) -> None:
         """A thread met a fault that the journal must know."""
