@@ -13,10 +13,11 @@ from runtime.config import Between
 
 @dataclass(frozen=True, slots=True)
 class SoundConfig:
-    """PortAudio's names of the two devices."""
+    """PortAudio's names of the two devices, and the folder of the agency's own prompts."""
 
     microphone: str = "mic"
     loudspeaker: str = "speaker"
+    prompts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,9 @@ def _assemble(
         clock,
         lambda *said: late[0].said(*said),  # noqa: PLW0108
         lambda *fault: late[0].failed(*fault),  # noqa: PLW0108
+        lambda count: late[0].buzz(count),  # noqa: PLW0108
     )
+    spoken = prompts.load(replacements=settings.sound.prompts)
     context = tls.server_context(
         settings.credentials / "certs" / "camera.pem",
         settings.credentials / "keys" / "camera.key.pem",
@@ -149,7 +151,7 @@ def _assemble(
         speaker,
         handin,
         DockPort(handin, disk, context, address),
-        prompts.load(),
+        spoken,
         found.recording,
         told,
         settings.confirm_seconds,
@@ -162,6 +164,7 @@ def _assemble(
         "microphone": dict(hardware.microphone.describe()),
         "loudspeaker": dict(loudspeaker.describe()),
         "panel": dict(hardware.panel.describe()),
+        "replaced_prompts": prompts.replaced(spoken),
     }
     journal.boot(_boot_members(identity, session, seen))
     return runner
