@@ -12,7 +12,7 @@ import itertools
 import logging
 import queue
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from firmware.books import Books
@@ -85,6 +85,7 @@ class Parts:
     activity: str | None
     ring_seconds: int
     assigned: Mapping[str, Any]  # the sealed body
+    inbox: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)  # where all threads meet the loop
 
 
 class Runner:
@@ -95,7 +96,7 @@ class Runner:
         self._alive = alive
         hardware = parts.hardware
         self._clock = hardware.clock
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._queue = parts.inbox
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._state = recorder.State(notice_attempts=parts.notice_attempts)

@@ -16,6 +16,7 @@ from evidence.records import Record
 from evidence.verify import Verifier
 from firmware.capture import recorder
 from firmware.capture import vocabulary as v
+from firmware.capture.part import Format
 from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
 from firmware.hal.ports import Control, Frame, Lamps, Look, SourceFault, Still
@@ -124,12 +125,19 @@ class Loudspeaker:
 
 
 class Rig:
-    def __init__(self, owner: Owner, busy: DockPort | None = None) -> None:
-        self.owner, self.disk = owner, MemoryDisk()
-        clock = BootClock(RealTime())
-        built = Camera(owner, self.disk, RealTime(), clock)
-        self.video, self.microphone, self.panel, self.loudspeaker = Source(), Source(), Panel(), Loudspeaker()
-        signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
+    def __init__(
+        self, owner: Owner, busy: DockPort | None = None, *, world: World | None = None, disk: MemoryDisk | None = None,
+        form: Format | None = None, loudspeaker: Loudspeaker | None = None,
+        inbox: queue.SimpleQueue[Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.owner, self.disk = owner, disk or MemoryDisk()
+        world = world or RealTime()
+        clock = BootClock(world)
+        built = Camera(owner, self.disk, world, clock, form=form, make_room=lambda: self.handin.make_room())
+        self.video, self.microphone, self.panel = Source(), Source(), Panel()
+        self.loudspeaker = loudspeaker or Loudspeaker()
+        self.signer = signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
+        self.disk.create("certs/signer.pem").append(pki.to_pem(signer.certificate, *signer.above))
         roots = (owner.agency.root.certificate,)
         chain = pki.validate_chain(signer.certificate, signer.above, roots, role=Role.SIGNER, at=None)
         recipients = (age.recipient_of(owner.identity),)
@@ -139,8 +147,7 @@ class Rig:
         identity = Identity(Path(), told, "", roots, {pki.key_id(pki.public_key(chain.leaf)): chain})
         self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
         self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
-        # Short prompts: what is tested does not depend on what is said.
-        self.prompts = {key: Prompt(key, key, key.encode() * 2, 8_000) for key in load()}
+        self.prompts = self.make_prompts()
         speaker = Speaker(self.loudspeaker, clock, self._said, self._fault)
         built.writer._on_failure = self._refused
         built.writer._on_fault = self._fault
@@ -150,13 +157,18 @@ class Rig:
         hardware = Hardware(clock, self.video, self.microphone, self.panel)
         parts = Parts(
             hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
-            self.prompts, None, 2, 2, 3, "inspection", 2, assigned,
+            self.prompts, None, 2, 2, 3, "inspection", 2, assigned, inbox or queue.SimpleQueue(),
         )  # fmt: skip
-        self.clock, self.media = clock, built.media
+        self.clock, self.media, self.writer, self.journal = clock, built.media, built.writer, built.journal
+        self.speaker = speaker
         self.runner = Runner(parts, lambda: None)
         self.thread = threading.Thread(target=self.runner.run)
         self.frames = 0  # pictures are given at once; their own times are 100 ms apart
         self.begun_ns = clock.boot_ns()
+
+    def make_prompts(self) -> Mapping[str, Prompt]:
+        """Short ones: what is tested does not depend on what is said."""
+        return {key: Prompt(key, key, key.encode() * 2, 8_000) for key in load()}
 
     # The runner is built last, and its parts report to it.
 
