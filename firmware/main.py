@@ -153,11 +153,8 @@ def _assemble(
         DockPort(handin, disk, context, address),
         prompts.load(),
         found.recording,
-        told.notice_attempts,
-        told.answer_seconds,
+        told,
         settings.confirm_seconds,
-        told.activity,
-        told.pre_event_seconds,
         sealed.seal("assigned", _assignment(told), told.recipients),
     )
     runner = Runner(parts, alive)

@@ -24,6 +24,7 @@ class PartPlan:
     first_segment: int
     sound_from_ns: int  # blocks that began before are not the recording's: sound waits for the press
     opening: Callable[[int, int | None], Sequence[Job]]
+    pictures: bool = True  # False: sound only, from the first block on
 
 
 class Media:
@@ -55,12 +56,12 @@ class Media:
         self._part, self._pre_event, self._ring_from_ns = self._new_part(plan), [], None
         if with_ring and before and live:
             self._take_ring(plan, before, live[0].boot_ns)
-        for frame in live:
+        for frame in live if plan.pictures else ():
             self.picture(frame)
         self._submit(self._part, self._part.hurry())
 
     def _new_part(self, plan: PartPlan) -> Part:
-        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms)
+        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms, pictures=plan.pictures)
 
     def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live_from_ns: int) -> None:
         part = self._new_part(plan)
@@ -76,6 +77,8 @@ class Media:
         if self._part is None:
             self._ring.add(frame)
             return
+        if self._plan is not None and not self._plan.pictures:
+            return
         try:
             self._submit(self._part, self._part.picture(frame))
         except EncoderChangedError:
@@ -86,6 +89,10 @@ class Media:
         """The next block of sound."""
         if self._part is not None and self._plan is not None and block.boot_ns >= self._plan.sound_from_ns:
             self._submit(self._part, self._part.sound(self._encoder.encode(block.pcm), block.boot_ns))
+
+    def forget(self) -> None:
+        """Empty the ring: what was seen before is not of the next recording."""
+        self._ring.take()
 
     def end(self) -> int | None:
         """End the part; return the next free segment number, or None if there was no picture and no sound for it."""

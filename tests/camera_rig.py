@@ -25,7 +25,9 @@ from firmware.capture import recorder, recovery
 from firmware.capture import vocabulary as v
 from firmware.capture.journal_writer import JournalWriter, Opening, files
 from firmware.capture.part import EncoderChangedError, Format
+from firmware.capture.parts import ready
 from firmware.capture.ring import Ring
+from firmware.capture.state import State
 from firmware.capture.writer import Run, StorageError, Writer
 from firmware.hal.ports import Frame, SoundBlock, Utc
 from firmware.media import Media
@@ -148,10 +150,10 @@ class Camera:
         self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms)
         self.counts = {"delivered": 0, "encoded": 0, "dropped": 0}
         self.books = Books(
-            clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts), "inspection",
+            clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts),
             found.recording, self._events.append,
         )  # fmt: skip
-        self.state = recorder.State()
+        self.state = State(default_activity="inspection")
         self.sound = sound
         self.picture = True
         self.sps = SPS
@@ -168,7 +170,7 @@ class Camera:
                 "simulated": False,
             }
         )
-        self.step(v.Ready(found.recording is not None, docked=False))
+        self.step(ready(found.recording, docked=False))
 
     def stamp(self) -> Stamp:
         utc = self.clock.utc()
@@ -217,7 +219,7 @@ class Camera:
             self.media.picture(frame)
         except EncoderChangedError:
             self.books.end_part()
-            self.books.begin_part(None, "encoder_changed")
+            self.books.begin_part(v.BeginPart(None, "encoder_changed", self.state.mode, self.state.activity))
 
     def settle(self) -> None:
         """Let the writer do all that is queued, and the recorder hear of it."""
@@ -253,19 +255,24 @@ class Camera:
     def _do(self, command: v.Command) -> None:
         self.commands.append(command)
         match command:
-            case v.BeginPart(pressed_ns, cause):
-                self.books.begin_part(pressed_ns, cause)
+            case v.BeginPart():
+                self.books.begin_part(command)
             case v.EndPart():
                 self.books.end_part()
-            case v.EndRecording(interrupted):
-                self.books.end(interrupted)
+            case v.EndRecording(interrupted, ground):
+                self.books.end(interrupted, ground)
+            case v.KeepStop(ground, at_ns):
+                self.books.keep_stop(ground, at_ns)
+            case v.KeepActivity(activity):
+                self.books.keep_activity(activity)
             case v.KeepReason(gap_seq, basis, from_ns, to_ns):
                 self.books.keep_reason(gap_seq, basis, from_ns, to_ns)
-            case v.Mark(at_ns):
+            case v.Mark(at_ns, _):
                 self.books.mark(at_ns)
             case v.Alert(what, detail):
                 self.books.record("alert", {"what": what, "recording": self.books.recording, "detail": detail})
             case v.Arm():
+                self.media.forget()
                 self.books.record("armed", {"ring_seconds": 2})
 
 

@@ -14,9 +14,9 @@ from evidence.documents import Configuration
 from evidence.pki import Role
 from evidence.records import Record
 from evidence.verify import Verifier
-from firmware.capture import recorder
 from firmware.capture import vocabulary as v
 from firmware.capture.part import Format
+from firmware.capture.state import Phase
 from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
 from firmware.hal.ports import Control, Frame, Lamps, Look, SourceFault, Still
@@ -128,7 +128,6 @@ class Rig:
     def __init__(
         self, owner: Owner, busy: DockPort | None = None, *, world: World | None = None, disk: MemoryDisk | None = None,
         form: Format | None = None, loudspeaker: Loudspeaker | None = None,
-        inbox: queue.SimpleQueue[Any] | None = None,
     ) -> None:  # fmt: skip
         self.owner, self.disk = owner, disk or MemoryDisk()
         world = world or RealTime()
@@ -142,8 +141,9 @@ class Rig:
         chain = pki.validate_chain(signer.certificate, signer.above, roots, role=Role.SIGNER, at=None)
         recipients = (age.recipient_of(owner.identity),)
         told = Configuration(
-            "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", None, recipients
-        )
+            "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", "inspection",
+            recipients, pre_event_seconds=2, answer_seconds=2,
+        )  # fmt: skip
         identity = Identity(Path(), told, "", roots, {pki.key_id(pki.public_key(chain.leaf)): chain})
         self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
         self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ class Rig:
         hardware = Hardware(clock, self.video, self.microphone, self.panel)
         parts = Parts(
             hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
-            self.prompts, None, 2, 2, 3, "inspection", 2, assigned, inbox or queue.SimpleQueue(),
+            self.prompts, None, told, 3, assigned,
         )  # fmt: skip
         self.clock, self.media, self.writer, self.journal = clock, built.media, built.writer, built.journal
         self.speaker = speaker
@@ -183,7 +183,7 @@ class Rig:
 
     def start(self) -> None:
         self.thread.start()
-        self.wait(lambda: self.runner._state.phase is not recorder.Phase.STARTING)
+        self.wait(lambda: self.runner._state.phase is not Phase.STARTING)
 
     def stop(self) -> list[Record]:
         self.runner.post(v.Quit())
@@ -206,5 +206,5 @@ class Rig:
             self.video.put(Frame(picture(self.frames, key=key), self.begun_ns + self.frames * 100_000_000, key))
             self.frames += 1
 
-    def phase(self) -> recorder.Phase:
+    def phase(self) -> Phase:
         return self.runner._state.phase

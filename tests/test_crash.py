@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from firmware.capture import recorder
+from firmware.capture.state import Phase
 from tests.camera_rig import (
     FRAGMENT,
     FRAME,
@@ -59,7 +59,7 @@ class Life:
         """One boot: goes on with what was cut, or makes a recording of its own, and ends it."""
         camera = self.boot()
         camera.run(2.2)
-        if camera.state.phase is recorder.Phase.ARMED:
+        if camera.state.phase is Phase.ARMED:
             camera.press()
         camera.run(3.3)
         camera.end()
@@ -266,7 +266,7 @@ def _record_on(life: Life) -> None:
     camera.press()
     for _ in range(8):
         camera.run(0.4)
-        if camera.state.phase is recorder.Phase.INTERRUPTED:
+        if camera.state.phase is Phase.INTERRUPTED:
             camera.try_storage()
     camera.end()
     camera.run(0.5)

@@ -64,6 +64,7 @@ class Cutter:
     fragment_ns: int
     segment_ns: int
     frame_ns: int
+    pictures: bool = True  # False: none will come, and sound waits for none
     _from_ns: int = field(init=False)
     _segment_from_ns: int = field(init=False)
     _opens: bool = True
@@ -105,7 +106,8 @@ class Cutter:
         self._blocks.append(_Block(start, duration, packet))
         end_ns = self.start_ns + (start + duration) * 1_000_000_000 // SOUND_TIMESCALE
         last = self._pictures[-1].ns if self._pictures else self._from_ns
-        if end_ns - self._from_ns < self.fragment_ns or end_ns - last < _NO_PICTURE_NS:
+        waits = self.pictures and end_ns - last < _NO_PICTURE_NS
+        if waits or end_ns - self._from_ns < self.fragment_ns:
             return None
         return self._cut(end_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
 

@@ -32,17 +32,22 @@ class EncoderChangedError(Exception):
 
 
 class Part:
-    """Feeds the cutter and numbers segments and fragments. `utc_ms` tells the UTC claim of a boot time."""
+    """Feeds the cutter and numbers segments and fragments. `utc_ms` tells the UTC claim of a boot time.
+
+    Without `pictures`, it is sound only from its first block on.
+    """
 
     def __init__(
-        self, recording: str, number: int, first_segment: int, form: Format, utc_ms: Callable[[int], int]
-    ) -> None:
+        self, recording: str, number: int, first_segment: int, form: Format, utc_ms: Callable[[int], int],
+        *, pictures: bool = True,
+    ) -> None:  # fmt: skip
         self.recording = recording
         self.number = number
         self.next_segment = first_segment
         self.start_ns: int | None = None
         self.last_ns = 0
         self._form = form
+        self._pictures = pictures
         self._utc_ms = utc_ms
         self._config: mp4.VideoConfig | None = None
         self._cutter: Cutter | None = None
@@ -85,7 +90,7 @@ class Part:
         """The next block of sound. It waits a moment for the first picture, then goes on alone."""
         self._waiting.append((packet, boot_ns))
         if self._cutter is None:
-            if boot_ns - self._waiting[0][1] < _WAIT_NS:
+            if self._pictures and boot_ns - self._waiting[0][1] < _WAIT_NS:
                 return []
             self._begin(self._waiting[0][1])
         return self._catch_up()
@@ -120,7 +125,7 @@ class Part:
 
     def _new_cutter(self, from_ns: int) -> Cutter:
         form = self._form
-        cutter = Cutter(self.start_ns or 0, form.fragment_ns, form.segment_ns, form.frame_ns)
+        cutter = Cutter(self.start_ns or 0, form.fragment_ns, form.segment_ns, form.frame_ns, self._pictures)
         cutter.begin(from_ns)
         return cutter
 

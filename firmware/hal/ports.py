@@ -229,6 +229,7 @@ class Control(enum.Enum):
     """What the wearer or the dock does, as the pins tell it."""
 
     RECORD_PRESSED = "record_pressed"
+    RECORD_RELEASED = "record_released"
     RECORD_HELD = "record_held"
     MARK_PRESSED = "mark_pressed"
     MARK_HELD = "mark_held"
