@@ -39,10 +39,20 @@ class DockPortConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsConfig:
+    """The office's broker. `queue`: file in which alerts wait until the office has acknowledged them."""
+
+    host: str
+    port: Annotated[int, Between(1, 65535)] = 8883
+    queue: Path = Path("alerts.sqlite")
+
+
+@dataclass(frozen=True, slots=True)
 class CameraConfig:
     """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
 
     `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card.
+    Without `alerts` the camera is silent on every network but the dock's.
     """
 
     credentials: Path = Path()
@@ -54,3 +64,4 @@ class CameraConfig:
     panel: GpiozeroPanelConfig = field(default_factory=GpiozeroPanelConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     dock_port: DockPortConfig = field(default_factory=DockPortConfig)
+    alerts: AlertsConfig | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -72,10 +73,11 @@ def run(settings: CameraConfig) -> None:
     found = recovery.recover(disk)
     session = identities.new_session(identity)
     hardware = _hardware(settings, identity, clock)
-    runner = _assemble(settings, identity, session, hardware, disk, found, service.alive)
-    _on_stop(service, runner)
-    service.ready(device=identity.device, boot=session.boot)
-    runner.run()
+    with contextlib.ExitStack() as ending:
+        runner = _assemble(settings, identity, session, hardware, disk, found, service.alive, ending)
+        _on_stop(service, runner)
+        service.ready(device=identity.device, boot=session.boot)
+        runner.run()
 
 
 def _assemble(
@@ -86,6 +88,7 @@ def _assemble(
     disk: PosixDisk,
     found: Recovered,
     alive: Callable[[], None],
+    ending: contextlib.ExitStack,
 ) -> Runner:
     from firmware.hal.flac import FlacEncoder  # noqa: PLC0415 - drivers bring their libraries when they are built
     from firmware.hal.pyaudio_sound import PyAudioLoudspeaker  # noqa: PLC0415
@@ -166,8 +169,26 @@ def _assemble(
         "panel": dict(hardware.panel.describe()),
         "replaced_prompts": prompts.replaced(spoken),
     }
+    _send_alerts(settings, journal, clock, runner, ending)
     journal.boot(_boot_members(identity, session, seen))
     return runner
+
+
+def _send_alerts(
+    settings: CameraConfig, journal: JournalWriter, clock: Clock, runner: Runner, ending: contextlib.ExitStack
+) -> None:
+    told, certs = settings.alerts, settings.credentials / "certs"
+    if told is None:
+        return  # radio silence
+    from firmware.alerts import Alerts  # noqa: PLC0415 - a silent camera needs no MQTT
+
+    key = settings.credentials / "keys" / "camera.key.pem"
+    dated = clock.utc().source != "none"
+    context = tls.client_context(certs / "camera.pem", key, certs / "root.pem", check_dates=dated)
+    alerts = Alerts(journal, told.queue, (told.host, told.port), context, runner.failed)
+    journal.on_durable = alerts.offer
+    alerts.start()
+    ending.callback(alerts.stop)
 
 
 def _assignment(told: Configuration) -> dict[str, str]:
