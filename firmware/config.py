@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 from firmware.hal.gpiozero_panel import GpiozeroPanelConfig
+from firmware.hal.gpsd_positioning import GnssConfig
+from firmware.hal.linux_board import BoardConfig
 from firmware.hal.picamera2_video import VideoConfig
+from firmware.hal.smbus2_battery import BatteryConfig
 from runtime.config import Between
 
 
@@ -41,7 +44,8 @@ class DockPortConfig:
 class CameraConfig:
     """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
 
-    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card.
+    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card. A camera
+    without a `battery` or `gnss` table has no fuel gauge or satellite receiver.
     """
 
     credentials: Path = Path()
@@ -53,3 +57,6 @@ class CameraConfig:
     panel: GpiozeroPanelConfig = field(default_factory=GpiozeroPanelConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     dock_port: DockPortConfig = field(default_factory=DockPortConfig)
+    battery: BatteryConfig | None = None
+    gnss: GnssConfig | None = None
+    board: BoardConfig = field(default_factory=BoardConfig)
