@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 from firmware.hal.gpiozero_panel import GpiozeroPanelConfig
+from firmware.hal.gpsd_positioning import GnssConfig
+from firmware.hal.linux_board import BoardConfig
 from firmware.hal.picamera2_video import VideoConfig
+from firmware.hal.smbus2_battery import BatteryConfig
 from runtime.config import Between
 
 
@@ -51,8 +54,9 @@ class AlertsConfig:
 class CameraConfig:
     """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
 
-    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card.
-    Without `alerts` the camera is silent on every network but the dock's.
+    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card. Without
+    `alerts` the camera is silent on every network but the dock's; without a `battery` or `gnss` table it has no fuel
+    gauge or satellite receiver.
     """
 
     credentials: Path = Path()
@@ -65,3 +69,6 @@ class CameraConfig:
     clock: ClockConfig = field(default_factory=ClockConfig)
     dock_port: DockPortConfig = field(default_factory=DockPortConfig)
     alerts: AlertsConfig | None = None
+    battery: BatteryConfig | None = None
+    gnss: GnssConfig | None = None
+    board: BoardConfig = field(default_factory=BoardConfig)

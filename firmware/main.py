@@ -209,12 +209,13 @@ def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str
 
 def _hardware(settings: CameraConfig, identity: Identity, clock: Clock) -> Hardware:
     from firmware.hal.gpiozero_panel import GpiozeroPanel  # noqa: PLC0415
-    from firmware.hal.overlay import Overlay, OverlayConfig, caption  # noqa: PLC0415
+    from firmware.hal.overlay import Caption, Overlay, OverlayConfig  # noqa: PLC0415
     from firmware.hal.picamera2_video import Picamera2Video  # noqa: PLC0415
     from firmware.hal.pyaudio_sound import PyAudioMicrophone  # noqa: PLC0415
 
-    text = caption(identity.device, identity.configuration.officer_number)
-    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text)
+    told = identity.configuration
+    text = Caption(identity.device, told.officer_number, told.unit)
+    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text, text.samples())
     return Hardware(
         clock,
         Picamera2Video(settings.video, overlay, clock),

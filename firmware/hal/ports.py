@@ -63,7 +63,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """A source has failed; `cause` is one of the specification's gap causes, or `overlay_failed`, which is no gap."""
+    """A source has failed; `cause` is one of the specification's gap causes.
+
+    Two are no gap: `overlay_failed`, and `position_lost`, when the satellite receiver's service is not there.
+    """
 
     cause: str
     detail: str
