@@ -63,7 +63,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """A source has failed; `cause` is one of the specification's gap causes, or `overlay_failed`, which is no gap."""
+    """A source has failed; `cause` is a gap cause of the specification, or `overlay_failed`, `look_failed`: no gaps."""
 
     cause: str
     detail: str
