@@ -65,7 +65,7 @@ class Frame:
 class SourceFault:
     """A source has failed; `cause` is one of the specification's gap causes.
 
-    Two are no gap: `overlay_failed`, and `position_lost`, when the satellite receiver's service is not there.
+    No gaps: `overlay_failed`, `look_failed`; `position_lost`, when the satellite receiver's service is not there.
     """
 
     cause: str
