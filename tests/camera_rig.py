@@ -128,7 +128,7 @@ class Camera:
     def __init__(
         self, owner: Owner, disk: Disk, world: World, clock: BootClock, *,
         ring_seconds: int = 2, make_room: Callable[[], bool] = lambda: False, reserve_bytes: int = 1 << 20,
-        sound: bool = True,
+        sound: bool = True, form: Format | None = None,
     ) -> None:  # fmt: skip
         self.world, self.clock, self.disk = world, clock, disk
         self.boot, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
@@ -148,7 +148,7 @@ class Camera:
             on_failure=self._failed, on_fault=self._told,
         )  # fmt: skip
         self.encoder = Packets()
-        form = Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
+        form = form or Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
         self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms, self._told)
         self.counts = {"delivered": 0, "encoded": 0, "dropped": 0}
         self.books = Books(
