@@ -1,6 +1,6 @@
 """What the camera and its wearer say: looks for the notice in the microphone's sound, and listens for an answer.
 
-Called from the runner's loop, but for the search itself, which takes a second on a slow board.
+Called from the runner's loop, but for the searches themselves, which take a second or more on a slow board.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Dialogue:
         """Take the next block of the microphone's sound."""
         self._hearing.add(block)
 
+    def said(self, from_ns: int, to_ns: int) -> None:
+        """The camera itself spoke between two boot times. Any thread may tell."""
+        self._hearing.own_voice(from_ns, to_ns)
+
     def check_notice(self, attempt: int, from_ns: int, to_ns: int) -> None:
         """Look for the notice that was said in that span, once its sound is there; `NoticeChecked` follows."""
         recording = self._books.recording
@@ -69,7 +73,14 @@ class Dialogue:
 
     def _answer_over(self, from_ns: int) -> None:
         to_ns = self._clock.boot_ns()
-        self._post(AnswerOver(self._hearing.spoken(from_ns, to_ns), from_ns, to_ns))
+        self._worker.do(lambda: self._judge(from_ns, to_ns))
+
+    def _judge(self, from_ns: int, to_ns: int) -> None:
+        spoke = False
+        try:
+            spoke = self._hearing.spoken(from_ns, to_ns)
+        finally:
+            self._post(AnswerOver(spoke, from_ns, to_ns))  # also after a failure: the dialogue goes on
 
     def _search(
         self, recording: str | None, attempt: int, said: tuple[int, int], sound: NDArray[np.int16], first_ns: int

@@ -133,7 +133,9 @@ def _assemble(
         clock,
         lambda *said: late[0].said(*said),  # noqa: PLW0108
         lambda *fault: late[0].failed(*fault),  # noqa: PLW0108
+        lambda count: late[0].buzz(count),  # noqa: PLW0108
     )
+    spoken = prompts.load(replacements=settings.sound.prompts)
     context = tls.server_context(
         settings.credentials / "certs" / "camera.pem",
         settings.credentials / "keys" / "camera.key.pem",
@@ -142,16 +144,17 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
+    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault))  # noqa: PLW0108
     parts = Parts(
         hardware,
         disk,
         journal,
         writer,
-        Media(ring, encoder, form, writer, utc_ms),
+        media,
         speaker,
         handin,
         DockPort(handin, disk, context, address),
-        prompts.load(),
+        spoken,
         found.recording,
         told,
         settings.confirm_seconds,
@@ -164,6 +167,7 @@ def _assemble(
         "microphone": dict(hardware.microphone.describe()),
         "loudspeaker": dict(loudspeaker.describe()),
         "panel": dict(hardware.panel.describe()),
+        "replaced_prompts": prompts.replaced(spoken),
     }
     _send_alerts(settings, journal, clock, runner, ending)
     journal.boot(_boot_members(identity, session, seen))
@@ -205,12 +209,13 @@ def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str
 
 def _hardware(settings: CameraConfig, identity: Identity, clock: Clock) -> Hardware:
     from firmware.hal.gpiozero_panel import GpiozeroPanel  # noqa: PLC0415
-    from firmware.hal.overlay import Overlay, OverlayConfig, caption  # noqa: PLC0415
+    from firmware.hal.overlay import Caption, Overlay, OverlayConfig  # noqa: PLC0415
     from firmware.hal.picamera2_video import Picamera2Video  # noqa: PLC0415
     from firmware.hal.pyaudio_sound import PyAudioMicrophone  # noqa: PLC0415
 
-    text = caption(identity.device, identity.configuration.officer_number)
-    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text)
+    told = identity.configuration
+    text = Caption(identity.device, told.officer_number, told.unit)
+    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text, text.samples())
     return Hardware(
         clock,
         Picamera2Video(settings.video, overlay, clock),

@@ -6,6 +6,7 @@ No decision is made here (that is `firmware.capture.recorder`), and no byte of e
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG_NS = 10_000_000_000  # the writer may fall behind so far before the part is given up (slow_storage)
 _CHOICE_SECONDS = 4.0
+_BUZZ_SECONDS = 0.3  # from one to the next
 _FAULT_REPEAT_NS = 10_000_000_000  # the same fault is recorded again only after so long
 _EVENTS: Mapping[Control, Callable[[int], v.Event]] = {
     Control.RECORD_PRESSED: v.RecordPressed,
@@ -142,7 +144,14 @@ class Runner:
     def said(self, key: str, from_ns: int, to_ns: int) -> None:
         """A prompt was played."""
         _log.info("said", extra={"prompt": key})
+        self._dialogue.said(from_ns, to_ns)
         self.post(v.Said(key, from_ns, to_ns))
+
+    def buzz(self, count: int) -> None:
+        """Buzz that often instead of speaking."""
+        buzz = functools.partial(self._p.hardware.panel.buzz, _BUZZ_SECONDS / 2)
+        for number in range(count):
+            self._loop.put(functools.partial(self._loop.after, number * _BUZZ_SECONDS, buzz))
 
     def failed(self, where: str, what: str) -> None:
         """A thread met a fault that the journal must know."""
@@ -175,6 +184,7 @@ class Runner:
     def start(self) -> None:
         """Start the threads and the drivers."""
         self._p.writer.start()
+        self._p.speaker.quiet = self._state.quiet
         self._p.speaker.start()
         self._slow.start()
         self._reviver.start()
@@ -240,7 +250,7 @@ class Runner:
             v.AwaitConfirm: lambda c: loop.after(self._p.confirm_seconds, lambda: self._step(v.ConfirmOver(c.held_ns))),
             v.AwaitChoice: lambda c: loop.after(_CHOICE_SECONDS, lambda: self._step(v.ChoiceOver(c.chosen_ns))),
             v.TellStatus: lambda c: self._watch.status(check=c.check),
-            v.Quiet: lambda _: None,
+            v.Quiet: lambda c: self._quiet(on=c.on),
             v.Alert: lambda c: self._alert(c.what, c.detail),
             v.Arm: lambda _: self._arm(),
             v.OpenDockPort: lambda _: docking.open(),
@@ -257,7 +267,10 @@ class Runner:
     def _say(self, *keys: str) -> None:
         for key in keys:
             _log.info("say", extra={"prompt": key})
-            self._p.speaker.say(self._p.prompts[key])
+        self._p.speaker.say(*(self._p.prompts[key] for key in keys))
+
+    def _quiet(self, *, on: bool) -> None:
+        self._p.speaker.quiet = on
 
     def _alert(self, what: str, detail: str) -> None:
         _log.warning("alert", extra={"what": what, "detail": detail})

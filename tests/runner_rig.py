@@ -148,7 +148,7 @@ class Rig:
         self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
         self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
         self.prompts = self.make_prompts()
-        speaker = Speaker(self.loudspeaker, clock, self._said, self._fault)
+        speaker = Speaker(self.loudspeaker, clock, self._said, self._fault, self._buzz)
         built.writer._on_failure = self._refused
         built.writer._on_fault = self._fault
         assigned = sealed.seal(
@@ -168,7 +168,7 @@ class Rig:
 
     def make_prompts(self) -> Mapping[str, Prompt]:
         """Short ones: what is tested does not depend on what is said."""
-        return {key: Prompt(key, key, key.encode() * 2, 8_000) for key in load()}
+        return {key: Prompt(key, key, key.encode() * 2, 8_000, said.priority) for key, said in load().items()}
 
     # The runner is built last, and its parts report to it.
 
@@ -177,6 +177,9 @@ class Rig:
 
     def _fault(self, where: str, what: str) -> None:
         self.runner.failed(where, what)
+
+    def _buzz(self, count: int) -> None:
+        self.runner.buzz(count)
 
     def _refused(self, error: StorageError) -> None:
         self.runner.storage_failed(error)
