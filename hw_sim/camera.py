@@ -7,7 +7,8 @@ A scenario reaches the running camera through the world's control.sock:
 
     {"do": "pin", "pin": 17, "level": 0}         drive a pin; a level of null lets go of it
     {"do": "press", "pin": 17, "seconds": 0.1}   close a contact to ground; answered when it is open again
-    {"do": "lens_fault", "kind": "hang"}         a fault of `hw_sim.lens.Fault`, "frames": N long if given
+    {"do": "lens_fault", "kind": "hang"}         a fault of `hw_sim.lens.Fault`, "frames": N long if given, "degrees"
+                                                 of tilt
     {"do": "lamps"}                              level of each pin that the firmware drives
 
 The senses; what is left out of an order stays as it is:
@@ -61,7 +62,7 @@ def _handlers(chip: lgpio_chip.Chip, eye: lens.Lens) -> Mapping[str, control.Han
         chip.drive(request["pin"], None)
 
     def lens_fault(request: dict[str, Any]) -> None:
-        eye.set_fault(request["kind"], request.get("frames"))
+        eye.set_fault(**request)
 
     def lamps(_: dict[str, Any]) -> dict[str, Any]:
         return {"lamps": {str(number): level for number, level in chip.outputs().items()}}

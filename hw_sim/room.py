@@ -7,12 +7,15 @@ clock, and takes orders over `room.sock` of the world folder (`hw_sim.control`, 
     {"do": "mute_loudspeaker", "on": true}        nothing the camera says is heard any more
     {"do": "noise", "dbfs": -40}                  or "snr_db": N, that far under the camera's prompts; neither: none
     {"do": "suspend_microphone", "on": true}      the microphone delivers nothing, and says nothing of it
+    {"do": "silence_microphone", "on": true}      it delivers zeros: the capsule is dead, not its electronics
+    {"do": "move_microphone", "on": true}         it is unplugged, and the sound server silently joins who listens to
+                                                  another source (a tone of 1 kHz); "on": false plugs it in again
     {"do": "kill_server"}, {"do": "start_server"} the sound card is pulled out, and put in again
     {"do": "state"}
 
 What happens stands in `room.jsonl`, a line each, with `boottime_ns` (the host's CLOCK_BOOTTIME) and `event`: ready,
-loudspeaker_started, loudspeaker_ended, clip_started, clip_ended, server_lost, server_started, stopped. Pauses of up to
-0.6 s do not end what the loudspeaker says.
+loudspeaker_started, loudspeaker_ended, clip_started, clip_ended, microphone_silenced, microphone_moved (each with
+`on`), server_lost, server_started, stopped. Pauses of up to 0.6 s do not end what the loudspeaker says.
 """
 
 from __future__ import annotations
@@ -75,6 +78,8 @@ class Room:
         self._server = server
         self._air = air
         self._watch = SpeechWatch()
+        self._silenced = False
+        self._moved = False
         self._half_sample = b""
         self._up = True
         self._diary = (folder / "room.jsonl").open("a", buffering=1, encoding="utf-8")
@@ -94,7 +99,7 @@ class Room:
         cone[: whole // 2] = np.frombuffer(played[:whole], "<i2")
         heard = self._air.take(cone)
         if alive:
-            self._server.write(heard.astype("<i2").tobytes())
+            self._server.write(bytes(2 * _BLOCK) if self._silenced else heard.astype("<i2").tobytes())
         speech = self._watch.hear(cone)
         if speech:
             self.tell(f"loudspeaker_{speech}", self._watch.quiet_seconds, muted=self._air.muted)
@@ -108,6 +113,8 @@ class Room:
             "mute_loudspeaker": self._mute,
             "noise": self._noise,
             "suspend_microphone": self._suspend,
+            "silence_microphone": self._silence,
+            "move_microphone": self._move_microphone,
             "kill_server": self._kill_server,
             "start_server": self._start_server,
             "state": self._state,
@@ -144,6 +151,21 @@ class Room:
         self._server.suspend_microphone(on)
         return {}
 
+    def _silence(self, on: bool) -> _Answer:
+        self._silenced = on
+        self.tell("microphone_silenced", on=on)
+        return {}
+
+    def _move_microphone(self, on: bool) -> _Answer:
+        if on != self._moved:
+            if on:
+                self._server.unplug_microphone()
+            else:
+                self._server.plug_microphone()
+            self._moved = on
+            self.tell("microphone_moved", on=on)
+        return {}
+
     def _kill_server(self) -> _Answer:
         self._server.kill()
         self._server_alive()
@@ -152,7 +174,7 @@ class Room:
     def _start_server(self) -> _Answer:
         if not self._server.alive():
             self._server.start()
-            self._up = True
+            self._up, self._moved = True, False
             self.tell("server_started")
         return {"server_pid": self._server.pid}
 
@@ -207,6 +229,7 @@ def main(argv: list[str]) -> int:
     config = worlds.load(folder).room
     stop = _Stop()
     air = Air(_base(folder, config.sound), muted=config.loudspeaker_muted)
+    air.hiss = Track("hiss", acoustics.noise("white", acoustics.HISS_DBFS), loop=True)
     if config.noise_dbfs is not None:
         air.noise = Track("white", acoustics.noise("white", config.noise_dbfs), loop=True)
     with contextlib.closing(SoundServer(folder)) as server:
