@@ -234,7 +234,7 @@ def test_a_fault_listener_that_fails_ends_nothing(world: World, caplog: pytest.L
         raise KeyError("glyph")
 
     with caplog.at_level(logging.ERROR):
-        world.video(FAST, broken).start(world.seen.on_frame, broken)
+        world.video(FAST, broken).start(world.seen.on_frame, broken, lambda _: None)
         world.seen.wait_frames(10)
     assert "listener for faults failed on overlay_failed" in caplog.text
 

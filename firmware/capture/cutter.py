@@ -1,7 +1,8 @@
 """Cuts the stream of pictures and sound of one part into fragments and segments. Pure: samples in, fragments out.
 
 A fragment is cut by time at any picture; a segment begins at a key frame. A picture's duration is known when the next
-one comes, so one picture is always held back.
+one comes, so one picture is always held back, and where sound goes on alone, one block: once begun, a part can always
+be flushed, and what has to lie in its last fragment finds one.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Cutter:
     fragment_ns: int
     segment_ns: int
     frame_ns: int
+    pictures: bool = True  # False: none will come, and sound waits for none
     _from_ns: int = field(init=False)
     _segment_from_ns: int = field(init=False)
     _opens: bool = True
@@ -105,9 +107,13 @@ class Cutter:
         self._blocks.append(_Block(start, duration, packet))
         end_ns = self.start_ns + (start + duration) * 1_000_000_000 // SOUND_TIMESCALE
         last = self._pictures[-1].ns if self._pictures else self._from_ns
-        if end_ns - self._from_ns < self.fragment_ns or end_ns - last < _NO_PICTURE_NS:
+        waits = self.pictures and end_ns - last < _NO_PICTURE_NS
+        if waits or end_ns - self._from_ns < self.fragment_ns:
             return None
-        return self._cut(end_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
+        if not self._pictures and len(self._blocks) == 1:
+            return None
+        begin_ns = self.start_ns + start * 1_000_000_000 // SOUND_TIMESCALE
+        return self._cut(begin_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
 
     def hurry(self) -> Fragment | None:
         """Cut at the newest picture: what came before it is not to wait. With one picture only, cut at the next."""

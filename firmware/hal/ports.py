@@ -63,7 +63,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """A source has failed; `cause` is one of the specification's gap causes, or `overlay_failed`, which is no gap."""
+    """A source has failed; `cause` is one of the specification's gap causes.
+
+    No gaps: `overlay_failed`, `look_failed`; `position_lost`, when the satellite receiver's service is not there.
+    """
 
     cause: str
     detail: str
@@ -231,6 +234,7 @@ class Control(enum.Enum):
     """What the wearer or the dock does, as the pins tell it."""
 
     RECORD_PRESSED = "record_pressed"
+    RECORD_RELEASED = "record_released"
     RECORD_HELD = "record_held"
     MARK_PRESSED = "mark_pressed"
     MARK_HELD = "mark_held"
