@@ -33,7 +33,13 @@ def install(folder: Path) -> None:
     chip = lgpio_chip.install(folder / "pins.jsonl")
     eye = lens.install(lens.LensConfig(folder / "deliveries.jsonl", worlds.scene(folder)), clock.boot_ns)
     os.environ.update(sound_server.environment(folder))
-    control.serve(folder / "control.sock", _handlers(chip, eye))
+    worlds.note(folder, "program", do="start")
+    control.serve(folder / "control.sock", _handlers(chip, eye), worlds.noting(folder, "camera"))
+
+
+def ended(folder: Path) -> None:
+    """Note that the camera's program has ended in order."""
+    worlds.note(folder, "program", do="stop")
 
 
 def _handlers(chip: lgpio_chip.Chip, eye: lens.Lens) -> Mapping[str, control.Handler]:

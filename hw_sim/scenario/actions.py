@@ -13,6 +13,7 @@ from runtime.config import Between
 Button = Literal["record", "mark"]
 Seconds = Annotated[float, Between(0, 600)]
 _BETWEEN_PRESSES = 0.15  # of a double press
+_BREATH = 0.2  # after the last word
 
 
 class Action(Protocol):
@@ -85,18 +86,20 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say something, with a button held meanwhile if one is named; done when it is said."""
+    """Say something, with a button held meanwhile if one is named; done when it is said, or at once without `wait`."""
 
     clip: str
     gain_db: Annotated[float, Between(-60, 20)] = 0.0
     holding: Button | None = None
+    wait: bool = True
 
     def do(self, site: Site) -> None:
         """See `Action`."""
         if self.holding:
             Push(self.holding).do(site)
         said = site.ask_room("play", file=str(media(self.clip)), gain_db=self.gain_db)
-        site.diary.rest(float(said["seconds"]) + 0.2)
+        if self.wait:
+            site.diary.rest(float(said["seconds"]) + _BREATH)
         if self.holding:
             Release(self.holding).do(site)
 
@@ -228,6 +231,15 @@ class KillProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class StopProgram:
+    """Stop the camera's program in order, as its service manager does; the power stays on."""
+
+    def do(self, site: Site) -> None:
+        """See `Action`."""
+        site.stop_camera()
+
+
+@dataclass(frozen=True, slots=True)
 class StartProgram:
     """Start the camera's program again, as a service manager does."""
 
@@ -237,8 +249,8 @@ class StartProgram:
 
 
 @dataclass(frozen=True, slots=True)
-class CardFault:
-    """Have operations on the card fail (`errno`) or be slow, on paths that match; `count` of them if named."""
+class CardRule:
+    """Have an operation on the card fail (`errno`) or be slow, on paths that match; `count` of them if named."""
 
     op: str
     match: str = "*"
@@ -246,10 +258,16 @@ class CardFault:
     delay_ms: Annotated[float, Between(0)] = 0.0
     count: int = -1
 
+
+@dataclass(frozen=True, slots=True)
+class CardRules:
+    """Put these rules in force on the card, and no others; none: it takes everything again."""
+
+    rules: tuple[CardRule, ...] = ()
+
     def do(self, site: Site) -> None:
         """See `Action`."""
-        rule = {name: getattr(self, name) for name in self.__slots__}
-        site.card.set_rules(rule)
+        site.card.set_rules(*(_named(rule) for rule in self.rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,15 +278,6 @@ class CardReadOnly:
         """See `Action`."""
         changes = ("create", "write", "truncate", "fsync", "rename", "unlink", "mkdir", "rmdir")
         site.card.set_rules(*({"op": op, "errno": "EROFS"} for op in changes))
-
-
-@dataclass(frozen=True, slots=True)
-class CardMended:
-    """Have the card take everything again."""
-
-    def do(self, site: Site) -> None:
-        """See `Action`."""
-        site.card.set_rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,10 +416,10 @@ ACTIONS: Final[Mapping[str, type[Action]]] = {
     "power cut": CutPower,
     "power on": PowerOn,
     "program kill": KillProgram,
+    "program stop": StopProgram,
     "program start": StartProgram,
-    "card fault": CardFault,
+    "card rules": CardRules,
     "card read_only": CardReadOnly,
-    "card mended": CardMended,
     "card size": CardSize,
     "card wear": WearCard,
     "battery set": SetBattery,

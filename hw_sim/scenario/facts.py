@@ -1,8 +1,8 @@
 """What a shift's programs tell, as facts on one clock, and patterns that facts match.
 
-A fact has a name, the host's CLOCK_BOOTTIME and members. Facts come from the camera's log (`say`, `phase`, `alert`, ...:
-the log's messages), its journal (`record`), the room (`room`), the pins (`pin`) and the steps of the shift itself, whose
-name is the actor.
+A fact has a name, the host's CLOCK_BOOTTIME and members. Facts come from the camera's log (its messages: `say`,
+`phase`, `alert`, ...), its journal (`record`), the room (`sound`), the pins (`pin`) and the steps of the shift itself,
+whose name is the actor.
 
 A pattern is one line of text: a name, the chief member's value, further members: `say ask_reason`, `alert camera_lost`,
 `record gap cause=power_cut`, `pin 19 level=1`, `lens hang`.
@@ -28,7 +28,7 @@ CHIEF = {
     "alert": "what",
     "fault": "where",
     "record": "kind",
-    "room": "event",
+    "sound": "event",
     "pin": "pin",
 }
 """The member that a pattern's second word means; `action` for a step's."""
@@ -118,7 +118,7 @@ class Tail:
 
 @dataclass(slots=True)
 class Diary:
-    """The facts of a shift, gathered whenever somebody waits. `check` is asked meanwhile whether waiting makes sense."""
+    """The facts of a shift, gathered whenever somebody waits; `check` raises if waiting makes no sense any more."""
 
     check: Callable[[], None] = lambda: None
     facts: list[Fact] = field(default_factory=list)
@@ -131,7 +131,7 @@ class Diary:
 
     def follow_room(self, path: Path) -> None:
         """Gather the room's diary."""
-        self._sources.append((Tail(lambda: [path]), lambda line: _from_json(line, "room", "boottime_ns")))
+        self._sources.append((Tail(lambda: [path]), lambda line: _from_json(line, "sound", "boottime_ns")))
 
     def follow_pins(self, path: Path) -> None:
         """Gather the changes of the pins' levels."""

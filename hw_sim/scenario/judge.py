@@ -97,7 +97,11 @@ def _always(played: Played) -> Iterator[Finding]:
     verdicts = [finding["verdict"] for finding in played.verdict["findings"]]
     missing = set(wanted.findings) - set(verdicts)
     told = "; ".join(finding["message"] for finding in played.verdict["findings"]) or "0 findings"
-    what = "验真 the verifier finds nothing wrong" if wanted.ok else f"验真 the verifier finds {', '.join(wanted.findings)}"
+    what = (
+        "验真 the verifier finds nothing wrong"
+        if wanted.ok
+        else f"验真 the verifier finds {', '.join(wanted.findings)}"
+    )
     yield Finding(what, played.verified == wanted.ok and not missing, told)
     if played.exit_status is not None:
         yield Finding("正常关机 the camera's program ended in order", played.exit_status == 0, str(played.exit_status))

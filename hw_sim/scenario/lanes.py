@@ -147,7 +147,7 @@ def _texts() -> dict[str, str]:
 
 
 def _speech(played: Played) -> Iterator[Bar]:
-    facts = _named(played, "room")
+    facts = _named(played, "sound")
     for fact in facts:
         if fact.members["event"] == "clip_started":
             file = fact.members["file"]

@@ -50,7 +50,9 @@ def _run(scenario: Scenario, folder: Path) -> bool:
     try:
         played = play(scenario, folder / "work", _say)
     except (DemoError, ShiftError) as error:  # before anything could be played
-        sys.stdout.write(f"{setting.name}  {setting.title}\n" + report.lines([Finding("准备 stage", ok=False, seen=str(error))]))
+        sys.stdout.write(
+            f"{setting.name}  {setting.title}\n" + report.lines([Finding("准备 stage", ok=False, seen=str(error))])
+        )
         return False
     findings = judge(played)
     facts = report.write(played, findings, folder)

@@ -1,6 +1,6 @@
-"""A scenario, read strictly: what surrounds the camera, who does what when, and what must come of it (docs/scenarios.md).
+"""A scenario, read strictly: what surrounds the camera, who does what when, and what must come of it.
 
-Times are seconds since the shift began, that is since the camera's power came first.
+docs/scenarios.md tells each key. Times are seconds since the shift began, that is since the camera's power came first.
 """
 
 from __future__ import annotations

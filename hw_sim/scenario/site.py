@@ -1,4 +1,4 @@
-"""The place of a shift: camera, card, room and, where a scenario hands in, dock and office, each a process of its own."""
+"""The place of a shift: camera, card, room and, if it hands in, dock and office, each a process of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import time
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hw_sim import control, forgetful_fs, room
 from hw_sim import world as worlds
@@ -40,7 +40,7 @@ class Site:
         self._cameras = 0
         diary.check = self._check
 
-    def __enter__(self) -> Site:
+    def __enter__(self) -> Self:
         worlds.power_on(self.stage.world)  # the room's clock does not need it, the world's checks do
         sound = self._start("room", ["sim", "room", str(self.stage.world)])
         deadline = time.monotonic() + _START_SECONDS
@@ -73,7 +73,8 @@ class Site:
         power = worlds.power_on(self.stage.world)
         self.boots.append(power)
         limit = worlds.load(self.stage.world).disk.limit_bytes
-        mount = forgetful_fs.mount(self.stage.card, self.stage.mounted_card, limit)
+        orders = self.stage.world / "orders.jsonl"
+        mount = forgetful_fs.mount(self.stage.card, self.stage.mounted_card, limit, orders)
         self._card = self._powered.enter_context(mount)
         self._powered.callback(
             self.diary.follow_journal(self.stage.mounted_card / "journal", power.power_on_boottime_ns)
@@ -82,7 +83,9 @@ class Site:
 
     def cut_power(self, keep: Keep, seed: int) -> None:
         """Take the power away: the camera is killed, and the card forgets what was not synced."""
-        self.kill_camera()
+        self._running().kill()
+        self._camera = None
+        worlds.note(self.stage.world, "power", do="cut", keep=keep, seed=seed)
         self.card.cut_power(keep, seed)
         self._power_off()
 
@@ -115,6 +118,7 @@ class Site:
         """Kill the camera's program; the power stays on."""
         self._running().kill()
         self._camera = None
+        worlds.note(self.stage.world, "program", do="kill")
 
     def stop_camera(self) -> int:
         """Ask the camera's program to stop, and wait for it."""

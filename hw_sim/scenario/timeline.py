@@ -18,7 +18,9 @@ _TOP: Final = 76
 _ROW: Final = 19
 _PAD: Final = 6  # between lanes
 _SIZE: Final = 12  # of the letters
-_FONT: Final = "'Noto Sans CJK SC','Source Han Sans SC','WenQuanYi Micro Hei','Microsoft YaHei','PingFang SC',sans-serif"
+_FONT: Final = (
+    "'Noto Sans CJK SC','Source Han Sans SC','WenQuanYi Micro Hei','Microsoft YaHei','PingFang SC',sans-serif"
+)
 _STEPS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _TICKS: Final = 20  # at most
 
@@ -35,9 +37,9 @@ def svg(played: Played, findings: list[Finding]) -> str:
     verdict = "符合预期 as expected" if not failed else f"{len(failed)} 项不符 not as expected"
     rules = "、".join(f"第{rule}条" for rule in setting.rules)
     width = _LEFT + _WIDTH + _RIGHT
+    size = f'width="{width}" height="{height}"'
     head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-        f' font-family="{_FONT}" font-size="{_SIZE}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}" font-family="{_FONT}">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         _text(14, 28, f"{setting.title}", size=19, weight="bold"),
         _text(
@@ -76,7 +78,8 @@ class _Picture:
         """A lane, in as many rows as its labels need."""
         rows = self._rows(lane)
         height = (1 + max(rows, default=0)) * _ROW
-        yield f'<rect x="0" y="{self.y - 2}" width="{_LEFT + _WIDTH + _RIGHT}" height="{height + 4}" fill="#f4f6f7" fill-opacity="0.6"/>'
+        size = f'width="{_LEFT + _WIDTH + _RIGHT}" height="{height + 4}"'
+        yield f'<rect x="0" y="{self.y - 2}" {size} fill="#f4f6f7" fill-opacity="0.6"/>'
         yield _text(14, self.y + _ROW - 6, lane.title, weight="bold")
         for bar, row in zip(lane.bars, rows, strict=True):
             yield from self._bar(bar, self.y + row * _ROW)
@@ -96,7 +99,7 @@ class _Picture:
         for bar in lane.bars:
             left, right = self._extent(bar)
             row = next((n for n, end in enumerate(ends) if end <= left), len(ends))
-            ends[row:row + 1] = [right]
+            ends[row : row + 1] = [right]
             rows.append(row)
         return rows
 
@@ -128,8 +131,15 @@ class _Picture:
 
 
 def _text(
-    x: float, y: float, text: str, *, colour: str = "#1c2833", size: int = _SIZE, weight: str = "normal", anchor: str = "start"
-) -> str:  # fmt: skip
+    x: float,
+    y: float,
+    text: str,
+    *,
+    colour: str = "#1c2833",
+    size: int = _SIZE,
+    weight: str = "normal",
+    anchor: str = "start",
+) -> str:
     style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
 
