@@ -86,7 +86,8 @@ def _power(played: Played) -> Iterator[Bar]:
 
 def _phases(played: Played) -> Iterator[Bar]:
     ends = [fact for fact in played.facts if fact.name == "phase" or _stops_the_camera(fact)]
-    for fact, after in zip(ends, [*(end.at_ns for end in ends[1:]), played.ended_ns], strict=True):
+    for number, fact in enumerate(ends):
+        after = ends[number + 1].at_ns if number + 1 < len(ends) else played.ended_ns
         if fact.name == "phase":
             word, colour = PHASES.get(fact.members["phase"], (fact.members["phase"], "#888888"))
             yield Bar(fact.at_ns, max(after, fact.at_ns), colour, word)
