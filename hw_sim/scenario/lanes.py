@@ -12,7 +12,7 @@ from hw_sim.demo import stage as stages
 from hw_sim.scenario.facts import Fact
 from hw_sim.scenario.judge import fragments, part_ends
 from hw_sim.scenario.shift import Played
-from hw_sim.scenario.words import ACTORS, CAUSES, DETAILS, PHASES, RECORDS, TRUTHS
+from hw_sim.scenario.words import ACTORS, CAUSES, DETAILS, PHASES, RECORDS, TRUTHS, VALUES
 
 _BUTTONS: Final = {
     stages.RECORD_PIN: ("录像键", "#34495e"),
@@ -189,7 +189,7 @@ def _records(played: Played) -> Iterator[Bar]:
     for fact in _journal(played, *RECORDS):
         kind = fact.members["kind"]
         detail: Any = fact.members.get(DETAILS.get(kind, ""))
-        told = TRUTHS[kind][detail] if isinstance(detail, bool) else CAUSES.get(detail, detail or "")
+        told = TRUTHS[kind][detail] if isinstance(detail, bool) else VALUES.get(detail, detail or "")
         colour = _FAULT if kind in {"alert", "fault", "gap"} else "#34495e"
         yield Bar(fact.at_ns, fact.at_ns, colour, f"{RECORDS[kind]} {told}".strip(), inside=False)
 

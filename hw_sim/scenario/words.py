@@ -38,6 +38,33 @@ CAUSES: Final[Mapping[str, str]] = {
 }
 """Causes of gaps (specification §3)."""
 
+VALUES: Final[Mapping[str, str]] = {
+    **CAUSES,
+    "button_held": "按键回答",
+    "speech_followed": "语音回答",
+    "unanswered": "无人回答",
+    "chosen": "已选定",
+    "notice_not_heard": "告知语未听到",
+    "explanation_due": "须书面说明",
+    "end_of_activity": "活动结束",
+    "camera_frozen": "画面凝固",
+    "camera_black": "没有图像",
+    "storage": "存储",
+    "runner": "程序",
+    "covered": "遮挡",
+    "dark": "过暗",
+    "blurred": "模糊",
+    "tilted": "歪斜",
+    "sky": "朝天",
+    "inspection": "日常检查",
+    "complaint": "投诉举报",
+    "case": "案件调查",
+    "service": "送达文书",
+    "coercion": "行政强制",
+    "other": "其他",
+}
+"""Values of records' members."""
+
 RECORDS: Final[Mapping[str, str]] = {
     "boot": "开机",
     "self_check": "自检",
