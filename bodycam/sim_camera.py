@@ -34,5 +34,4 @@ def main(argv: list[str]) -> int:
         return ConfigError.exit_status
     # Not before: what stands in for the hardware must be there when the libraries above it are imported.
     status: int = import_module("firmware.main").main(options.arguments)
-    import_module("hw_sim.camera").ended(options.world)
     return status

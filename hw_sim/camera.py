@@ -13,6 +13,7 @@ A scenario reaches the running camera through the world's control.sock:
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Mapping
@@ -34,12 +35,8 @@ def install(folder: Path) -> None:
     eye = lens.install(lens.LensConfig(folder / "deliveries.jsonl", worlds.scene(folder)), clock.boot_ns)
     os.environ.update(sound_server.environment(folder))
     worlds.note(folder, "program", do="start")
+    atexit.register(worlds.note, folder, "program", do="stop")  # which a process that is killed does not tell
     control.serve(folder / "control.sock", _handlers(chip, eye), worlds.noting(folder, "camera"))
-
-
-def ended(folder: Path) -> None:
-    """Note that the camera's program has ended in order."""
-    worlds.note(folder, "program", do="stop")
 
 
 def _handlers(chip: lgpio_chip.Chip, eye: lens.Lens) -> Mapping[str, control.Handler]:

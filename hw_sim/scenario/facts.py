@@ -146,7 +146,7 @@ class Diary:
         self._sources.append(source)
         return lambda: self._sources.remove(source)
 
-    def add(self, name: str, **members: Any) -> Fact:
+    def add(self, name: str, members: Mapping[str, Any]) -> Fact:
         """Add a fact of now."""
         fact = Fact(now_ns(), name, members)
         self.facts.append(fact)

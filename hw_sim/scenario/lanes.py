@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ def lanes(played: Played) -> list[Lane]:
             if (lit := tuple(_levels(played, {pin: ("", colour)}, closed=1)))
         ),
     ]
-    return [lane for lane in found if lane.bars]
+    return [replace(lane, bars=tuple(sorted(lane.bars, key=lambda bar: bar.from_ns))) for lane in found if lane.bars]
 
 
 def _named(played: Played, *names: str) -> list[Fact]:
@@ -129,13 +129,21 @@ def _prompts(played: Played) -> Iterator[Bar]:
     said = _named(played, "said")
     over_ns = 0
     for fact in _named(played, "say"):
-        key = fact.members["prompt"]
-        end = next((s.at_ns for s in said if s.at_ns >= fact.at_ns and s.members["prompt"] == key), None)
+        key, death_ns = fact.members["prompt"], _death(played, fact.at_ns)
+        ends = (s.at_ns for s in said if fact.at_ns <= s.at_ns <= death_ns and s.members["prompt"] == key)
+        end = next(ends, None)
         from_ns = max(fact.at_ns, over_ns) if end is not None and over_ns < end else fact.at_ns
         over_ns = end or over_ns
         label = fact.members.get("text") or texts.get(key) or key
         label = label if len(label) <= 16 else f"{label[:15]}…"  # noqa: PLR2004 - the notice is 30 long
-        yield Bar(from_ns, end or from_ns + _CUT_SHORT_NS, "#5dade2", f"{label} {key}", inside=False)
+        # One that was not said to its end ended with the camera, or somewhere: nobody tells.
+        to_ns = end or (death_ns if death_ns < played.ended_ns else from_ns + _CUT_SHORT_NS)
+        yield Bar(from_ns, to_ns, "#5dade2", f"{label} {key}", inside=False)
+
+
+def _death(played: Played, at_ns: int) -> int:
+    """When the camera that runs at that time was killed; the shift's end if it was not."""
+    return next((f.at_ns for f in played.facts if f.at_ns > at_ns and _stops_the_camera(f)), played.ended_ns)
 
 
 def _texts() -> dict[str, str]:
@@ -158,21 +166,23 @@ def _speech(played: Played) -> Iterator[Bar]:
 
 
 def _levels(played: Played, pins: dict[int, tuple[str, str]], closed: int) -> Iterator[Bar]:
+    """Spans in which a pin has that level. Who kills the camera opens every pin."""
     since: dict[int, int] = {}
-    for fact in _named(played, "pin"):
-        pin, level = fact.members["pin"], fact.members["level"]
-        if pin not in pins:
-            continue
-        if level == closed:
-            since.setdefault(pin, fact.at_ns)
-        elif pin in since and fact.at_ns - since[pin] < _GLITCH_NS:
-            del since[pin]
-        elif pin in since:
-            yield Bar(since.pop(pin), fact.at_ns, pins[pin][1], pins[pin][0], inside=False)
-    for pin, from_ns in since.items():
-        if played.ended_ns - from_ns < _GLITCH_NS:
-            continue
-        yield Bar(from_ns, played.ended_ns, pins[pin][1], pins[pin][0], inside=False)
+
+    def until(pin: int, at_ns: int) -> Iterator[Bar]:
+        from_ns = since.pop(pin, at_ns)
+        if at_ns - from_ns >= _GLITCH_NS:
+            yield Bar(from_ns, at_ns, pins[pin][1], pins[pin][0], inside=False)
+
+    for fact in played.facts:
+        if _stops_the_camera(fact):
+            yield from (bar for pin in pins for bar in until(pin, fact.at_ns))
+        elif fact.name == "pin" and fact.members["pin"] in pins:
+            if fact.members["level"] == closed:
+                since.setdefault(fact.members["pin"], fact.at_ns)
+            else:
+                yield from until(fact.members["pin"], fact.at_ns)
+    yield from (bar for pin in pins for bar in until(pin, played.ended_ns))
 
 
 def _faults(played: Played) -> Iterator[Bar]:

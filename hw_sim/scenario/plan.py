@@ -5,6 +5,7 @@ docs/scenarios.md tells each key. Times are seconds since the shift began, that 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -63,8 +64,13 @@ class Step:
     actor: str
     action: str
     deed: Action
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any]  # as the scenario gives them
     name: str | None = None
+
+    def members(self) -> dict[str, Any]:
+        """As a fact's members, with what the scenario left to the action's defaults."""
+        named = {"action": self.action, "name": self.name, **dataclasses.asdict(self.deed)}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

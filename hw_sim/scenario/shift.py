@@ -85,9 +85,7 @@ def _play(site: Site, played: Played, say: Say) -> None:
         before_ns = played.began_ns
         for step in played.scenario.at:
             _await(diary, step, played.began_ns, before_ns)
-            fact = diary.add(
-                step.actor, action=step.action, **step.arguments, **({"name": step.name} if step.name else {})
-            )
+            fact = diary.add(step.actor, step.members())
             say(f"{played.second(fact.at_ns):7.2f} s  {fact}")
             before_ns = fact.at_ns
             step.deed.do(site)
