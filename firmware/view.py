@@ -28,7 +28,7 @@ class ViewConfig:
     flat_most_detail_luma_per_pixel: float = 1.0
     covered_least_flat_part: float = 0.95
     covered_most_luma: float = 80.0
-    covered_most_spread_luma: float = 6.0  # in the dark; with more spread it is a dark scene
+    covered_most_spread_luma: float = 3.0  # in the dark; with more spread it is a dark scene
     sky_least_part: float = 0.76
     sky_least_part_of_top: float = 0.9
     dark_most_luma: float = 32.0
@@ -59,8 +59,8 @@ class ViewJudge:
     Findings: `camera_frozen` (a picture that was there before, to the last bit, as no sensor gives it twice),
     `camera_black`, and of the view `covered`, `sky`, `dark`, `blurred`, `tilted`. A look has at most one of the view,
     the first that holds: where nothing can be seen, nothing is blurred. A look that has the finding counts up, a good
-    one counts down twice: so a finding begins after a run of looks, the longer the more exceptions are in it, and passes
-    in half that time.
+    one counts down twice: so a finding begins after a run of looks, the longer the more exceptions are in it, and
+    passes in half that time.
     """
 
     def __init__(self, config: ViewConfig | None = None) -> None:
@@ -83,7 +83,9 @@ class ViewJudge:
         self.motion = _motion(self._last, measures, config)
         self._last = measures
         found = "camera_frozen" if self._is_repeated(look, measures) else _judge(measures, config)
-        changes = [(finding, run.count(has_it=finding == found, good=found is None)) for finding, run in self._runs.items()]
+        changes = [
+            (finding, run.count(has_it=finding == found, good=found is None)) for finding, run in self._runs.items()
+        ]
         figures = _figures(measures, config) | {
             "motion_part": round(self.motion, 3),
             "sharpness": round(self.sharpness, 2),
@@ -130,11 +132,11 @@ def _black(measures: Measures, config: ViewConfig) -> bool:
 
 
 def _covered(measures: Measures, config: ViewConfig) -> bool:
-    if _flat(measures, config).mean() < config.covered_least_flat_part:
-        return False
-    flat_in_the_dark = measures.spread <= config.covered_most_spread_luma
-    least_luma = 0.0 if flat_in_the_dark else config.dark_most_luma
-    return least_luma <= measures.brightness <= config.covered_most_luma
+    """In the dark only the sensor's noise has detail; in more light, a coat or a finger is flat but not even."""
+    if measures.brightness <= config.dark_most_luma:
+        return measures.spread <= config.covered_most_spread_luma
+    flat_part = float(_flat(measures, config).mean())
+    return measures.brightness <= config.covered_most_luma and flat_part >= config.covered_least_flat_part
 
 
 def _sky(measures: Measures, config: ViewConfig) -> bool:
