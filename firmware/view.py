@@ -1,4 +1,26 @@
-"""Judges what the camera sees: is it worn so that the whole is captured (rule 17), and are there pictures at all?"""
+"""Judges what the camera sees: is it worn so that the whole is captured (rule 17), and are there pictures at all?
+
+Thresholds were found on 79.5 s of people walking in a street (OpenCV's `vtest`), whole and spoiled in known ways, as
+looks of 320x180; `scripts/bench view` measures them again, and a test holds them on the 12 s that are shipped.
+
+| the clip, 159 looks                                     | told               | wrongly told |
+|---------------------------------------------------------|--------------------|--------------|
+| as it is; half, a third of the light; night (gamma 2.2) | -                  | 0            |
+| 15 %, 8 % of the light                                  | dark, 6.0 s        | 0            |
+| covered (luma 26 and the noise of a high gain)          | covered, 6.0 s     | 0            |
+| no signal; the same picture again                       | black 2.0, frozen 1.5 s | 0       |
+| Gaussian blur of 0.2 %, 0.4 % of the width              | -                  | 0            |
+| 0.8 %, 1.2 %, 2 %                                       | blurred, 6.0 s     | 0            |
+| turned by 10, 15 and 90 degrees, either way             | -                  | 0            |
+| 25, 30, 45, 60                                          | tilted, 6.0 s      | 0            |
+| sky over 60 % of the picture                            | -                  | 0            |
+| 80 %, 88 %, all of it                                   | sky, 6.0 s         | 0            |
+
+Bounds. A tilt is seen in straight lines only, so not in a wood; modulo 90 degrees, so not one of more than 65; below
+20 it was never told, from 25 on it is where walls or windows are in view. A wall or ceiling that fills the picture is
+called sky. Blur finer than 0.7 % of the width (13 pixels of 1080p) does not show in a look. All of it is measured on
+footage from a standing camera and a simulated sensor, none on a worn one.
+"""
 
 from __future__ import annotations
 
