@@ -182,7 +182,7 @@ def test_the_clock_is_believed_from_the_real_gpsd() -> None:
 
 @pytest.mark.long
 def test_a_time_of_the_past_is_what_gpsd_tells() -> None:
-    """gpsd undoes a week rollover where it sees one; a receiver that is merely wrong passes."""
+    """The real gpsd undoes a week rollover where it sees one; a receiver that is merely wrong passes."""
     with sat(Sky(*PLACE, time_offset_ms=-3_600_000)) as made:
         fix = made.listener.fix()
         assert fix.utc_ms is not None
@@ -259,9 +259,8 @@ def test_a_wandering_receiver_wanders() -> None:
 
 def test_a_taken_port_is_told() -> None:
     receiver = Receiver(Sky())
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(ControlError, match="is taken"):
-            Gpsd(receiver, server.getsockname()[1]).start()
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ControlError, match="is taken"):
+        Gpsd(receiver, server.getsockname()[1]).start()
     receiver.close()
 
 
