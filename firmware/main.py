@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence import sealed
+from evidence import age, sealed
 from evidence.documents import Configuration
 from evidence.records import Chain, Stamp
+from firmware import drivers
 from firmware import identity as identities
 from firmware.capture import recovery
 from firmware.capture.journal_writer import JournalWriter, Opening
@@ -29,11 +30,13 @@ from firmware.capture.vocabulary import HandedIn, Quit
 from firmware.capture.writer import Writer
 from firmware.config import CameraConfig
 from firmware.dock_port import DockPort
-from firmware.hal.ports import Clock, DriverError, Utc
+from firmware.equipment import Hardware, Parts
+from firmware.hal.picamera2_video import VideoConfig
+from firmware.hal.ports import Clock, DriverError
 from firmware.handin import HandIn
 from firmware.identity import Identity, Session
 from firmware.media import Media
-from firmware.runner import Hardware, Parts, Runner
+from firmware.runner import Runner
 from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
 from runtime import config, log, tls
@@ -43,6 +46,9 @@ from runtime.keys import CredentialError
 from runtime.service import Service
 
 _log = logging.getLogger(__name__)
+
+_SOUND_BYTES_PER_SECOND = 65_000  # 48 kHz, 16 bit, as FLAC has it of speech and street
+_LINE_BYTES = 900
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,12 +73,12 @@ def run(settings: CameraConfig) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # keys of open segments must not land in a core file
     service = Service()
     identity = identities.load(settings.credentials)
-    clock = _clock(settings)
+    clock = drivers.clock(settings, identity.configuration)
     disk = PosixDisk(settings.data)
     _publish_signers(settings)
     found = recovery.recover(disk)
     session = identities.new_session(identity)
-    hardware = _hardware(settings, identity, clock)
+    hardware = drivers.hardware(settings, identity, clock)
     with contextlib.ExitStack() as ending:
         runner = _assemble(settings, identity, session, hardware, disk, found, service.alive, ending)
         _on_stop(service, runner)
@@ -159,6 +165,9 @@ def _assemble(
         told,
         settings.confirm_seconds,
         sealed.seal("assigned", _assignment(told), told.recipients),
+        len(found.torn),
+        settings.reserve_bytes,
+        _planned_bytes_per_second(video, told),
     )
     runner = Runner(parts, alive)
     late.append(runner)
@@ -167,6 +176,9 @@ def _assemble(
         "microphone": dict(hardware.microphone.describe()),
         "loudspeaker": dict(loudspeaker.describe()),
         "panel": dict(hardware.panel.describe()),
+        "board": dict(hardware.board.describe()),
+        **({"battery": dict(hardware.battery.describe())} if hardware.battery else {}),
+        **({"receiver": dict(hardware.receiver.describe())} if hardware.receiver else {}),
         "replaced_prompts": prompts.replaced(spoken),
     }
     _send_alerts(settings, journal, clock, runner, ending)
@@ -191,6 +203,12 @@ def _send_alerts(
     ending.callback(alerts.stop)
 
 
+def _planned_bytes_per_second(video: VideoConfig, told: Configuration) -> float:
+    """Picture, lossless sound, half a cipher chunk of padding in each fragment, and its line in the journal."""
+    each_fragment = age.CHUNK / 2 + _LINE_BYTES
+    return video.bitrate_bps / 8 + _SOUND_BYTES_PER_SECOND + each_fragment * 1000 / told.fragment_ms
+
+
 def _assignment(told: Configuration) -> dict[str, str]:
     return {"officer_number": told.officer_number, "officer_name": told.officer_name, "unit": told.unit}
 
@@ -205,40 +223,6 @@ def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str
         # Told by the libraries below the drivers, so that no simulated run can pass for a real one by mistake.
         "simulated": any(text.startswith(("sim-", "/sim/")) for text in told),
     }
-
-
-def _hardware(settings: CameraConfig, identity: Identity, clock: Clock) -> Hardware:
-    from firmware.hal.gpiozero_panel import GpiozeroPanel  # noqa: PLC0415
-    from firmware.hal.overlay import Caption, Overlay, OverlayConfig  # noqa: PLC0415
-    from firmware.hal.picamera2_video import Picamera2Video  # noqa: PLC0415
-    from firmware.hal.pyaudio_sound import PyAudioMicrophone  # noqa: PLC0415
-
-    told = identity.configuration
-    text = Caption(identity.device, told.officer_number, told.unit)
-    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text, text.samples())
-    return Hardware(
-        clock,
-        Picamera2Video(settings.video, overlay, clock),
-        PyAudioMicrophone(settings.sound.microphone, clock),
-        GpiozeroPanel(settings.panel, clock),
-    )
-
-
-def _clock(settings: CameraConfig) -> Clock:
-    """The clock driver is named in the configuration: a simulated camera's clock starts at its simulated power-on."""
-    told = settings.clock
-    module, _, name = told.driver.partition(":")
-    try:
-        driver: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise DriverError(told.driver, f"{error}; name a clock driver as module:class in [clock]") from error
-    if module == "firmware.hal.linux_clock":
-        from firmware.hal.linux_clock import LinuxClockConfig  # noqa: PLC0415
-
-        clock: Clock = driver(LinuxClockConfig(told.state, told.rtc, told.rtc_error_ms))
-    else:
-        clock = driver(told.state, Utc)
-    return clock
 
 
 def _publish_signers(settings: CameraConfig) -> None:

@@ -83,7 +83,9 @@ class ViewJudge:
         self.motion = _motion(self._last, measures, config)
         self._last = measures
         found = "camera_frozen" if self._is_repeated(look, measures) else _judge(measures, config)
-        changes = [(finding, run.count(has_it=finding == found, good=found is None)) for finding, run in self._runs.items()]
+        changes = [
+            (finding, run.count(has_it=finding == found, good=found is None)) for finding, run in self._runs.items()
+        ]
         figures = _figures(measures, config) | {
             "motion_part": round(self.motion, 3),
             "sharpness": round(self.sharpness, 2),

@@ -13,7 +13,8 @@ clock, and takes orders over `room.sock` of the world folder (`hw_sim.control`, 
     {"do": "kill_server"}, {"do": "start_server"} the sound card is pulled out, and put in again
     {"do": "state"}
 
-What happens stands in `room.jsonl`, a line each, with `boottime_ns` (the host's CLOCK_BOOTTIME) and `event`: ready,
+What happens stands in `room.jsonl`, a line each, with `boottime_ns` (the host's CLOCK_BOOTTIME; of a clip, when its
+first sample reaches the microphone) and `event`: ready,
 loudspeaker_started, loudspeaker_ended, clip_started, clip_ended, microphone_silenced, microphone_moved (each with
 `on`), server_lost, server_started, stopped. Pauses of up to 0.6 s do not end what the loudspeaker says.
 """
@@ -66,16 +67,22 @@ class CardClock:
         blocks, self._made = total - self._made, total
         return min(blocks, _MAX_LATE_BLOCKS)
 
+    @property
+    def next_ns(self) -> int:
+        """When the first sample of the next block is taken; it may be past, for a block that is due."""
+        return round(self._start_ns + self._made * self._block_ns)
+
     def seconds_to_next(self, boottime_ns: int) -> float:
         """Return how long to wait until the next block is due."""
-        return max(0.0, (self._start_ns + (self._made + 1) * self._block_ns - boottime_ns) * 1e-9)
+        return max(0.0, (self.next_ns + self._block_ns - boottime_ns) * 1e-9)
 
 
 class Room:
     """The air, the card and the diary of one room. Used by one thread only, which the sound server must not survive."""
 
-    def __init__(self, folder: Path, server: SoundServer, air: Air) -> None:
+    def __init__(self, folder: Path, server: SoundServer, air: Air, clock: CardClock) -> None:
         self._server = server
+        self._clock = clock
         self._air = air
         self._watch = SpeechWatch()
         self._silenced = False
@@ -135,7 +142,7 @@ class Room:
     def _play(self, file: str, gain_db: float = 0.0) -> _Answer:
         samples = acoustics.load(Path(file), gain_db)
         self._air.clips.append(Track(file, samples, loop=False))
-        self.tell("clip_started", file=file)
+        self.tell("clip_started", (_boottime_ns() - self._clock.next_ns) * 1e-9, file=file)
         return {"seconds": samples.size / RATE}
 
     def _mute(self, on: bool) -> _Answer:
@@ -191,9 +198,10 @@ class Room:
 class _Desk:
     """Hands orders from the control socket's threads to the room's own, and the answers back."""
 
-    def __init__(self, path: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
+    def __init__(self, folder: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
         self._waiting: queue.SimpleQueue[tuple[Callable[[], _Answer], Future[_Answer]]] = queue.SimpleQueue()
-        self.close = control.serve(path, {name: self._handler(order) for name, order in orders.items()})
+        handlers = {name: self._handler(order) for name, order in orders.items()}
+        self.close = control.serve(folder / "room.sock", handlers, worlds.noting(folder, "room"))
 
     def _handler(self, order: Callable[..., _Answer]) -> control.Handler:
         def handle(request: dict[str, Any]) -> _Answer:
@@ -234,18 +242,18 @@ def main(argv: list[str]) -> int:
         air.noise = Track("white", acoustics.noise("white", config.noise_dbfs), loop=True)
     with contextlib.closing(SoundServer(folder)) as server:
         server.start()
-        with contextlib.closing(Room(folder, server, air)) as room:
-            _run(room, folder, config.sound_card_ppm, stop)
+        clock = CardClock(config.sound_card_ppm, _boottime_ns())
+        with contextlib.closing(Room(folder, server, air, clock)) as room:
+            _run(room, folder, clock, stop)
     return 0
 
 
-def _run(room: Room, folder: Path, ppm: float, stop: _Stop) -> None:
+def _run(room: Room, folder: Path, clock: CardClock, stop: _Stop) -> None:
     parent = os.getppid()
-    with contextlib.closing(_Desk(folder / "room.sock", room.orders())) as desk:
+    with contextlib.closing(_Desk(folder, room.orders())) as desk:
         room.tell("ready")
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        clock = CardClock(ppm, _boottime_ns())
         while not stop and os.getppid() == parent:
             for _ in range(clock.due(_boottime_ns())):
                 room.move()

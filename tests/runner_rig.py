@@ -19,10 +19,11 @@ from firmware.capture.part import Format
 from firmware.capture.state import Phase
 from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
+from firmware.equipment import Hardware, Parts
 from firmware.hal.ports import Control, Frame, Lamps, Look, SourceFault, Still
 from firmware.handin import HandIn
 from firmware.identity import Identity
-from firmware.runner import Hardware, Parts, Runner
+from firmware.runner import Runner
 from firmware.speaker import Speaker
 from firmware.voice.prompts import Prompt, load
 from tests.camera_rig import DEVICE, BootClock, Camera, Owner, World, lines, picture
@@ -73,6 +74,19 @@ class Source:
 
     def describe(self) -> Mapping[str, str]:
         return {"driver": "test", "model": "test", "id": "test", "encoder": "test"}
+
+
+class Board:
+    """A board that tells nothing."""
+
+    def celsius(self) -> float | None:
+        return None
+
+    def card_wear_percent(self) -> float | None:
+        return None
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test"}
 
 
 class Panel:
@@ -132,7 +146,7 @@ class Rig:
         self.owner, self.disk = owner, disk or MemoryDisk()
         world = world or RealTime()
         clock = BootClock(world)
-        built = Camera(owner, self.disk, world, clock, form=form, make_room=lambda: self.handin.make_room())  # noqa: PLW0108 - not there yet
+        built = Camera(owner, self.disk, world, clock, form=form, make_room=lambda: self.handin.make_room())  # noqa: PLW0108 - it is built later
         self.video, self.microphone, self.panel = Source(), Source(), Panel()
         self.loudspeaker = loudspeaker or Loudspeaker()
         self.signer = signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
@@ -154,7 +168,7 @@ class Rig:
         assigned = sealed.seal(
             "assigned", {"officer_number": "000042", "officer_name": "name", "unit": "unit"}, recipients
         )
-        hardware = Hardware(clock, self.video, self.microphone, self.panel)
+        hardware = Hardware(clock, self.video, self.microphone, self.panel, Board())
         parts = Parts(
             hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
             self.prompts, None, told, 3, assigned,

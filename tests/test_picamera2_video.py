@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pytest_mock import MockerFixture
 
 from firmware.hal import picamera2_video
-from firmware.hal.overlay import Overlay, OverlayConfig, caption
+from firmware.hal.overlay import Caption, Overlay, OverlayConfig
 from firmware.hal.picamera2_video import Picamera2Video, VideoConfig
 from firmware.hal.ports import DriverError, Frame, SourceFault
 from hw_sim import lens as lens_module
@@ -127,7 +127,7 @@ def test_each_key_frame_opens_with_its_parameter_sets(world: World) -> None:
 
 def test_a_width_with_padded_rows_keeps_picture_and_strip(world: World) -> None:
     config = VideoConfig(width=426, height=240, frames_per_second=50)  # the pipeline pads rows to 448 bytes
-    text = caption("BWC-0001", "012345")
+    text = Caption("BWC-0001", "012345", "执法大队")
     overlay_config = OverlayConfig(config.width, config.height, text_height=1 / 16)
     world.started(config, Overlay(overlay_config, text))
     world.seen.wait_frames(5)

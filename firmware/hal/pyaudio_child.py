@@ -31,7 +31,7 @@ BLOCK_SAMPLES = 2_400
 HEADER = struct.Struct("<cqI")  # kind, CLOCK_BOOTTIME in ns, length in bytes of what follows
 LENGTH = struct.Struct("<I")
 OPENED = b"o"  # the stream runs, or the device was found; JSON: what is known of it
-BLOCK = b"b"  # 50 ms of sound, whose last sample was taken at the header's time
+BLOCK = b"b"  # 50 ms of sound, whose last sample was taken about the header's time
 BLOCK_AFTER_LOSS = b"l"  # the same, but samples before it were lost
 MOVED = b"m"  # the sound server has joined the stream to another source; text
 TAKEN = b"t"  # the device took sound
@@ -41,6 +41,7 @@ FAILED = b"f"  # text
 _PLAYED_SAMPLES = 7_200  # 150 ms at a time: a sound server that is held up a moment has enough to play
 _SERVER_LIBRARIES = ("libpulse", "libpipewire")
 _LOOK_SECONDS = 0.5
+_WANDER_SECONDS = 0.01
 _sending = threading.Lock()
 
 
@@ -84,9 +85,10 @@ def _capture(device: str) -> None:
     _end_with_parent()
     pyaudio: Any = importlib.import_module("pyaudio")
 
-    def take(data: bytes, count: int, _times: Mapping[str, float], status: int) -> tuple[None, int]:
+    def take(data: bytes, count: int, times: Mapping[str, float], status: int) -> tuple[None, int]:
         if count == BLOCK_SAMPLES:  # PortAudio adapts to our block; a part is no block
-            _send(BLOCK_AFTER_LOSS if status & pyaudio.paInputOverflow else BLOCK, data)
+            kind = BLOCK_AFTER_LOSS if status & pyaudio.paInputOverflow else BLOCK
+            _send(kind, data, _waited_ns(times["current_time"] - times["input_buffer_adc_time"]))
         return None, pyaudio.paContinue
 
     library = pyaudio.PyAudio()
@@ -99,6 +101,18 @@ def _capture(device: str) -> None:
         return
     while True:
         signal.pause()
+
+
+def _waited_ns(age_seconds: float) -> int:
+    """How long a block waited to be called for, by the library's own account of how old its first sample is.
+
+    Callbacks come on time within a millisecond until something holds a sound server up: from then on they may be late
+    by tens of milliseconds for minutes, as more sound is kept in between. What the library knows of that is right on
+    average and wanders by some milliseconds, so it is asked only beyond them. Both its times are of the wall clock,
+    which may be stepped: nonsense is left out.
+    """
+    waited = age_seconds - BLOCK_SAMPLES / RATE - _WANDER_SECONDS
+    return round(waited * 1e9) if 0 < waited < 1 else 0
 
 
 def _play(device: str) -> None:
@@ -187,8 +201,9 @@ def _watch_source(pulsectl: Any, server: Any) -> str | None:
     return f"from {name!r} to {server.source_info(now).name!r}"
 
 
-def _send(kind: bytes, body: bytes = b"") -> None:
-    message = memoryview(HEADER.pack(kind, time.clock_gettime_ns(time.CLOCK_BOOTTIME), len(body)) + body)
+def _send(kind: bytes, body: bytes = b"", ago_ns: int = 0) -> None:
+    at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - ago_ns
+    message = memoryview(HEADER.pack(kind, at_ns, len(body)) + body)
     with _sending:
         while message:
             message = message[os.write(1, message) :]

@@ -34,7 +34,8 @@ _STOP_SECONDS = 5.0
 class PyAudioMicrophone:
     """`Microphone` of `firmware.hal.ports` on the input device that PortAudio calls exactly `device`.
 
-    `boot_ns` of a block is the time of its callback less the block's length; what PortAudio itself tells is wall clock.
+    `boot_ns` of a block is the time of its callback less the block's length, and less what it has waited if that is
+    much; PortAudio's own times are of the wall clock.
     It comes back by itself from every fault. Each is told once in an outage, which the next block ends:
 
     - "microphone_lost": no sound for a second, no device, or a stream's process that died. Also told, once for each
