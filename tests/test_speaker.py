@@ -52,8 +52,18 @@ class _Loudspeaker:
         return {}
 
 
+class _Clock(BootClock):
+    """Real time, which a test may move on."""
+
+    ahead_ns = 0
+
+    def boot_ns(self) -> int:
+        return super().boot_ns() + self.ahead_ns
+
+
 class Stage:
     def __init__(self) -> None:
+        self.clock = _Clock(RealTime())
         self.loudspeaker = _Loudspeaker()
         self.said: list[str] = []
         self.spans: list[tuple[int, int]] = []
@@ -61,7 +71,7 @@ class Stage:
         self.buzzes: list[int] = []
         self.speaker = Speaker(
             self.loudspeaker,
-            BootClock(RealTime()),
+            self.clock,
             self._told,
             lambda where, what: self.faults.append((where, what)),
             self.buzzes.append,
@@ -125,12 +135,13 @@ def test_what_waits_is_said_by_priority_and_then_in_order(stage: Stage) -> None:
 
 
 def _cutting() -> list[tuple[Priority, Priority, bool]]:
-    priorities: list[Priority] = ["notice", "warning", "question", "hint"]
-    return [(now, then, now == "hint" and then in ("notice", "warning")) for now in priorities for then in priorities]
+    priorities: list[Priority] = ["notice", "warning", "question", "choice", "hint"]
+    cut, cutting = ("hint", "choice"), ("notice", "warning", "choice")
+    return [(now, then, now in cut and then in cutting) for now in priorities for then in priorities]
 
 
 @pytest.mark.parametrize(("now", "then", "cut"), _cutting())
-def test_only_a_hint_is_cut_short_and_only_for_a_warning_or_the_notice(
+def test_only_a_hint_or_a_choice_is_cut_short_and_only_for_what_is_more_urgent_or_the_next_choice(
     stage: Stage, now: Priority, then: Priority, cut: bool
 ) -> None:
     stage.begin(prompt("first", now))
@@ -143,6 +154,30 @@ def test_only_a_hint_is_cut_short_and_only_for_a_warning_or_the_notice(
     stage.finish()
     stage.wait(lambda: stage.said == ["first", "second"])  # the one that was cut is told too, once
     assert stage.spans[0][0] < stage.spans[0][1] <= stage.spans[1][0]
+
+
+def test_the_latest_choice_takes_the_place_of_those_that_wait(stage: Stage) -> None:
+    stage.begin(prompt("notice", "notice"))
+    for key in ("weather", "change of site", "privacy"):
+        stage.speaker.say(prompt(key, "choice"))
+    stage.speaker.say(prompt("marked"))
+    for _ in range(3):
+        stage.finish()
+    stage.wait(lambda: len(stage.said) == 5)
+    assert stage.said == ["weather", "change of site", "notice", "privacy", "marked"]
+    assert stage.loudspeaker.played == ["[notice]", "[privacy]", "[marked]"]
+
+
+def test_a_hint_that_could_not_be_said_in_time_is_not_said(stage: Stage) -> None:
+    stage.begin(prompt("notice", "notice"))
+    stage.speaker.say(prompt("stopped"))
+    stage.speaker.say(prompt("fault", "warning"))
+    stage.clock.ahead_ns = 9_000_000_000
+    for _ in range(2):
+        stage.finish()
+    stage.wait(lambda: len(stage.said) == 3)
+    assert stage.said == ["notice", "fault", "stopped"]
+    assert stage.loudspeaker.played == ["[notice]", "[fault]"]
 
 
 def test_a_cut_hint_does_not_take_the_warning_with_it(stage: Stage) -> None:

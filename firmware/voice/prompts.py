@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Priority = Literal["notice", "warning", "question", "hint"]
+Priority = Literal["notice", "warning", "question", "choice", "hint"]
 
 _ADVICE = "install the camera's software again"
 _CODECS = {"flac": "flac", "wav": "pcm_s16le"}
