@@ -34,6 +34,7 @@ class _Book:
     id: str
     activity: str | None
     pressed_ns: int | None = None
+    began_ns: int | None = None  # in this boot
     part: int = 0  # the last one that began
     next_segment: int = 0
     counted: Mapping[str, int] | None = None  # the lens's counts when the recording began in this boot
@@ -79,6 +80,11 @@ class Books:
         """Id of the open recording, once something of it is recorded."""
         return self._book.id if self._book and self._book.part else None
 
+    @property
+    def began_ns(self) -> int | None:
+        """When the open recording began, or was gone on with, in this boot; None: there is none."""
+        return self._book.began_ns if self._book else None
+
     def record(self, kind: str, body: Mapping[str, Any]) -> None:
         """Queue a record behind what is recorded so far."""
         self._writer.submit(self._run(kind, body))
@@ -91,6 +97,7 @@ class Books:
             self._book = _Book(records.recording_id(boot, next(self._numbers)), told.activity, told.pressed_ns)
         book = self._book
         book.activity = told.activity
+        book.began_ns = book.began_ns or self._clock.boot_ns()
         book.counted = book.counted or self._counts()
         resumed, number = book.part > 0, book.part + 1
         pressed_ns = told.pressed_ns if resumed else book.pressed_ns

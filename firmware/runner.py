@@ -10,33 +10,25 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from evidence.documents import Configuration
 from firmware.books import Books
 from firmware.capture import recorder
 from firmware.capture import vocabulary as v
-from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.part import EncoderChangedError
 from firmware.capture.parts import ready
-from firmware.capture.recovery import OpenRecording
 from firmware.capture.state import State
-from firmware.capture.writer import Run, StorageError, Writer
+from firmware.capture.writer import Run, StorageError
 from firmware.dialogue import Dialogue
-from firmware.dock_port import DockPort
 from firmware.docking import Docking
-from firmware.hal.ports import Clock, Control, Frame, Look, Microphone, Panel, SoundBlock, SourceFault, VideoSource
-from firmware.handin import HandIn
+from firmware.equipment import Parts
+from firmware.hal.ports import Control, Frame, Look, SoundBlock, SourceFault
 from firmware.loop import Loop
-from firmware.media import Media
 from firmware.sources import Sources
-from firmware.speaker import Speaker
 from firmware.storage import Storage
-from firmware.voice.prompts import Prompt
+from firmware.voice.tone import TONE
 from firmware.watch import Watch
 from firmware.worker import Worker
-from runtime.disk import Disk
 
 _log = logging.getLogger(__name__)
 
@@ -56,35 +48,6 @@ _EVENTS: Mapping[Control, Callable[[int], v.Event]] = {
 }
 
 
-@dataclass(slots=True)
-class Hardware:
-    """The drivers, built."""
-
-    clock: Clock
-    video: VideoSource
-    microphone: Microphone
-    panel: Panel
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the runner works with, built by `firmware.main`."""
-
-    hardware: Hardware
-    disk: Disk
-    journal: JournalWriter
-    writer: Writer
-    media: Media
-    speaker: Speaker
-    handin: HandIn
-    dock_port: DockPort
-    prompts: Mapping[str, Prompt]
-    cut: OpenRecording | None
-    told: Configuration
-    confirm_seconds: int
-    assigned: Mapping[str, Any]  # the sealed body
-
-
 class Runner:
     """Runs one boot from drivers started to drivers stopped."""
 
@@ -97,6 +60,7 @@ class Runner:
         self._state = State(notice_attempts=told.notice_attempts, default_activity=told.activity, quiet=told.quiet)
         self._slow = Worker("notice", self.failed)
         self._reviver = Worker("video", self.failed)
+        self._stills = Worker("stills", self.failed)
         self._books = books = Books(
             self._clock,
             parts.disk,
@@ -121,15 +85,7 @@ class Runner:
         )
         self._storage = Storage(self._clock.boot_ns, parts.writer, loop, lambda: not self._state.storage)
         self._watch = Watch(
-            self._clock,
-            parts.disk,
-            parts.journal,
-            parts.writer,
-            books,
-            loop,
-            self._sources.awake,
-            hardware.video.counts,
-            self._step,
+            parts, books, self._sources, self._dialogue, loop, lambda: self._state, self._step, self._fault, self._say
         )
         self._deeds = self._table()
         self._faults: dict[tuple[str, str], int] = {}
@@ -167,6 +123,7 @@ class Runner:
 
     def _look(self, look: Look) -> None:
         """Called from the driver's thread."""
+        self._watch.view.look(look)
 
     # The loop.
 
@@ -188,6 +145,7 @@ class Runner:
         self._p.speaker.start()
         self._slow.start()
         self._reviver.start()
+        self._stills.start()
         self._books.record("assigned", self._p.assigned)
         self._p.hardware.panel.start(self._control)
         self._sources.start()
@@ -206,6 +164,8 @@ class Runner:
             item()
         else:
             self._step(item)
+            if isinstance(item, v.Said) and item.key == TONE.key:
+                self._watch.tone_said(item.from_ns, item.to_ns)
         if self._p.media.recording and self._p.writer.backlog_ns() > _BACKLOG_NS:
             self._step(v.StorageFailed("slow_storage"))
 
@@ -229,6 +189,7 @@ class Runner:
     def _sound(self, block: SoundBlock) -> None:
         self._sources.came(picture=False)
         self._dialogue.hear(block)
+        self._watch.hear(block)
         self._p.media.sound(block)
 
     # Commands.
@@ -246,10 +207,10 @@ class Runner:
             v.CheckNotice: lambda c: dialogue.check_notice(c.attempt, c.from_ns, c.to_ns),
             v.ListenForAnswer: lambda c: dialogue.listen(c.from_ns, self._p.told.answer_seconds),
             v.KeepReason: lambda c: books.keep_reason(c.gap_seq, c.basis, c.from_ns, c.to_ns),
-            v.Mark: lambda c: books.mark(c.at_ns),
+            v.Mark: lambda c: self._mark(c.at_ns, still=c.still),
             v.AwaitConfirm: lambda c: loop.after(self._p.confirm_seconds, lambda: self._step(v.ConfirmOver(c.held_ns))),
             v.AwaitChoice: lambda c: loop.after(_CHOICE_SECONDS, lambda: self._step(v.ChoiceOver(c.chosen_ns))),
-            v.TellStatus: lambda c: self._watch.status(check=c.check),
+            v.TellStatus: lambda c: self._watch.check(status=True) if c.check else self._watch.tell(),
             v.Quiet: lambda c: self._quiet(on=c.on),
             v.Alert: lambda c: self._alert(c.what, c.detail),
             v.Arm: lambda _: self._arm(),
@@ -271,6 +232,15 @@ class Runner:
 
     def _quiet(self, *, on: bool) -> None:
         self._p.speaker.quiet = on
+
+    def _mark(self, at_ns: int, *, still: bool) -> None:
+        self._books.mark(at_ns)
+        if still:
+            self._stills.do(self._take_still)
+
+    def _take_still(self) -> None:
+        still = self._p.hardware.video.still()
+        self._loop.put(lambda: self._p.media.still(still))
 
     def _alert(self, what: str, detail: str) -> None:
         _log.warning("alert", extra={"what": what, "detail": detail})
@@ -312,6 +282,8 @@ class Runner:
         last = Run(lambda: self._p.journal.append("shutdown", {"clean": True}))
         steps: list[Callable[[], object]] = [
             self._reviver.stop,
+            self._stills.stop,
+            self._watch.stop,
             hardware.video.stop,
             hardware.microphone.stop,
             self._slow.stop,

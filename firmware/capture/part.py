@@ -10,7 +10,7 @@ from evidence.errors import EvidenceError
 from firmware.capture.cutter import Cutter, Fragment
 from firmware.capture.sound_clock import SoundClock
 from firmware.capture.writer import CloseSegment, Job, Place, WriteFragment
-from firmware.hal.ports import Frame
+from firmware.hal.ports import Frame, Still
 
 _WAIT_NS = 2_000_000_000  # how long sound waits for the first picture of a part
 
@@ -56,6 +56,7 @@ class Part:
         self._sequence = 0
         self._waiting: list[tuple[bytes, int]] = []  # sound from before the first picture
         self._undecodable: list[int] = []  # times of pictures that came before any key frame, until the part begins
+        self._stills: list[Still] = []  # until a fragment is cut that carries them
 
     def pre_event(self, before: Sequence[Frame], live_from_ns: int) -> list[Job]:
         """The ring's pictures as segments of their own, which end where live begins. Call before any `picture`."""
@@ -95,6 +96,15 @@ class Part:
             self._begin(self._waiting[0][1])
         return self._catch_up()
 
+    def still(self, still: Still) -> None:
+        """A still, for the fragment that is cut next. A fragment carries one, or others would wait for the disk."""
+        self._stills.append(still)
+
+    @property
+    def stills(self) -> Sequence[Still]:
+        """Those that wait. Some are left after `finish` only if the part had neither picture nor sound."""
+        return self._stills
+
     def _catch_up(self) -> list[Job]:
         self._sound_clock = self._sound_clock or SoundClock(self.start_ns or 0)
         jobs: list[Job] = []
@@ -104,8 +114,8 @@ class Part:
         return jobs
 
     def finish(self) -> list[Job]:
-        """The last fragment, and the end of the open segment."""
-        jobs = self._place(self._cutter.flush() if self._cutter else None)
+        """The last fragment, with all stills that wait, and the end of the open segment."""
+        jobs = self._place(self._cutter.flush() if self._cutter else None, most_stills=len(self._stills))
         if self._segment is not None:
             jobs.append(CloseSegment(self.recording, self._segment))
         return jobs
@@ -145,7 +155,7 @@ class Part:
             raise EvidenceError("h264-unit", "a part begins with a key frame and its parameter sets")
         return self._place(self._cutter_or_fail().picture(unit, frame.boot_ns))
 
-    def _place(self, fragment: Fragment | None) -> list[Job]:
+    def _place(self, fragment: Fragment | None, most_stills: int = 1) -> list[Job]:
         if fragment is None:
             return []
         jobs: list[Job] = []
@@ -157,6 +167,7 @@ class Part:
             init = mp4.init(self._config, self._form.streaminfo, age.CHUNK)
         self._sequence += 1
         place = Place(self.recording, self.number, self._segment, self._sequence)
-        jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init))
+        stills, self._stills = tuple(self._stills[:most_stills]), self._stills[most_stills:]
+        jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init, stills))
         self.last_ns = max(self.last_ns, fragment.to_ns)
         return jobs
