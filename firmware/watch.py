@@ -66,7 +66,7 @@ class Watch:
         self._whereabouts = Whereabouts(
             self._clock, hardware.receiver, hardware.place, believable, parts.told.recipients, books, loop, fault
         )
-        self._reminders = Reminders()
+        self._reminders = Reminders(parts.reminders)
         self._held_since_ms: int | None = None
         self._checks = 0
         self._waiting: int | None = None  # the number of the check that waits for its tone

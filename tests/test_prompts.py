@@ -42,7 +42,8 @@ def test_what_is_urgent_is_told_apart() -> None:
     priorities = {key: prompt.priority for key, prompt in prompts.load().items()}
     assert [key for key, priority in priorities.items() if priority == "notice"] == ["notice"]
     assert {priorities[key] for key in ("cannot_continue", "battery_warning", "camera_black")} == {"warning"}
-    assert {priorities[key] for key in ("ask_reason", "hold_again_to_end", "choose_ground")} == {"question"}
+    assert {priorities[key] for key in ("ask_reason", "forgotten_stop")} == {"question"}
+    assert {priorities[key] for key in ("hold_again_to_end", "ground_privacy", "activity_case")} == {"choice"}
     assert {priorities[key] for key in ("marked", "hours_5", "ground_other", "activity_case")} == {"hint"}
 
 
