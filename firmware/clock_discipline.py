@@ -19,6 +19,7 @@ from firmware.hal.ports import Fix, Utc
 _RANK = {"none": 0, "rtc": 1, "gnss": 2, "dock": 3}
 _SECOND_NS = 10**9
 _YEAR_MS = 365 * 86_400_000
+_CONFIGURED_MS = 2 * _YEAR_MS  # a camera gets a new configuration more often than this
 _ROLLOVER_MS = 1024 * 7 * 86_400_000  # the week number of GPS has ten bits
 
 
@@ -38,7 +39,8 @@ class Believable:
         """Why that time cannot be true; None if it can."""
         if self.earliest_ms <= ms <= self.latest_ms:
             return None
-        if any(self.earliest_ms <= ms + turns * _ROLLOVER_MS <= self.latest_ms for turns in (-1, 1, 2)):
+        turned = (ms + turns * _ROLLOVER_MS - self.earliest_ms for turns in (-1, 1, 2))
+        if any(0 <= since_ms <= _CONFIGURED_MS for since_ms in turned):
             return "week_rollover"
         return "before_configuration" if ms < self.earliest_ms else "too_late"
 

@@ -101,7 +101,7 @@ class Speaker:
     def stop(self) -> None:
         """Finish the notice and warnings; drop hints, and questions, which nobody would answer. Idempotent."""
         with self._lock:
-            dropped = [phrase for phrase in self._waiting if phrase.rank > _WARNING]
+            dropped = sorted(phrase for phrase in self._waiting if phrase.rank > _WARNING)
             self._remove(dropped)
             self._cut(_WARNING)
         self._tell(dropped)

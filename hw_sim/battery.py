@@ -15,6 +15,7 @@ _HOUR_NS = 3_600 * 10**9
 _PERCENTS = (0.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0)
 _VOLTS = (3.0, 3.45, 3.6, 3.68, 3.77, 3.88, 4.02, 4.2)
 _SAG_VOLTS_PER_PERCENT_PER_HOUR = 0.004  # inner resistance, by the draw as a part of the capacity
+_SAG_VOLTS = 0.6  # at most: a draw beyond what a cell can give only shortens a test
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +65,5 @@ def volts(state: CellState) -> float:
     """Voltage at the cell's ends, under its load."""
     if state.volts is not None:
         return state.volts
-    return float(np.interp(state.percent, _PERCENTS, _VOLTS)) + rate(state) * _SAG_VOLTS_PER_PERCENT_PER_HOUR
+    sag = rate(state) * _SAG_VOLTS_PER_PERCENT_PER_HOUR
+    return float(np.interp(state.percent, _PERCENTS, _VOLTS)) + min(max(sag, -_SAG_VOLTS), _SAG_VOLTS)

@@ -10,6 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = "board"
+FILES = (f"{FOLDER}/temp", f"{FOLDER}/card", f"{FOLDER}/model")
+"""What the camera names in `[board]`: temperature, card, model."""
+
 _STEP_PERCENT = 10
 
 

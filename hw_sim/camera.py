@@ -27,6 +27,7 @@ The senses; what is left out of an order stays as it is:
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Mapping
@@ -49,7 +50,10 @@ def install(folder: Path) -> None:
     eye = lens.install(lens.LensConfig(folder / "deliveries.jsonl", worlds.scene(folder)), clock.boot_ns)
     os.environ.update(sound_server.environment(folder))
     senses = Senses(folder, worlds.load(folder))
-    control.serve(folder / "control.sock", {**_handlers(chip, eye), **senses.orders()})
+    worlds.note(folder, "program", do="start")
+    atexit.register(worlds.note, folder, "program", do="stop")  # which a process that is killed does not tell
+    handlers = {**_handlers(chip, eye), **senses.orders()}
+    control.serve(folder / "control.sock", handlers, worlds.noting(folder, "camera"))
 
 
 def _handlers(chip: lgpio_chip.Chip, eye: lens.Lens) -> Mapping[str, control.Handler]:

@@ -37,7 +37,7 @@ def registers(cell: Cell, now_ns: Callable[[], int]) -> _Registers:
             0x02: battery.volts(state) / _VOLTS,
             0x04: state.percent / _PERCENT,
             0x08: _VERSION,
-            0x16: battery.rate(state) / _PERCENT_PER_HOUR,
+            0x16: min(max(battery.rate(state) / _PERCENT_PER_HOUR, -0x8000), 0x7FFF),
         }
         return round(contents.get(register, 0)) & 0xFFFF
 

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 import tty
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -146,6 +147,8 @@ class Gpsd:
         self._path = receiver.path
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
+        # The kernel ends gpsd with the thread that started it, and an order's thread ends with its conversation.
+        self._keeper = ThreadPoolExecutor(1, "gpsd-keeper")
 
     def start(self) -> None:
         """Start it and return when it listens. Raises ControlError."""
@@ -159,9 +162,10 @@ class Gpsd:
         # Without root's rights from the start: giving them up later would undo the kernel's promise to end it with us.
         rights = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
         command = [program, "-N", "-n", "-b", "-S", str(self._port), self._path]
-        self._process = subprocess.Popen(
-            ["setpriv", *rights, "--pdeathsig", "TERM", *command], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._process = self._keeper.submit(
+            subprocess.Popen, ["setpriv", *rights, "--pdeathsig", "TERM", *command],
+            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ).result()  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
         while not _listens(self._port):
             status = self._process.poll()
@@ -173,7 +177,7 @@ class Gpsd:
     def stop(self) -> None:
         """End it. Idempotent."""
         process, self._process = self._process, None
-        if process is not None:
+        if process:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(2)

@@ -198,9 +198,10 @@ class Room:
 class _Desk:
     """Hands orders from the control socket's threads to the room's own, and the answers back."""
 
-    def __init__(self, path: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
+    def __init__(self, folder: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
         self._waiting: queue.SimpleQueue[tuple[Callable[[], _Answer], Future[_Answer]]] = queue.SimpleQueue()
-        self.close = control.serve(path, {name: self._handler(order) for name, order in orders.items()})
+        handlers = {name: self._handler(order) for name, order in orders.items()}
+        self.close = control.serve(folder / "room.sock", handlers, worlds.noting(folder, "room"))
 
     def _handler(self, order: Callable[..., _Answer]) -> control.Handler:
         def handle(request: dict[str, Any]) -> _Answer:
@@ -249,7 +250,7 @@ def main(argv: list[str]) -> int:
 
 def _run(room: Room, folder: Path, clock: CardClock, stop: _Stop) -> None:
     parent = os.getppid()
-    with contextlib.closing(_Desk(folder / "room.sock", room.orders())) as desk:
+    with contextlib.closing(_Desk(folder, room.orders())) as desk:
         room.tell("ready")
         sys.stdout.write("ready\n")
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,17 @@ from hw_sim.gnss import Gpsd, Receiver, Sky
 from hw_sim.world import BatteryWorld, GnssWorld, World
 
 _Order = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+
+def camera_tables(folder: Path, gnss: GnssWorld) -> str:
+    """The tables of camera.toml that name the senses of the world in `folder`."""
+    bus, temperature, card, model = (
+        json.dumps(str(folder / name), ensure_ascii=False) for name in (fuel_gauge.BUS, *board.FILES)
+    )
+    tables = [f"[battery]\nbus = {bus}\n", f"[board]\ntemperature = {temperature}\ncard = {card}\nmodel = {model}\n"]
+    if gnss.receiver:
+        tables.append(f"[gnss]\nport = {gnss.port}\n")
+    return "\n".join(tables)
 
 
 class Senses:
@@ -45,6 +57,13 @@ class Senses:
             "gpsd": self._run_gpsd,
             "senses": lambda _: self._tell(),
         }
+
+    def close(self) -> None:
+        """End gpsd and receiver."""
+        if self._gpsd is not None:
+            self._gpsd.stop()
+        if self._receiver is not None:
+            self._receiver.close()
 
     def _battery(self, request: dict[str, Any]) -> None:
         names = {"percent": "percent", "volts": "volts", "charging": "charging", "pack": "pack"}

@@ -6,6 +6,7 @@ utc.json           the time that the simulated camera was told, as long as the p
 deliveries.jsonl   each exposure that the lens delivered
 pins.jsonl         each change of a pin's level
 room.jsonl         what was to be heard in the room, and when (`hw_sim.room`)
+orders.jsonl       what was done to the camera, the room and the power, and when (`hw_sim.control`)
 control.sock       where a running simulated camera takes commands (`hw_sim.camera`)
 room.sock          where a running room takes commands
 sound              link to the folder of the room's sound server
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from hw_sim import control
 from runtime import config
 from runtime.config import Between, ConfigError
 
@@ -171,6 +173,7 @@ def power_on(folder: Path) -> Power:
     power = Power(secrets.token_hex(16), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
     entry = {"kernel_boot": power.kernel_boot, "power_on_boottime_ns": power.power_on_boottime_ns}
     replace_json(folder / "power.json", entry)
+    noting(folder, "power")(power.power_on_boottime_ns, {"do": "on"})
     return power
 
 
@@ -183,6 +186,16 @@ def power(folder: Path) -> Power:
         raise ConfigError(f"{path}: is missing: the power was never switched on; call hw_sim.world.power_on") from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: is damaged ({error}); switch the power on again") from error
+
+
+def noting(folder: Path, to: str) -> control.Note:
+    """What notes orders to a part of the world in `folder`."""
+    return control.noting(folder / "orders.jsonl", to)
+
+
+def note(folder: Path, to: str, **order: object) -> None:
+    """Note something that is done now to the world in `folder`, but by no control socket."""
+    noting(folder, to)(time.clock_gettime_ns(time.CLOCK_BOOTTIME), order)
 
 
 def replace_json(path: Path, value: object) -> None:

@@ -88,10 +88,12 @@ class Cutter:
         cut = None
         segment_over = unit.idr and ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
         due = segment_over or self._hurried or ns - self._from_ns >= self.fragment_ns
-        if due and (self._pictures or self._blocks):
+        if due and self._has_before(ns):
             cut = self._cut(ns, new_segment=segment_over)
         else:
             self._count_missing(ns)
+            if segment_over:  # what is open has no picture yet, and so can be the new segment's first itself
+                self._opens, self._segment_from_ns = True, self._from_ns
         self._counted_ns = ns
         self._pictures.append(_Picture(ns, unit.data, unit.idr))
         return cut
@@ -145,9 +147,17 @@ class Cutter:
         picture_ns = self._pictures[-1].ns + self.frame_ns
         return picture_ns if sound_ns - picture_ns < _STOPPED_NS else sound_ns
 
+    def _edge(self, ns: int) -> int:
+        """A boot time in sound ticks since the part's start."""
+        return (ns - self.start_ns) * SOUND_TIMESCALE // 1_000_000_000
+
+    def _has_before(self, ns: int) -> bool:
+        """Whether a fragment that ends at `ns` holds anything: where both sources stopped, sound may begin later."""
+        return bool(self._pictures or (self._blocks and self._blocks[0].start < self._edge(ns)))
+
     def _cut(self, to_ns: int, *, new_segment: bool, everything: bool = False) -> Fragment:
         self._count_missing(to_ns)
-        edge = (to_ns - self.start_ns) * SOUND_TIMESCALE // 1_000_000_000
+        edge = self._edge(to_ns)
         taken = self._blocks if everything else [block for block in self._blocks if block.start < edge]
         fragment = Fragment(self._opens, self._video(to_ns), _sound(taken), self._from_ns, to_ns, self._drops)
         self._blocks = self._blocks[len(taken) :]

@@ -75,7 +75,9 @@ class Caption:
 
     def samples(self) -> Sequence[str]:
         """Texts that hold every part at its widest, for `Overlay` to choose its size by, and every word."""
-        return [self._text(0, Situation(False, fix)) for fix in (_WIDEST_FIX, None)] + ["0123456789-SW"]
+        return [self._text(0, Situation(clock_trusted=False, fix=fix)) for fix in (_WIDEST_FIX, None)] + [
+            "0123456789-SW"
+        ]
 
     def _text(self, utc_ms: int, situation: Situation) -> str:
         moment = datetime.fromtimestamp(utc_ms // 1000, UTC).astimezone(self._zone)
