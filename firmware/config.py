@@ -11,6 +11,7 @@ from firmware.hal.gpsd_positioning import GnssConfig
 from firmware.hal.linux_board import BoardConfig
 from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.smbus2_battery import BatteryConfig
+from firmware.reminders import Thresholds
 from runtime.config import Between
 
 
@@ -72,3 +73,4 @@ class CameraConfig:
     battery: BatteryConfig | None = None
     gnss: GnssConfig | None = None
     board: BoardConfig = field(default_factory=BoardConfig)
+    reminders: Thresholds = field(default_factory=Thresholds)

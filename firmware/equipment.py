@@ -14,6 +14,7 @@ from firmware.dock_port import DockPort
 from firmware.hal.ports import Battery, Board, Clock, Fix, Microphone, Panel, Positioning, VideoSource
 from firmware.handin import HandIn
 from firmware.media import Media
+from firmware.reminders import Thresholds
 from firmware.speaker import Speaker
 from firmware.voice.prompts import Prompt
 from runtime.disk import Disk
@@ -59,4 +60,5 @@ class Parts:
     assigned: Mapping[str, Any]  # the sealed body
     torn: int = 0  # tails that recovery set aside
     reserve_bytes: int = 0  # not for recordings
+    reminders: Thresholds = field(default_factory=Thresholds)
     planned_bytes_per_second: float = 500_000.0  # counted with until the real rate was seen

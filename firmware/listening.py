@@ -23,7 +23,7 @@ _VOICE = 0.5  # the detector's own threshold
 _LEAST_SECONDS = 0.45  # of voice: the shortest reason worth the name, and longer than the tail of a prompt
 _TAIL_NS = 300_000_000  # the room and the card bring the camera's own voice later than it was played
 _OWN_KEPT = 32
-_ABOVE_FLOOR = 2.0  # six decibels over what the room had before
+_ABOVE_FLOOR = 3.0  # ten decibels over what the room had before
 _AUDIBLE = 58.0  # -55 dBFS: in a silent room nothing weaker is an event
 _LOUD_BLOCKS = 6  # of a second: a voice, not a door
 _FULL_SCALE = 32_768.0
@@ -57,13 +57,15 @@ class Hearing:
         samples = np.frombuffer(block.pcm, np.int16)
         level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
         with self._lock:
-            self._first_ns = self._first_ns or block.boot_ns
+            if self._added == 0:
+                self._first_ns = block.boot_ns
             self._blocks.append((block.boot_ns, samples, level))
             if self._added % _SECOND == 0:
                 self._floor = float(np.percentile([level for _, _, level in self._blocks], 10))
             self._added += 1
-            self._recently_loud.append(level > max(_ABOVE_FLOOR * self._floor, _AUDIBLE))
-            if sum(self._recently_loud) >= _LOUD_BLOCKS:
+            loud = level > max(_ABOVE_FLOOR * self._floor, _AUDIBLE)
+            self._recently_loud.append(loud)
+            if loud and sum(self._recently_loud) >= _LOUD_BLOCKS:
                 self._loud_ns.append(block.boot_ns)
 
     def own_voice(self, from_ns: int, to_ns: int) -> None:
@@ -82,7 +84,7 @@ class Hearing:
 
     @property
     def silent_since_ns(self) -> int:
-        """Boot time of the last second in which anything rose above the room's floor; else of the first block.
+        """Boot time of the last block that rose above the room's floor, a short knock apart; else of the first one.
 
         A judgement of loudness, made of every block. What the camera said does not count once `own_voice` was told.
         """
@@ -137,6 +139,7 @@ class Hearing:
 def _resampled(sound: _Samples) -> _Samples:
     """Bring 48 kHz to the detector's rate, band-limited."""
     count = sound.size * _DETECTOR_RATE // RATE
-    spectrum = np.fft.rfft(sound)[: count // 2 + 1]
-    samples = np.fft.irfft(spectrum, count) * (_DETECTOR_RATE / RATE) if count else np.empty(0)
+    if not count:
+        return sound
+    samples = np.fft.irfft(np.fft.rfft(sound)[: count // 2 + 1], count) * (_DETECTOR_RATE / RATE)
     return np.clip(np.rint(samples), -32_768, 32_767).astype(np.int16)

@@ -167,6 +167,7 @@ def _assemble(
         sealed.seal("assigned", _assignment(told), told.recipients),
         len(found.torn),
         settings.reserve_bytes,
+        settings.reminders,
         _planned_bytes_per_second(video, told),
     )
     runner = Runner(parts, alive)

@@ -1,7 +1,9 @@
 """Says prompts by priority, from a thread of its own; never two at once.
 
-What waits is said in the order notice, warning, question, hint, and first come, first said within each. A warning and
-the notice cut a hint short; nothing cuts anything else. In quiet mode all but the notice become buzzes.
+What waits is said in the order notice, warning, question, choice, hint, and first come, first said within each. A
+warning and the notice cut a hint or a choice short. So does the next choice, which takes the place of those that wait:
+whoever presses on wants to hear the latest. A hint that could not be said in time is not said at all. In quiet mode all
+but the notice become buzzes.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from firmware.worker import Worker
 
 _log = logging.getLogger(__name__)
 
-_RANK: Final[Mapping[Priority, int]] = {"notice": 0, "warning": 1, "question": 2, "hint": 3}
-_BUZZES: Final = {1: 3, 2: 2, 3: 1}  # by rank
-_WARNING, _HINT = _RANK["warning"], _RANK["hint"]
+_RANK: Final[Mapping[Priority, int]] = {"notice": 0, "warning": 1, "question": 2, "choice": 3, "hint": 4}
+_BUZZES: Final = {1: 3, 2: 2, 3: 1, 4: 1}  # by rank
+_WARNING, _CHOICE = _RANK["warning"], _RANK["choice"]
+_STALE_NS = 8_000_000_000  # a notice and a little more: later, a hint tells of what is no longer so
 _WAITING_LIMIT = 16  # phrases: half a minute of speech, after which nobody knows what a hint was about
 
 
@@ -30,6 +33,7 @@ _WAITING_LIMIT = 16  # phrases: half a minute of speech, after which nobody know
 class _Phrase:
     rank: int
     number: int  # in the order of asking
+    asked_ns: int = field(compare=False)
     prompts: tuple[Prompt, ...] = field(compare=False)
     buzzed: bool = field(compare=False)
 
@@ -80,14 +84,16 @@ class Speaker:
         if len({prompt.rate for prompt in prompts}) != 1:
             raise ValueError("a phrase has at least one prompt, and one sample rate")
         rank = min(_RANK[prompt.priority] for prompt in prompts)
-        phrase = _Phrase(rank, next(self._numbers), prompts, buzzed=self.quiet and rank > _RANK["notice"])
+        now = self._clock.boot_ns()
+        phrase = _Phrase(rank, next(self._numbers), now, prompts, buzzed=self.quiet and rank > _RANK["notice"])
         with self._lock:
             if any(phrase.keys == other.keys for other in self._waiting):
                 return
+            dropped = [other for other in self._waiting if rank == other.rank == _CHOICE]
+            self._remove(dropped)
             heapq.heappush(self._waiting, phrase)
-            dropped = []
             if len(self._waiting) > _WAITING_LIMIT:
-                dropped = [max(self._waiting)]
+                dropped.append(max(self._waiting))
                 self._remove(dropped)
             self._cut(rank)
         self._worker.do(self._next)
@@ -101,7 +107,7 @@ class Speaker:
     def stop(self) -> None:
         """Finish the notice and warnings; drop hints, and questions, which nobody would answer. Idempotent."""
         with self._lock:
-            dropped = [phrase for phrase in self._waiting if phrase.rank > _WARNING]
+            dropped = sorted(phrase for phrase in self._waiting if phrase.rank > _WARNING)
             self._remove(dropped)
             self._cut(_WARNING)
         self._tell(dropped)
@@ -112,8 +118,8 @@ class Speaker:
         heapq.heapify(self._waiting)
 
     def _cut(self, rank: int) -> None:
-        """End the hint that is being said, if what comes is more urgent. With the lock held nothing else can be hit."""
-        if self._saying is not None and self._saying.rank == _HINT and rank <= _WARNING:
+        """End the hint or choice that is being said, if what comes is more urgent. The lock keeps all else safe."""
+        if self._saying is not None and self._saying.rank >= _CHOICE and rank in {0, _WARNING, _CHOICE}:
             _log.info("cut short", extra={"prompt": " ".join(self._saying.keys)})
             self._loudspeaker.stop()
 
@@ -128,8 +134,11 @@ class Speaker:
                 return  # it was dropped
             phrase = self._saying = heapq.heappop(self._waiting)
             from_ns = self._since_ns = self._clock.boot_ns()
+        stale = phrase.rank >= _CHOICE and from_ns - phrase.asked_ns > _STALE_NS
         try:
-            if phrase.buzzed:
+            if stale:
+                _log.info("not said in time", extra={"prompt": " ".join(phrase.keys)})
+            elif phrase.buzzed:
                 self._on_buzz(_BUZZES[phrase.rank])
             else:
                 self._loudspeaker.play(b"".join(prompt.pcm for prompt in phrase.prompts), phrase.prompts[0].rate)

@@ -65,7 +65,7 @@ def measure(luma: NDArray[np.uint8]) -> Measures:
     steepness = cv2.magnitude(across, down)
     contrast, width = _edges(smooth, steepness)
     return Measures(
-        cv2.resize(luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA).astype(np.float32),
+        cv2.resize(luma.astype(np.float32), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA),
         cv2.resize(steepness, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA),
         int(luma.min()),
         int(luma.max()),

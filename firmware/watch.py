@@ -66,7 +66,7 @@ class Watch:
         self._whereabouts = Whereabouts(
             self._clock, hardware.receiver, hardware.place, believable, parts.told.recipients, books, loop, fault
         )
-        self._reminders = Reminders()
+        self._reminders = Reminders(parts.reminders)
         self._held_since_ms: int | None = None
         self._checks = 0
         self._waiting: int | None = None  # the number of the check that waits for its tone
@@ -118,7 +118,10 @@ class Watch:
     def tone_said(self, from_ns: int, to_ns: int) -> None:
         """The tone was played."""
         number = self._waiting
-        if number is not None:
+        if number is not None and to_ns - from_ns < TONE.seconds * 1e9:
+            self._waiting = None
+            self._conclude(None)  # it was cut short by something more urgent, or not played at all
+        elif number is not None:
             self._dialogue.find_tone(
                 from_ns, to_ns, lambda tone: self._loop.put(lambda: self._tone_found(number, tone))
             )

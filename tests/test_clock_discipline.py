@@ -1,4 +1,4 @@
-"""Which time is believed: the table of sources, bounds that grow, absurd times, a receiver that must agree with itself."""
+"""Which time is believed: the order of sources, absurd times, a receiver that must agree with itself."""
 
 from __future__ import annotations
 

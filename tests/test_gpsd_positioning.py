@@ -182,7 +182,7 @@ def test_the_clock_is_believed_from_the_real_gpsd() -> None:
 
 @pytest.mark.long
 def test_a_time_of_the_past_is_what_gpsd_tells() -> None:
-    """gpsd undoes a week rollover where it sees one; a receiver that is merely wrong passes."""
+    """The real gpsd undoes a week rollover where it sees one; a receiver that is merely wrong passes."""
     with sat(Sky(*PLACE, time_offset_ms=-3_600_000)) as made:
         fix = made.listener.fix()
         assert fix.utc_ms is not None
@@ -190,6 +190,32 @@ def test_a_time_of_the_past_is_what_gpsd_tells() -> None:
         made.receiver.step_time(-1024 * 7 * 86_400_000)
         fix = [made.listener.fix() for _ in range(3)][-1]
         assert abs((fix.utc_ms or 0) - time.time_ns() // 10**6 + 3_600_000) < 3000
+
+
+def test_gpsds_release_is_known_before_the_start() -> None:
+    receiver, port = Receiver(Sky()), free_port()
+    gpsd, driver = Gpsd(receiver, port), GpsdPositioning(GnssConfig(port=port), PowerOnClock())
+    assert driver.describe()["model"].startswith("not connected")
+    gpsd.start()
+    until(lambda: driver.describe()["model"].startswith("gpsd 3."))  # it opens its receiver before it greets anybody
+    gpsd.stop()
+    receiver.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0\r\n", b"[1]\n"])
+def test_a_stranger_on_the_port_is_not_described(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        driver = GpsdPositioning(GnssConfig(port=server.getsockname()[1]), PowerOnClock())
+
+        def answer() -> None:
+            link, _ = server.accept()
+            with link:
+                link.sendall(said)
+
+        stranger = threading.Thread(target=answer)
+        stranger.start()
+        assert driver.describe()["model"].startswith("not connected")
+        stranger.join(PATIENCE)
 
 
 def test_without_gpsd_the_fault_is_told_once() -> None:
@@ -259,9 +285,8 @@ def test_a_wandering_receiver_wanders() -> None:
 
 def test_a_taken_port_is_told() -> None:
     receiver = Receiver(Sky())
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(ControlError, match="is taken"):
-            Gpsd(receiver, server.getsockname()[1]).start()
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ControlError, match="is taken"):
+        Gpsd(receiver, server.getsockname()[1]).start()
     receiver.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from evidence import age, boxes, mp4, records, report
 from evidence import segment_check as check
 from evidence.errors import EvidenceError
-from tests.evidence_builder import Camera
+from tests.evidence_builder import MS, Camera
 from tests.evidence_keys import identity, sha256
 from tests.evidence_media import media, media_fragment, media_init
 from tests.pictures import camera, findings, flipped, path, picture, verify
@@ -98,16 +98,21 @@ def test_a_record_that_points_elsewhere(members: dict[str, Any], without_key: st
     assert findings(verify(made.files, OFFICE)) == with_key
 
 
-def test_a_still_that_is_told_before_the_fragment_that_carries_it() -> None:
+@pytest.mark.parametrize(("early", "found"), [(True, "7:altered"), (False, "")])
+def test_a_still_that_is_told_before_the_fragment_that_carries_it(early: bool, found: str) -> None:
     made = Camera()
     made.boot()
     made.start()
-    segment = made.segment()
-    begin = segment.fragments[-1]["plain_offset"] + segment.fragments[-1]["plain_len"]
-    made.still(segment, begin, 5)
-    segment.plain = segment.plain.removesuffix(mp4.TRAILER)
+    segment = made.segment(cut=True, tail=b"")
+    box, at_ns = len(segment.plain), made.part_from_ns + 501 * MS
+    if early:
+        made.still(segment, box, at_ns)
     made.fragment(segment, 1, listed=False)
-    assert "7:altered" in findings(verify(made.files))
+    if not early:
+        made.still(segment, box, at_ns)
+    made.files[path(made, 0)] = segment.cipher
+    made.close(segment, closed=False)
+    assert findings(verify(made.files, OFFICE)) == found
 
 
 def test_a_still_altered_on_the_card() -> None:

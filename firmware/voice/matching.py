@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ _TILT = 0.5  # speech falls off with frequency: lifted by 3 dB an octave, low no
 
 def speech_band(samples: NDArray[np.int16], rate: int) -> Signal:
     """Bring a sound to 8 kHz, speech band only, tilted."""
+    unit = rate // math.gcd(rate, RATE)
+    samples = samples[: samples.size // unit * unit]  # or the whole would be stretched by a part of a sample
     count = samples.size * RATE // rate
     if count == 0:
         return np.zeros(0)

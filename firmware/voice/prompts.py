@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Priority = Literal["notice", "warning", "question", "hint"]
+Priority = Literal["notice", "warning", "question", "choice", "hint"]
 
 _ADVICE = "install the camera's software again"
 _CODECS = {"flac": "flac", "wav": "pcm_s16le"}
@@ -104,8 +104,8 @@ def _prompt(folder: Traversable, entry: Mapping[str, Any], rate: int) -> Prompt:
     if priority not in get_args(Priority):
         raise PromptError(f"{file} has the priority {priority!r} in prompts.json: {_ADVICE}")
     sound = _decode(data, "flac", str(file), _ADVICE)
-    if sound.form != ("flac", "mono", "s16") or sound.rate != rate:
-        raise PromptError(f"{file} is {sound.form}, {sound.rate} Hz, not FLAC, mono, s16, {rate} Hz: {_ADVICE}")
+    if sound.form != (wanted := _form("flac", rate)):
+        raise PromptError(f"{file} is {sound.form}, not {wanted}: {_ADVICE}")
     if sound.samples.size != entry["samples"]:
         raise PromptError(f"{file} has {sound.samples.size} samples instead of {entry['samples']}: {_ADVICE}")
     pcm = sound.samples.astype("<i2").tobytes()
@@ -136,11 +136,9 @@ def _replacements(folder: Path, prompts: Mapping[str, Prompt]) -> dict[str, Prom
 
 def _require_fit(sound: _Sound, kind: str, file: Path) -> None:
     """Raise PromptError, saying what to do, unless the camera can say it like its own."""
-    if sound.form != (_CODECS[kind], "mono", "s16") or not _RATES[0] <= sound.rate <= _RATES[1]:
-        raise PromptError(
-            f"{file} is {', '.join(sound.form)}, {sound.rate} Hz: save it as {kind.upper()}, one channel, 16 bit, "
-            f"{_RATES[0]} to {_RATES[1]} Hz"
-        )
+    low, high = _RATES
+    if sound.form != _form(_CODECS[kind], sound.rate) or not low <= sound.rate <= high:
+        raise PromptError(f"{file} is {sound.form}: save it as {kind.upper()}, one channel, 16 bit, {low} to {high} Hz")
     seconds = sound.samples.size / sound.rate
     if not _SECONDS[0] <= seconds <= _SECONDS[1]:
         raise PromptError(f"{file} lasts {seconds:.1f} s: make it {_SECONDS[0]:g} to {_SECONDS[1]:g} s long")
@@ -148,11 +146,11 @@ def _require_fit(sound: _Sound, kind: str, file: Path) -> None:
         raise PromptError(f"{file} is clipped: record it again with less gain")
     loudness = loudness_dbfs(sound.samples, sound.rate)
     peak = 20 * np.log10(max(1, int(np.abs(sound.samples.astype(np.int32)).max())) / _FULL_SCALE)
-    low, high = _LOUDNESS_DBFS
-    if not low <= loudness <= high or peak < _PEAK_DBFS:
+    least, most = _LOUDNESS_DBFS
+    if not least <= loudness <= most or peak < _PEAK_DBFS:
         raise PromptError(
-            f"{file} has a loudness of {loudness:.1f} dBFS and a peak of {peak:.1f} dBFS: bring speech to {low:g} to "
-            f"{high:g} dBFS (-16 is best) and the peak above {_PEAK_DBFS:g} dBFS"
+            f"{file} has a loudness of {loudness:.1f} dBFS and a peak of {peak:.1f} dBFS: bring speech to {least:g} to "
+            f"{most:g} dBFS (-16 is best) and the peak above {_PEAK_DBFS:g} dBFS"
         )
 
 
@@ -163,20 +161,27 @@ def _is_clipped(samples: NDArray[np.int16]) -> bool:
 
 
 class _Sound(NamedTuple):
-    form: tuple[str, str, str]  # codec, channels, kind of sample
+    form: str  # codec, channels, kind of sample, rate
     rate: int
     samples: NDArray[np.int16]  # of all channels, if they are 16 bit
+
+
+def _form(codec: str, rate: int) -> str:
+    return f"{codec}, 1 channel(s), s16, {rate} Hz"
 
 
 def _decode(data: bytes, container_format: str, name: str, advice: str) -> _Sound:
     try:
         with av.open(io.BytesIO(data), "r", format=container_format) as container:
-            codec = container.streams.audio[0].codec_context
-            form = (codec.codec.canonical_name, codec.layout.name, codec.format.name)
-            blocks = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
-            return _Sound(form, codec.sample_rate, np.concatenate([*blocks, np.empty(0, np.int16)]))
+            codec = container.streams.audio[0].codec_context.codec.canonical_name
+            frames = list(container.decode(audio=0))
+        first = frames[0]
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
     except (av.error.FFmpegError, IndexError, ValueError) as error:
         raise PromptError(f"{name} cannot be decoded ({error}): {advice}") from error
+    # WAV files tell how many channels they have, and seldom which.
+    form = f"{codec}, {first.layout.nb_channels} channel(s), {first.format.name}, {first.sample_rate} Hz"
+    return _Sound(form, first.sample_rate, samples)
 
 
 def _resample(sound: _Sound, rate: int) -> bytes:
