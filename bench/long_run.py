@@ -4,8 +4,8 @@
 
 The camera's own program runs over simulated hardware. The lens shows a wall with a number in each picture; in the room
 a chirp sounds every few seconds, at times that the room's diary tells. Afterwards each segment is decrypted by `age`
-with the office's key and decoded by FFmpeg, each by itself. Picture and lens's log give the recording's time line: where
-a chirp is found on it, against when it was to be heard, tells how far sound and picture are apart.
+with the office's key and decoded by FFmpeg, each by itself. Pictures and the lens's log give the recording's time line:
+where a chirp is found on it, against when it was to be heard, tells how far sound and picture are apart.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def us_of(frame: av.VideoFrame) -> int:
     return round((frame.pts or 0) * (frame.time_base or 0) * 1_000_000)
 
 
-def luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def luma(frame: Any) -> NDArray[np.uint8]:
     """The picture without its colours."""
     plane = frame.planes[0]
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
@@ -261,7 +261,8 @@ def consumption(stage: Stage, zero_ns: int) -> dict[str, Any]:
     seconds = (last["boottime_ns"] - first["boottime_ns"]) / 1e9
 
     def percent(key: str) -> float:
-        return round(100 * (last[key] - first[key]) / seconds, 2) if seconds else 0.0
+        spent: float = last[key] - first[key]
+        return round(100 * spent / seconds, 2) if seconds else 0.0
 
     def mib(key: str, some: list[dict[str, Any]]) -> float:
         return round(statistics.median(line[key] for line in some) / 1024, 2)
@@ -294,19 +295,15 @@ def verdicts(figures: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     wrong = sound["holes_or_overlaps"]
     yield "sound", wrong == 0, f"{wrong} holes or overlaps between {sound['blocks']} blocks"
     worst = max(abs(off["least_ms"]), abs(off["most_ms"]))
-    yield (
-        "together",
-        worst <= AWAY_MS and off["found"] == off["chirps"],
-        f"sound later than picture by {off['first_minute_ms']} ms in the first minute, {off['last_minute_ms']} ms in the "
-        f"last, {off['least_ms']} to {off['most_ms']} ms in all ({off['found']} of {off['chirps']} chirps found)",
+    seen = (
+        f"sound after picture by {off['first_minute_ms']} ms in the first minute, {off['last_minute_ms']} in the last, "
     )
+    seen += f"{off['least_ms']} to {off['most_ms']} in all ({off['found']} of {off['chirps']} chirps found)"
+    yield "together", worst <= AWAY_MS and off["found"] == off["chirps"], seen
     growth = sum(memory[f"{what}_last"] - memory[f"{what}_first"] for what in ("camera", "sound_streams"))
-    yield (
-        "memory",
-        growth <= GROWTH_MIB,
-        f"{memory['camera_first']} MiB after the first minute, {memory['camera_last']} at the end, simulated lens and "
-        f"encoder included; sound streams {memory['sound_streams_first']} and {memory['sound_streams_last']}",
-    )
+    seen = f"{memory['camera_first']} MiB after the first minute, {memory['camera_last']} at the end, lens and encoder "
+    seen += f"included; sound streams {memory['sound_streams_first']} and {memory['sound_streams_last']}"
+    yield "memory", growth <= GROWTH_MIB, seen
 
 
 def report(figures: dict[str, Any]) -> int:

@@ -20,7 +20,7 @@ _Order = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 def camera_tables(folder: Path, gnss: GnssWorld) -> str:
     """The tables of camera.toml that name the senses of the world in `folder`."""
     bus, temperature, card, model = (
-        json.dumps(str(folder / name), ensure_ascii=False) for name in (fuel_gauge.BUS, *board.FILES)
+        json.dumps(str(folder.absolute() / name), ensure_ascii=False) for name in (fuel_gauge.BUS, *board.FILES)
     )
     tables = [f"[battery]\nbus = {bus}\n", f"[board]\ntemperature = {temperature}\ncard = {card}\nmodel = {model}\n"]
     if gnss.receiver:

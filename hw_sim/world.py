@@ -70,7 +70,7 @@ class DiskWorld:
 class BatteryWorld:
     """The battery when the camera's process starts; `pack` false: nothing answers on its bus."""
 
-    percent: Annotated[float, Between(0, 100)] = 90.0
+    percent: Annotated[float, Between(0, 100)] = 100.0
     draw_percent_per_hour: Annotated[float, Between(0)] = 10.0
     charge_percent_per_hour: Annotated[float, Between(0)] = 40.0
     charging: bool = False

@@ -192,6 +192,32 @@ def test_a_time_of_the_past_is_what_gpsd_tells() -> None:
         assert abs((fix.utc_ms or 0) - time.time_ns() // 10**6 + 3_600_000) < 3000
 
 
+def test_gpsds_release_is_known_before_the_start() -> None:
+    receiver, port = Receiver(Sky()), free_port()
+    gpsd, driver = Gpsd(receiver, port), GpsdPositioning(GnssConfig(port=port), PowerOnClock())
+    assert driver.describe()["model"].startswith("not connected")
+    gpsd.start()
+    until(lambda: driver.describe()["model"].startswith("gpsd 3."))  # it opens its receiver before it greets anybody
+    gpsd.stop()
+    receiver.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0\r\n", b"[1]\n"])
+def test_a_stranger_on_the_port_is_not_described(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        driver = GpsdPositioning(GnssConfig(port=server.getsockname()[1]), PowerOnClock())
+
+        def answer() -> None:
+            link, _ = server.accept()
+            with link:
+                link.sendall(said)
+
+        stranger = threading.Thread(target=answer)
+        stranger.start()
+        assert driver.describe()["model"].startswith("not connected")
+        stranger.join(PATIENCE)
+
+
 def test_without_gpsd_the_fault_is_told_once() -> None:
     listener = Listener(free_port())
     try:

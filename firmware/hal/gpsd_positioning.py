@@ -6,6 +6,7 @@ a TPV object, usually one a second.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -25,6 +26,7 @@ _POSITION_MODE = 2  # TPV's mode: 0 and 1 no fix, 2 place, 3 place and altitude
 _TICK_SECONDS = 0.5
 _LOST_NS = 4_000_000_000  # a fix that is not renewed for so long is lost: told within five seconds
 _RETRY_SECONDS = 2.0
+_GREETING_SECONDS = 0.2
 _LINE_LIMIT = 1 << 16
 # A receiver tells of a second by the next one, and gpsd passes it on at once: so the second began 0 to 1,000 ms ago.
 _LATENESS_MS = 500
@@ -62,8 +64,16 @@ class GpsdPositioning:
             self._thread.join()
 
     def describe(self) -> Mapping[str, str]:
-        """Tell driver, gpsd's release and the receiver, as far as they are known by now."""
+        """Tell driver, gpsd's release and the receiver, as far as they are known by now; asks gpsd, if need be."""
+        if self._thread is None:
+            self._greet()
         return {"driver": _DRIVER, "model": self._model, "receiver": self._device}
+
+    def _greet(self) -> None:
+        """Hear gpsd's first line, which it says unasked. The boot record must not wait for it for long."""
+        address = (self._config.host, self._config.port)
+        with contextlib.suppress(OSError, ValueError), socket.create_connection(address, _GREETING_SECONDS) as link:
+            self._take(link.recv(4096).partition(b"\n")[0], lambda _: None)
 
     def _run(self, on_fix: Callable[[Fix | None], None], on_fault: Callable[[SourceFault], None]) -> None:
         told = False
@@ -106,6 +116,8 @@ class GpsdPositioning:
     def _take(self, line: bytes, on_fix: Callable[[Fix | None], None]) -> None:
         now_ns = self._clock.boot_ns()
         told: Any = json.loads(line) if line.strip() else {}
+        if not isinstance(told, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - as for any other text that is not gpsd's
         match told.get("class"):
             case "VERSION":
                 self._model = f"gpsd {told.get('release')} at {self._where()}"

@@ -111,8 +111,8 @@ def _waited_ns(age_seconds: float) -> int:
     average and wanders by some milliseconds, so it is asked only beyond them. Both its times are of the wall clock,
     which may be stepped: nonsense is left out.
     """
-    waited = age_seconds - BLOCK_SAMPLES / RATE - _WANDER_SECONDS
-    return round(waited * 1e9) if 0 < waited < 1 else 0
+    waited = age_seconds - BLOCK_SAMPLES / RATE
+    return round(waited * 1e9) if _WANDER_SECONDS < waited < 1 else 0
 
 
 def _play(device: str) -> None:

@@ -107,7 +107,7 @@ class PyAudioMicrophone:
                 raise DriverError("pyaudio", f"no sound for {patience:g} s")
             if message.kind == pyaudio_child.MOVED:
                 moved = message.body.decode("utf-8", "replace")
-                self._tell("microphone_moved", f"the sound server moved the stream {moved}; it is opened again")
+                self._tell("microphone_moved", f"the stream was moved {moved}, up to 0.5 s ago; it is opened again")
                 return
             patience = _STALL_SECONDS
             if message.kind != pyaudio_child.OPENED:

@@ -11,6 +11,7 @@ from pathlib import Path
 from hw_sim import world as worlds
 from hw_sim.acoustics import noise_level
 from hw_sim.demo.programs import command
+from hw_sim.senses import camera_tables
 from hw_sim.world import ClockWorld, DiskWorld, LensWorld, RoomWorld, World
 
 CAMERA, DOCK, OFFICE = "BWC-0001", "DOCK-1", "OFFICE-1"
@@ -97,7 +98,8 @@ def build(root: Path, world: World, settings: Mapping[str, object] = _SETTINGS) 
     command([*camera, *itertools.chain.from_iterable(itertools.starmap(_option, settings.items()))])
     (stage.office / "office.toml").write_text(_OFFICE.format(s=stage), encoding="utf-8")
     (stage.dock / "dock.toml").write_text(_DOCK.format(s=stage), encoding="utf-8")
-    (stage.camera / "camera.toml").write_text(_CAMERA.format(s=stage), encoding="utf-8")
+    senses = camera_tables(stage.world, world.gnss)
+    (stage.camera / "camera.toml").write_text(f"{_CAMERA.format(s=stage)}\n{senses}", encoding="utf-8")
     worlds.create(stage.world, world)
     return stage
 
