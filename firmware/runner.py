@@ -281,10 +281,10 @@ class Runner:
         hardware = self._p.hardware
         last = Run(lambda: self._p.journal.append("shutdown", {"clean": True}))
         steps: list[Callable[[], object]] = [
+            lambda: self._reviver.do(hardware.video.stop),  # there it may hang and keep nothing from being stopped
             self._reviver.stop,
             self._stills.stop,
             self._watch.stop,
-            hardware.video.stop,
             hardware.microphone.stop,
             self._slow.stop,
             self._p.speaker.stop,

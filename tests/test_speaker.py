@@ -283,10 +283,11 @@ def test_at_the_end_the_notice_is_finished_and_hints_are_dropped(stage: Stage) -
     assert stage.said == ["question", "hint", "notice", "warning"]
 
 
-def test_at_the_end_a_hint_is_cut_short(stage: Stage) -> None:
-    stage.begin(prompt("hint"))
+@pytest.mark.parametrize("priority", ["question", "choice", "hint"])
+def test_at_the_end_what_nobody_waits_for_is_cut_short(stage: Stage, priority: Priority) -> None:
+    stage.begin(prompt("it", priority))
     stage.speaker.stop()
-    assert stage.said == ["hint"]
+    assert stage.said == ["it"]
     assert stage.loudspeaker.stopped == 1
 
 
