@@ -106,9 +106,12 @@ class Speaker:
         return self._since_ns
 
     def stop(self) -> None:
-        """Finish the notice and warnings; drop hints, and questions, which nobody would answer. Idempotent."""
+        """Finish a notice that is being said, and warnings; drop all else. Idempotent.
+
+        Nobody would answer a question, and a notice that only waits would tell of a recording that has ended.
+        """
         with self._lock:
-            dropped = sorted(phrase for phrase in self._waiting if phrase.rank > _WARNING)
+            dropped = sorted(phrase for phrase in self._waiting if phrase.rank != _WARNING)
             self._remove(dropped)
             self._cut(_QUESTION)
         self._tell(dropped)

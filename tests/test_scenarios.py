@@ -24,7 +24,7 @@ IN_TIME = {  # of the default tier; the others are `slow`
     "rule-15-lens-unplugged",
     "rule-15-power-cut",
 }
-RULES_OF_THE_FIRMWARE = {2, 10, 11, 12, 13, 15}
+RULES_OF_THE_FIRMWARE = {2, 5, 10, 11, 12, 13, 15, 17}
 
 
 def bodycam(*arguments: object, code: int = 0, seconds: float = 180) -> str:
@@ -130,7 +130,7 @@ def real_time(name: str) -> Any:
     return pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", [real_time(name) for name in SHIPPED if not plan.load(SHIPPED[name]).setting.awaits])
+@pytest.mark.parametrize("name", [real_time(name) for name in SHIPPED])
 def test_a_shipped_scenario_comes_as_expected(name: str, tmp_path: Path) -> None:
     out = tmp_path / "a folder"
     print(bodycam("sim", "run", name, "--out", out))  # noqa: T201 - what a failure is read by

@@ -30,7 +30,10 @@ class _KernelWithDmaHeap:
 
 
 def install(await_memory: Callable[[], None]) -> None:
-    """Give picamera2 a heap, whose memory may be written to when `await_memory` returns. Imports picamera2, so the simulated `libcamera` must stand in `sys.modules` already."""
+    """Give picamera2 a heap, whose memory may be written to when `await_memory` returns.
+
+    Imports picamera2, so the simulated `libcamera` must stand in `sys.modules` already.
+    """
     dma_heap = importlib.import_module("picamera2.dma_heap")
     allocator = importlib.import_module("picamera2.allocators.dmaallocator")
     dma_heap.heapNames[:] = [os.devnull]
