@@ -13,8 +13,11 @@ import enum
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+
+import cv2
 
 from hw_sim import libcamera_sim
 from hw_sim.deliveries import Delivery, DeliveryLog
@@ -23,6 +26,7 @@ from hw_sim.libcamera_sim.camera import Fate, Planes
 from hw_sim.scene import open_scene
 
 _BLACK, _NEUTRAL = 16, 128
+_LOOK_SECONDS, _LOOK_MOST = 1.0, 640
 
 
 class Fault(enum.Enum):
@@ -71,11 +75,27 @@ class Lens:
         self._exposure_fault = Fault.NONE  # of the exposure in hand
         self._view: tuple[int, int] | None = None
         self._source: int | None = None
+        self._onlookers: list[tuple[tuple[int, int], Future[Planes]]] = []
 
     def set_fault(self, kind: Fault | str, frames: int | None = None) -> None:
         """Have a fault from the next exposure on, for `frames` exposures or until told otherwise."""
         with self._lock:
             self._fault, self._frames_left = Fault(kind), frames
+
+    def look(self, columns: int, rows: int) -> Planes:
+        """Show the next exposure, before any overlay, in planes of that size each. Raises LookupError if none comes."""
+        if not (0 < columns <= _LOOK_MOST and 0 < rows <= _LOOK_MOST):
+            raise ValueError(f"columns and rows are from 1 to {_LOOK_MOST}")
+        seen: Future[Planes] = Future()
+        with self._lock:
+            self._onlookers.append(((columns, rows), seen))
+        try:
+            return seen.result(_LOOK_SECONDS)
+        except TimeoutError:
+            raise LookupError("the lens delivers no picture") from None
+        finally:
+            with self._lock:
+                self._onlookers = [one for one in self._onlookers if one[1] is not seen]
 
     def close(self) -> None:
         """Release scene and log. The camera must be closed before."""
@@ -102,6 +122,15 @@ class Lens:
 
     def paint(self, pictures: list[Planes], sensor_ns: int) -> None:
         """Paint the exposure in hand (for libcamera_sim)."""
+        self._paint(pictures, sensor_ns)
+        if not pictures:
+            return
+        with self._lock:
+            onlookers, self._onlookers = self._onlookers, []
+        for size, seen in onlookers:
+            seen.set_result(Planes(*(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in pictures[0])))
+
+    def _paint(self, pictures: list[Planes], sensor_ns: int) -> None:
         if self._exposure_fault is Fault.BLACK:
             self._source = None
             for picture in pictures:

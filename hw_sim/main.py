@@ -14,6 +14,7 @@ from runtime.config import ConfigError
 
 _PROGRAMS = {
     "demo": "hw_sim.demo.main:main",
+    "panel": "hw_sim.panel.main:main",
     "disk": "hw_sim.forgetful_fs:main",
     "room": "hw_sim.room:main",
     "world": "hw_sim.main:world",
@@ -22,6 +23,7 @@ _PROGRAMS = {
 }
 _EPILOG = """\
   demo    演示 the main job from shutter to shelf
+  panel   面板 a screen to live with a simulated camera
   world   建立 make a world folder, with defaults to edit
   power   上电 switch the power of a world on, anew
   camera  记录仪 run the camera's program in a world

@@ -49,13 +49,13 @@ class Program:
         """Wait for a line of its log; what was read before counts no more. Raises `DemoError` when it never comes."""
         deadline = time.monotonic() + seconds
         while True:
-            for fact in self._new():
+            for fact in self.facts():
                 if found(fact):
                     return fact
                 if self.alerts_end_it and fact.get("message") == "alert":
                     raise DemoError(f"{self.name}：报警 alert {fact['what']}: {fact['detail']}")
             if self._process.poll() is not None:
-                raise DemoError(f"{self.name} ended before {what}: {self._last_words()}", self._process.returncode or 1)
+                raise DemoError(f"{self.name} ended before {what}: {self.last_words()}", self._process.returncode or 1)
             if time.monotonic() > deadline:
                 raise DemoError(f"{self.name}: no {what} within {seconds:.0f} s; see {self.log}")
             time.sleep(_POLL_SECONDS)
@@ -89,7 +89,8 @@ class Program:
         self._file.close()
         return status
 
-    def _new(self) -> Iterator[Fact]:
+    def facts(self) -> Iterator[Fact]:
+        """What it logged since the last look."""
         self._rest += self._read.read()
         while (end := self._rest.find(b"\n")) >= 0:
             line, self._rest = self._rest[:end], self._rest[end + 1 :]
@@ -98,7 +99,8 @@ class Program:
                 if isinstance(fact, dict):
                     yield fact
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The last line for people in its log."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         plain = [line for line in lines if not line.startswith("{")]
         return (plain or lines or ["it said nothing"])[-1]
