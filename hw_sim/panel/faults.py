@@ -64,16 +64,16 @@ LENS = (
     _lens("sky", "朝天"),
 )
 ROOM = (
-    _room("kill_server", "声卡拔出", "server killed", {"do": "kill_server"}, {"do": "start_server"}),
-    _switch("suspend_microphone", "麦克风挂起", "mic suspended"),
+    _room("kill_server", "声卡拔出", "card pulled", {"do": "kill_server"}, {"do": "start_server"}),
+    _switch("suspend_microphone", "麦克风挂起", "mic hangs"),
     _switch("move_microphone", "麦克风改接", "mic moved"),
     _switch("silence_microphone", "麦克风无声", "mic silent"),
-    _switch("mute_loudspeaker", "扬声器无声", "speaker muted"),
-    _room("noise", "现场嘈杂", "noise −30 dBFS", {"do": "noise", "dbfs": -30}, {"do": "noise"}),
+    _switch("mute_loudspeaker", "扬声器无声", "speaker off"),
+    _room("noise", "现场嘈杂", "−30 dBFS", {"do": "noise", "dbfs": -30}, {"do": "noise"}),
 )
 CARD = (
     Fault("full", "存满", "full", "card", {"do": "limit", "bytes": 1}, {"do": "limit", "bytes": None}),
-    _card("slow", "写入很慢", "fsync 2 s", {"op": "fsync", "delay_ms": 2000}),
+    _card("slow", "写入很慢", "sync 2 s", {"op": "fsync", "delay_ms": 2000}),
     _card("eio", "读写错误", "EIO", *({"op": op, "errno": "EIO"} for op in ("write", "fsync"))),
     _card("read_only", "变为只读", "read-only", *({"op": op, "errno": "EROFS"} for op in _WRITING)),
 )

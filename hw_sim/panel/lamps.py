@@ -7,10 +7,18 @@ import json
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 PINS = {"green": 5, "red": 6, "yellow": 13}
 BUZZER_PIN = 19
 _MEMORY_SECONDS = 1.3  # a lamp that blinks changes twice in that time, one that was switched changes once
+
+
+class Lamp(NamedTuple):
+    """One lamp: whether it shines at this moment, and "off", "on" or "blinking"."""
+
+    lit: bool
+    word: str
 
 
 class LampWatch:
@@ -20,22 +28,18 @@ class LampWatch:
         self._levels: dict[str, int] = {}
         self._changes: dict[str, deque[float]] = {name: deque(maxlen=2) for name in PINS}
 
-    def see(self, levels: Mapping[str, int], now: float) -> dict[str, str]:
-        """Take the levels by pin number at `now` (seconds); return "off", "on" or "blinking" for each lamp."""
+    def see(self, levels: Mapping[str, int], now: float) -> dict[str, Lamp]:
+        """Take the levels by pin number at `now` (seconds); return the lamps by their colours."""
         return {name: self._see(name, levels.get(str(pin), 0), now) for name, pin in PINS.items()}
 
-    def lit(self, name: str) -> bool:
-        """Whether the lamp shines at this moment, blinking or not."""
-        return bool(self._levels.get(name))
-
-    def _see(self, name: str, level: int, now: float) -> str:
+    def _see(self, name: str, level: int, now: float) -> Lamp:
         changes = self._changes[name]
         if level != self._levels.get(name, level):
             changes.append(now)
         self._levels[name] = level
         if len(changes) == 2 and now - changes[0] < _MEMORY_SECONDS:  # noqa: PLR2004
-            return "blinking"
-        return "on" if level else "off"
+            return Lamp(bool(level), "blinking")
+        return Lamp(bool(level), "on" if level else "off")
 
 
 class BuzzCount:

@@ -39,6 +39,7 @@ class Rig:
         self.has_card = Path("/dev/fuse").exists()  # else the card is a plain folder, which has no faults
         self._new_world = new_world
         self._station = station
+        self._expected = False  # the camera's program is to run
         self._disk: Program | None = None
         self._around: list[Program] = []  # room, office, dock
 
@@ -85,7 +86,7 @@ class Rig:
 
     def cut_power(self) -> None:
         """Power goes: the program is killed, and the card forgets what was not synced."""
-        self.powered = False
+        self.powered = self._expected = False
         if self.camera is not None:
             self.camera.kill()
             self.camera.stop()
@@ -99,15 +100,20 @@ class Rig:
         config = str(self.stage.camera / "camera.toml")
         arguments = ["sim", "camera", "--world", str(self.stage.world), "--", "--config", config]
         self.camera = Program("camera", arguments, self.stage.logs, {})
+        self._expected = True
 
     def stop(self) -> int:
         """Stop the camera's program in order and return its exit status."""
+        self._expected = False
         return self.camera.stop() if self.camera is not None else os.EX_OK
 
     def ended(self) -> list[str]:
-        """One line for each program around the camera that has ended, told once."""
+        """One line for each program that has ended by itself, told once."""
         gone = [program for program in self._around if not program.running]
         self._around = [program for program in self._around if program not in gone]
+        if self._expected and self.camera is not None and not self.camera.running:
+            self._expected = False
+            gone.append(self.camera)
         return [obituary(program) for program in gone]
 
     def close(self) -> None:

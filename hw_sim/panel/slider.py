@@ -66,9 +66,9 @@ class Slider(Widget, can_focus=True):
         self._settling: Timer | None = None
         self.set_reactive(Slider.index, scale.start)
 
-    def accept(self) -> None:
-        """The order was carried out."""
-        self._ordered = self.index
+    def accept(self, position: Position) -> None:
+        """That position was ordered and carried out."""
+        self._ordered = self.scale.positions.index(position)
         self.refused = False
 
     def refuse(self) -> None:
@@ -129,8 +129,8 @@ def _step(label: str, seconds: int) -> Position:
 
 
 SCALES = (
-    Scale("battery", "电量", "battery", [Position(f"{percent} %", percent) for percent in range(0, 101, 5)], 16),
-    Scale("temperature", "温度", "heat", [Position(f"{celsius} °C", celsius) for celsius in range(-20, 96, 5)], 11),
+    Scale("battery", "电量", "battery", [Position(f"{percent} %", percent) for percent in range(0, 101, 5)], 18),
+    Scale("temperature", "温度", "heat", [Position(f"{celsius} °C", celsius) for celsius in range(-20, 96, 5)], 13),
     Scale(
         "storage", "存储", "storage",
         [*map(_free, (0, 8, 16, 32, 64, 128, 256, 512, 1000, 2000, 4000, 8000, 16000)), Position("不限", None)], 13,

@@ -35,7 +35,9 @@ class Story:
     @property
     def asked(self) -> bool:
         """Whether the last thing said is a question after the reason of a gap."""
-        return bool(self.spoken) and self.spoken[-1].key.startswith("ask_reason")
+        if self.phase not in {"recording", "degraded"} or not self.spoken:
+            return False
+        return self.spoken[-1].key.startswith("ask_reason")
 
     def hear(self, fact: Mapping[str, Any]) -> None:
         """Take a fact of the program's log."""

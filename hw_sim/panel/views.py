@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from evidence.records import Record
 from hw_sim.panel import journal, words
-from hw_sim.panel.lamps import LampWatch
+from hw_sim.panel.lamps import Lamp
 from hw_sim.panel.story import Story
 from hw_sim.panel.words import column
 
@@ -33,11 +33,9 @@ _PHASE_STYLES = {
 class Seen(NamedTuple):
     """What stands in the state box, apart from the story."""
 
-    lamps: Mapping[str, str]
-    watch: LampWatch
+    lamps: Mapping[str, Lamp]
     buzzing: bool
     docked: bool
-    running: bool  # the camera's program
     faults: Sequence[str]
 
 
@@ -62,13 +60,13 @@ class State(_Text):
         lines = [
             self._line("灯", *self._lamp_texts(seen)),
             self._line("状态", (f" {words.both(words.PHASES, story.phase)} ", _PHASE_STYLES.get(story.phase, "bold")),
-                       "   ● 已入座 docked" if seen.docked else ""),
+                       "   ● 在采集站 in the dock" if seen.docked and story.phase != "docked" else ""),
             self._line("录像", *self._recording(story)),
             self._line("已录", (clock(story.recorded_ns), "bold"), f"  分片 {story.fragments}  标记 {story.markers}"),
             self._line("中断", *self._gaps(story)),
             self._line("故障", ("、".join(seen.faults), "yellow") if seen.faults else ("无 none", "dim")),
         ]  # fmt: skip
-        hint = words.HINTS.get("asked" if story.asked and seen.running else story.phase, ("", ""))
+        hint = words.HINTS.get("asked" if story.asked else story.phase, ("", ""))
         lines += [self._line("可以", (hint[0], "bold #8fb4d8")), self._line("", (hint[1], "dim"))]
         self.show(lines)
 
@@ -79,9 +77,9 @@ class State(_Text):
     @staticmethod
     def _lamp_texts(seen: Seen) -> Iterable[str | tuple[str, str]]:
         for name, (chinese, colour) in _LAMPS.items():
-            lit = seen.watch.lit(name)
-            yield ("●" if lit else "○", f"bold {colour}" if lit else "dim")
-            yield f" {chinese} {LAMP_WORDS[seen.lamps.get(name, 'off')]}   "
+            lamp = seen.lamps[name]
+            yield ("●" if lamp.lit else "○", f"bold {colour}" if lamp.lit else "dim")
+            yield f" {chinese} {LAMP_WORDS[lamp.word]}   "
         if seen.buzzing:
             yield ("≋ 振动 buzz", "bold magenta")
 
@@ -153,6 +151,15 @@ class Journal(ScrollView, can_focus=True):
         width, at = self.scrollable_content_region.width, y + self.scroll_offset.y
         text, style = self._rows[at] if at < len(self._rows) else ("", "")
         return Strip([Segment(column(text, width), self.rich_style + Style.parse(style))])
+
+
+class EventLine(Static):
+    """The last thing worth a line: what was done, what went wrong."""
+
+    def tell(self, text: str, level: str) -> None:
+        """Show a line; `level` is "", "warning" or "error"."""
+        self.update(text)
+        self.set_classes(level)
 
 
 class Key(NamedTuple):
