@@ -129,10 +129,10 @@ class Journal(ScrollView, can_focus=True):
         super().__init__(**options)
         self._rows: list[tuple[str, str]] = []  # text and style
         self._last_kind = ""
+        self._at_end = True  # the reader has not scrolled up
 
     def add(self, lines: Iterable[Record | journal.Damaged]) -> None:
         """Add rows, and stay at the end unless the reader has scrolled up."""
-        at_end = self.scroll_offset.y >= self.max_scroll_y
         for line in lines:
             kind = line.kind if isinstance(line, Record) else "damaged"
             text = journal.row(line) if isinstance(line, Record) else f"无法解读 unreadable: {line.why}"
@@ -142,9 +142,22 @@ class Journal(ScrollView, can_focus=True):
             self._last_kind = kind
         del self._rows[: -self._MOST_ROWS]
         self.virtual_size = Size(self.size.width, len(self._rows))
-        if at_end:
-            self.scroll_end(animate=False)
+        self._follow()
         self.refresh()
+
+    def on_resize(self) -> None:
+        """Stay at the end."""
+        self._follow()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Only the reader scrolls up; at the end, the rows are followed again."""
+        super().watch_scroll_y(old_value, new_value)
+        if new_value < old_value or not self._at_end:
+            self._at_end = new_value >= self.max_scroll_y
+
+    def _follow(self) -> None:
+        if self._at_end:
+            self.scroll_end(animate=False)
 
     def render_line(self, y: int) -> Strip:
         """One row, cut to the width."""
