@@ -36,7 +36,7 @@ class Program:
         self.log = logs / f"{name}.log"
         self._file = self.log.open("ab")
         self._read = self.log.open("rb")
-        self._read.seek(0, os.SEEK_END)
+        self._began = self._read.seek(0, os.SEEK_END)
         self._rest = b""
         # The kernel ends it if this process dies, however that happens: nothing is left behind.
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "bodycam", *arguments]
@@ -66,6 +66,11 @@ class Program:
         return self.wait(
             repr(told), lambda f: f.get("message") == text and all(f.get(k) == v for k, v in facts.items()), seconds
         )
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
 
     @property
     def running(self) -> bool:
@@ -101,7 +106,7 @@ class Program:
 
     def last_words(self) -> str:
         """The last line for people in its log."""
-        lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+        lines = self.log.read_bytes()[self._began :].decode("utf-8", "replace").strip().splitlines()
         plain = [line for line in lines if not line.startswith("{")]
         return (plain or lines or ["it said nothing"])[-1]
 

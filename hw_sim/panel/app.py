@@ -261,7 +261,8 @@ class PanelApp(App[None]):
         try:
             await self._in(self._hands, what)
         except (DemoError, ConfigError, ControlError, DiskError, OSError) as error:
-            self._tell(f"{error}  日志 logs: {self._rig.stage.logs}", "error")
+            where = "" if "日志 log" in str(error) else f"\n日志 logs: {self._rig.stage.logs}"
+            self._tell(f"{error}{where}", "error")
             return False
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -108,7 +109,7 @@ class Rig:
         return self.camera.stop() if self.camera is not None else os.EX_OK
 
     def ended(self) -> list[str]:
-        """One line for each program that has ended by itself, told once."""
+        """An obituary for each program that has ended by itself, told once."""
         gone = [program for program in self._around if not program.running]
         self._around = [program for program in self._around if program not in gone]
         if self._expected and self.camera is not None and not self.camera.running:
@@ -164,10 +165,14 @@ class Rig:
             if not program.running:
                 raise DemoError(obituary(program))
             if time.monotonic() > deadline:
-                raise DemoError(f"{program.name} 没有启动 did not start: {program.log}")
+                raise DemoError(f"{program.name} 没有启动 did not start\n日志 log: {program.log}")
             time.sleep(_POLL_SECONDS)
 
 
 def obituary(program: Program) -> str:
-    """One line on a program that has ended: which, its own last words, where its log is."""
-    return f"{program.name} 已退出 ended: {program.last_words()}  日志 log: {program.log}"
+    """Which program has ended, its own last words, and beneath them where its log is."""
+    status = program.status or 0
+    why = signal.Signals(-status).name if status < 0 else program.last_words()
+    if why.startswith("{"):  # it had nothing to say to people
+        why = f"status {status}"
+    return f"{program.name} 已退出 ended: {why}\n日志 log: {program.log}"
