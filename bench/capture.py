@@ -165,10 +165,10 @@ def ours(clip: Clip, folder: Path, minutes: int, disk: PosixDisk | None = None) 
     form = Format(
         WIDTH, HEIGHT, 1_000_000_000 // RATE, FRAGMENT_MS * 1_000_000, SEGMENT_SECONDS * 1_000_000_000, encoder.config
     )
-    media = Media(Ring(0, 1 << 20), encoder, form, writer, lambda ns: ns // 1_000_000)
+    media = Media(Ring(0, 1 << 20), encoder, form, writer, lambda ns: ns // 1_000_000, _fail)
     started: dict[str, Any] = {
-        "recording": "0" * 8 + "-1", "part": 1, "resumed": False, "activity": None, "pressed_ns": 0,
-        "ring_from_ns": None,
+        "recording": "0" * 8 + "-1", "part": 1, "resumed": False, "mode": "picture_and_sound", "activity": None,
+        "pressed_ns": 0, "ring_from_ns": None,
     }  # fmt: skip
     begin = Run(lambda: journal.append("recording_started", started))
     before = time.process_time()

@@ -35,6 +35,7 @@ _VERDICTS = {
     "released": "已交档案库",
     "torn": "断行",
     "simulated": "仿真",
+    "unlisted": "无记录",
 }
 _STEPS = {
     1: "格式 form",
@@ -183,6 +184,10 @@ def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
         yield f"  中断 gap：{gap['cause']}，第 {gap['after_part']} 段之后 after part，{gap['min_ms']}–{most} ms"
     for _, segment in sorted(recording.segments.items()):
         yield _segment(found, segment)
+    if stills := told["stills"]:
+        yield f"  快照 stills：{len(stills)}"
+    for still in stills:
+        yield f"    {still['segment']:05d}  {still['claimed']}  {still['size']} B  {still['sha256']}"
 
 
 def _segment(found: Report, segment: SegmentAccount) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from evidence import mp4
 from evidence.records import Record
 
 
@@ -36,6 +37,7 @@ class SegmentAccount:
     part: int
     boot: str
     fragments: list[Record] = field(default_factory=list)
+    stills: list[Record] = field(default_factory=list)
     record: Record | None = None
 
     @property
@@ -88,6 +90,11 @@ class RecordingAccount:
     def part_segments(self, part: int) -> list[SegmentAccount]:
         """The segments of a part, in order."""
         return [s for _, s in sorted(self.segments.items()) if s.part == part]
+
+    @property
+    def stills(self) -> list[Record]:
+        """The `still` records, in the order of its segments."""
+        return [still for _, segment in sorted(self.segments.items()) for still in segment.stills]
 
     @property
     def recorded_ns(self) -> int:
@@ -146,6 +153,7 @@ class Account:
             yield from _check_reasons(recording)
             for segment in recording.segments.values():
                 yield from _check_segment(segment)
+                yield from _check_stills(segment)
 
     def _on_boot(self, record: Record) -> None:
         self.boots.append(record)
@@ -206,6 +214,15 @@ class Account:
     def _on_marker(self, record: Record) -> None:
         self._of(record, "markers")
 
+    def _on_still(self, record: Record) -> None:
+        name, index = record.body["recording"], record.body["segment"]
+        recording = self.recordings.get(name)
+        segment = recording.segments.get(index) if recording else None
+        if segment is None or segment.boot != record.boot:
+            self._odd(record, f"a still in segment {index} of {name}, of which this boot has told nothing")
+            return
+        segment.stills.append(record)
+
     def _of(self, record: Record, member: str) -> None:
         recording = self.recordings.get(record.body["recording"])
         if recording is None:
@@ -259,6 +276,19 @@ def _check_segment(segment: SegmentAccount) -> Iterator[Finding]:
         plain, cipher, to_ns = body["plain_offset"] + body["plain_len"], body["cipher_len"], body["to_ns"]
     if segment.record is not None:
         yield from _check_sum(segment, segment.record, where)
+
+
+def _check_stills(segment: SegmentAccount) -> Iterator[Finding]:
+    """Step 7: each still lies whole in one fragment that was told before it, and none in another's place."""
+    where, taken = f"{segment.recording} segment {segment.index}", 0
+    for record in sorted(segment.stills, key=lambda still: int(still.body["plain_offset"])):
+        begin, end = record.body["plain_offset"] - mp4.STILL_HEAD, record.body["plain_offset"] + record.body["size"]
+        before = (f.body for f in segment.fragments if f.seq < record.seq)
+        if not any(f["plain_offset"] <= begin and end <= f["plain_offset"] + f["plain_len"] for f in before):
+            yield Finding(7, "altered", where, f"the still of record {record.seq} lies in no fragment before it")
+        if begin < taken:
+            yield Finding(7, "altered", where, f"the still of record {record.seq} overlaps another")
+        taken = max(taken, end)
 
 
 def _check_sum(segment: SegmentAccount, record: Record, where: str) -> Iterator[Finding]:

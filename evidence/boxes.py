@@ -6,9 +6,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from evidence import mp4
 from evidence.errors import EvidenceError
 
 _SAMPLES_LIMIT = 100_000  # in one run; a 60 s segment has 1,800 pictures
+_STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,28 @@ def fragments(data: bytes | memoryview) -> Iterator[Fragment]:
                 raise EvidenceError("mp4-box", "media data without its index")
             yield _fragment(data, moof, found)
             moof = None
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A still's box: when it was taken (boot clock), absolute offsets of its JPEG."""
+
+    at_ns: int
+    start: int
+    end: int
+
+
+def stills(data: bytes | memoryview) -> Iterator[Still]:
+    """The stills of a segment, in order."""
+    count = 0
+    for found in boxes(data):
+        if found.kind != b"uuid" or data[found.body : found.body + 16] != mp4.STILL_UUID:
+            continue
+        count += 1
+        if count > _STILLS_LIMIT:
+            raise EvidenceError("mp4-box", f"more than {_STILLS_LIMIT} stills in one segment")
+        (at_ns,) = _unpack(">Q", data, found.body + 16, found.end)
+        yield Still(at_ns, found.body + 24, found.end)
 
 
 def sample_entries(data: bytes | memoryview) -> dict[bytes, bytes]:

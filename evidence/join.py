@@ -6,7 +6,7 @@ Inside a part, segments join byte by byte. Between parts lies a gap: playback co
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evidence import boxes, mp4
@@ -18,7 +18,7 @@ class PartSource:
     """A part's segments in order, each the plaintext of an age file (the correct prefix of a truncated one)."""
 
     part: int
-    segments: Sequence[bytes]
+    segments: Iterable[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Joiner:
         self._offset_us = 0
 
     def part(self, source: PartSource) -> Iterator[bytes]:
-        """The fragments of one part, moved to the play time line; padding is left out."""
+        """The fragments of one part, moved to the play time line; padding and stills are left out."""
         entry = self._entry_of[len(self.placed)]
         end_us = start_us = self._offset_us
         for segment in source.segments:

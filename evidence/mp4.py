@@ -23,6 +23,12 @@ BLOCK = 2_400  # samples in a FLAC block: 50 ms
 TRAILER = struct.pack(">I4s", 8, b"free")
 """The box that stands alone in the final chunk of a closed segment."""
 
+STILL_UUID = bytes.fromhex("208a76927e754372a17e1bbf445c0932")
+"""Type of the `uuid` box that holds a still, which players skip (specification §4.8)."""
+
+STILL_HEAD = 32  # bytes of such a box before its JPEG
+STILL_LIMIT = 4 << 20  # bytes of one JPEG
+
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _NTP_EPOCH_S = 2_208_988_800
 _KEY_FLAGS = 0x02000000  # depends on nothing
@@ -153,8 +159,15 @@ def init_with(video_entries: Sequence[bytes], sound_entry: bytes | None, size: t
     return out + (padding(len(out), pad_to) if pad_to else b"")
 
 
-def fragment(sequence: int, video: Run | None, sound: Run | None, capture_utc_ms: int, pad_to: int) -> Pieces:
-    """One fragment: `prft`, `moof`, `mdat`, padding to a multiple of `pad_to` bytes (0: none).
+def still(at_ns: int, jpeg: bytes) -> Pieces:
+    """The box of a still that was taken at `at_ns` on the boot clock; it stands in front of a fragment."""
+    return (struct.pack(">I4s16sQ", STILL_HEAD + len(jpeg), b"uuid", STILL_UUID, at_ns), jpeg)
+
+
+def fragment(
+    sequence: int, video: Run | None, sound: Run | None, capture_utc_ms: int, pad_to: int, stills: Pieces = ()
+) -> Pieces:
+    """One fragment: boxes of `stills`, `prft`, `moof`, `mdat`, padding to a multiple of `pad_to` bytes (0: none).
 
     `capture_utc_ms` is the UTC claim of the fragment's first sample, milliseconds since 1970.
     """
@@ -172,8 +185,8 @@ def fragment(sequence: int, video: Run | None, sound: Run | None, capture_utc_ms
     first_track, first = runs[0]
     prft = _prft(first_track, capture_utc_ms, first.start)
     payload = itertools.chain.from_iterable(sample.data for _, run in runs for sample in run.samples)
-    rest = padding(len(prft) + offset, pad_to) if pad_to else b""
-    return (prft, moof, struct.pack(">I4s", offset - moof_size, b"mdat"), *payload, rest)
+    rest = padding(sum(map(len, stills)) + len(prft) + offset, pad_to) if pad_to else b""
+    return (*stills, prft, moof, struct.pack(">I4s", offset - moof_size, b"mdat"), *payload, rest)
 
 
 def _full(kind: bytes, flags: int, body: bytes, version: int = 0) -> bytes:

@@ -119,8 +119,15 @@ def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
             "not_after": not_after(report, recording),
         },
         "gaps": [dict(gap.body) for gap in recording.gaps],
+        "stills": [_still(still) for still in recording.stills],
         "segments": [_segment(report, s) for _, s in sorted(recording.segments.items())],
     }
+
+
+def _still(record: records.Record) -> jose.Json:
+    claimed = record.clock.utc_ms - (record.clock.boot_ns - record.body["at_ns"]) // 1_000_000
+    named = {name: record.body[name] for name in ("segment", "at_ns", "size", "sha256")}
+    return {**named, "claimed": shape.utc_text(claimed), "record": record.seq}
 
 
 def _utc(moment: datetime) -> str:

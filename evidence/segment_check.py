@@ -24,6 +24,11 @@ class SegmentVerdict:
     at_ns: int | None = None
     step: int = 9  # of the specification, where it was found
 
+    @property
+    def told(self) -> str:
+        """The message, with the fragment from which on it holds."""
+        return self.message if self.bad_fragment is None else f"{self.message}, from fragment {self.bad_fragment} on"
+
 
 class SegmentCheck:
     """Step 9: takes the bytes of a file as they come and compares them with what was signed. Needs no key."""
@@ -117,7 +122,14 @@ def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
     attested = plain[:done]
     _check_end(segment, digest, plain[done:])
     _check_media(segment, attested)
+    _check_stills(segment, attested)
     return attested
+
+
+def unlisted_stills(segment: SegmentAccount, plain: bytes) -> list[boxes.Still]:
+    """The stills in a segment's attested plaintext that no record tells of: a cut may have kept it from being made."""
+    listed = {record.body["plain_offset"] for record in segment.stills}
+    return [still for still in boxes.stills(plain) if still.start not in listed]
 
 
 def _check_end(segment: SegmentAccount, digest: hashlib._Hash, rest: bytes) -> None:
@@ -145,3 +157,13 @@ def _check_media(segment: SegmentAccount, plain: bytes) -> None:
         told = record.body
         if counts.get(mp4.VIDEO_TRACK, 0) != told["frames"] or blocks * mp4.BLOCK != told["samples"]:
             raise EvidenceError("mp4-box", f"fragment {index} holds other pictures or samples than its record says")
+
+
+def _check_stills(segment: SegmentAccount, plain: bytes) -> None:
+    there = {still.start: still for still in boxes.stills(plain)}
+    for record in segment.stills:
+        told, still = record.body, there.get(record.body["plain_offset"])
+        if still is None or (still.at_ns, still.end - still.start) != (told["at_ns"], told["size"]):
+            raise EvidenceError("mp4-box", f"no still lies where record {record.seq} says")
+        if hashlib.sha256(plain[still.start : still.end]).hexdigest() != told["sha256"]:
+            raise EvidenceError("plain-hash", f"another still lies where record {record.seq} says")

@@ -294,7 +294,7 @@ class Verifier:
                 verdict = self._check_segment(segment, path)
                 self.report.segments[recording.id, segment.index] = verdict
                 if verdict.verdict in (segment_check.ALTERED, segment_check.MISSING):
-                    self._find(verdict.step, verdict.verdict, path, _with_place(verdict))
+                    self._find(verdict.step, verdict.verdict, path, verdict.told)
 
     def _check_segment(self, segment: SegmentAccount, path: str) -> SegmentVerdict:
         if path not in self._names:
@@ -307,7 +307,10 @@ class Verifier:
         verdict = check.finish()
         if self._identity is not None and verdict.verdict != segment_check.ALTERED and segment.fragments:
             try:
-                segment_check.open_segment(segment, self._attested(path, segment), self._identity)
+                plain = segment_check.open_segment(segment, self._attested(path, segment), self._identity)
+                for still in segment_check.unlisted_stills(segment, plain):
+                    message = f"a still taken at {still.at_ns} ns that no record lists: a cut may have kept it out"
+                    self._note(12, "unlisted", path, message)
             except EvidenceError as error:
                 return SegmentVerdict(segment_check.ALTERED, f"{error.message} ({error.code})", step=12)
         if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
@@ -381,9 +384,3 @@ def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:
         if chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
             return chain
     raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")
-
-
-def _with_place(verdict: SegmentVerdict) -> str:
-    if verdict.bad_fragment is None:
-        return verdict.message
-    return f"{verdict.message}, from fragment {verdict.bad_fragment} on"

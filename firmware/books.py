@@ -18,7 +18,7 @@ from firmware.capture import recovery
 from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.late import LateSegment
 from firmware.capture.recovery import Gap, Hole, OpenRecording, Reach
-from firmware.capture.vocabulary import PartBegan
+from firmware.capture.vocabulary import BeginPart, PartBegan
 from firmware.capture.writer import Job, Run, Writer
 from firmware.hal.ports import Clock
 from firmware.media import Media, PartPlan
@@ -34,6 +34,7 @@ class _Book:
     id: str
     activity: str | None
     pressed_ns: int | None = None
+    began_ns: int | None = None  # in this boot
     part: int = 0  # the last one that began
     next_segment: int = 0
     counted: Mapping[str, int] | None = None  # the lens's counts when the recording began in this boot
@@ -56,7 +57,6 @@ class Books:
         writer: Writer,
         media: Media,
         counts: Callable[[], Mapping[str, int]],
-        activity: str | None,
         cut: OpenRecording | None,
         on_part: Callable[[PartBegan], None],
     ) -> None:
@@ -66,7 +66,6 @@ class Books:
         self._writer = writer
         self._media = media
         self._counts = counts
-        self._activity = activity
         self._on_part = on_part
         self._numbers = itertools.count(1)
         self._book: _Book | None = None
@@ -81,19 +80,27 @@ class Books:
         """Id of the open recording, once something of it is recorded."""
         return self._book.id if self._book and self._book.part else None
 
+    @property
+    def began_ns(self) -> int | None:
+        """When the open recording began, or was gone on with, in this boot; None: there is none."""
+        return self._book.began_ns if self._book else None
+
     def record(self, kind: str, body: Mapping[str, Any]) -> None:
         """Queue a record behind what is recorded so far."""
         self._writer.submit(self._run(kind, body))
 
-    def begin_part(self, pressed_ns: int | None, cause: str | None) -> None:
-        """Begin a recording, or the next part of the open one, which is after a gap of that cause."""
+    def begin_part(self, told: BeginPart) -> None:
+        """Begin a recording, or the next part of the open one, which is after a gap."""
+        cause, mode = told.cause, told.mode
         if self._book is None:
             boot = self._journal.chain.boot
-            self._book = _Book(records.recording_id(boot, next(self._numbers)), self._activity, pressed_ns)
+            self._book = _Book(records.recording_id(boot, next(self._numbers)), told.activity, told.pressed_ns)
         book = self._book
+        book.activity = told.activity
+        book.began_ns = book.began_ns or self._clock.boot_ns()
         book.counted = book.counted or self._counts()
         resumed, number = book.part > 0, book.part + 1
-        pressed_ns = pressed_ns if resumed else book.pressed_ns
+        pressed_ns = told.pressed_ns if resumed else book.pressed_ns
         _log.info("recording", extra={"recording": book.id, "part": number})
 
         def opening(start_ns: int, ring_from_ns: int | None) -> list[Job]:
@@ -104,7 +111,7 @@ class Books:
                 "recording": book.id,
                 "part": number,
                 "resumed": resumed,
-                "mode": "picture_and_sound",
+                "mode": mode,
                 "activity": book.activity,
                 "pressed_ns": pressed_ns,
                 "ring_from_ns": ring_from_ns,
@@ -118,7 +125,9 @@ class Books:
             return [*jobs, Run(lambda: self._began(book, number, start_ns, ring_from_ns))]
 
         sound_from_ns = 0 if resumed or pressed_ns is None else pressed_ns
-        self._media.begin(PartPlan(book.id, number, book.next_segment, sound_from_ns, opening), with_ring=not resumed)
+        pictures = mode == "picture_and_sound"
+        plan = PartPlan(book.id, number, book.next_segment, sound_from_ns, opening, pictures)
+        self._media.begin(plan, with_ring=pictures and not resumed)
 
     def end_part(self) -> None:
         """End the part; the recording stays open."""
@@ -157,13 +166,28 @@ class Books:
         if self.recording is not None:
             self.record("marker", {"recording": self.recording, "at_ns": at_ns})
 
+    def keep_stop(self, ground: str, at_ns: int) -> None:
+        """Record that the officer stopped the recording, to go on later."""
+        if self.recording is not None:
+            self.record("stopped", {"recording": self.recording, "ground": ground, "at_ns": at_ns})
+
+    def keep_activity(self, activity: str) -> None:
+        """Record the kind of activity that was chosen."""
+        if self._book is None:
+            return
+        if self._book.part:
+            self.record("activity", {"recording": self._book.id, "activity": activity})
+        else:
+            self._book.activity = activity  # its beginning will tell
+
     def keep_reason(self, gap_seq: int, basis: str, from_ns: int, to_ns: int) -> None:
         """Record how a gap's reason was given; once for each gap."""
         self._writer.submit(Run(lambda: self._reason(gap_seq, basis, from_ns, to_ns)))
 
     def _why(self, book: _Book, cause: str | None) -> str:
         if book.cut is not None:
-            return "crash" if book.cut.reach.kernel_boot == self._clock.kernel_boot else "power_cut"
+            crashed = book.cut.reach.kernel_boot == self._clock.kernel_boot
+            return book.cut.stopped or ("crash" if crashed else book.cut.warned or "power_cut")
         return cause or "unknown"
 
     def _run(self, kind: str, body: Mapping[str, Any]) -> Run:

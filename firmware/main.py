@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -15,9 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence import sealed
+from evidence import age, sealed
 from evidence.documents import Configuration
 from evidence.records import Chain, Stamp
+from firmware import drivers
 from firmware import identity as identities
 from firmware.capture import recovery
 from firmware.capture.journal_writer import JournalWriter, Opening
@@ -28,11 +30,13 @@ from firmware.capture.vocabulary import HandedIn, Quit
 from firmware.capture.writer import Writer
 from firmware.config import CameraConfig
 from firmware.dock_port import DockPort
-from firmware.hal.ports import Clock, DriverError, Utc
+from firmware.equipment import Hardware, Parts
+from firmware.hal.picamera2_video import VideoConfig
+from firmware.hal.ports import Clock, DriverError
 from firmware.handin import HandIn
 from firmware.identity import Identity, Session
 from firmware.media import Media
-from firmware.runner import Hardware, Parts, Runner
+from firmware.runner import Runner
 from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
 from runtime import config, log, tls
@@ -42,6 +46,9 @@ from runtime.keys import CredentialError
 from runtime.service import Service
 
 _log = logging.getLogger(__name__)
+
+_SOUND_BYTES_PER_SECOND = 65_000  # 48 kHz, 16 bit, as FLAC has it of speech and street
+_LINE_BYTES = 900
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,16 +73,17 @@ def run(settings: CameraConfig) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # keys of open segments must not land in a core file
     service = Service()
     identity = identities.load(settings.credentials)
-    clock = _clock(settings)
+    clock = drivers.clock(settings, identity.configuration)
     disk = PosixDisk(settings.data)
     _publish_signers(settings)
     found = recovery.recover(disk)
     session = identities.new_session(identity)
-    hardware = _hardware(settings, identity, clock)
-    runner = _assemble(settings, identity, session, hardware, disk, found, service.alive)
-    _on_stop(service, runner)
-    service.ready(device=identity.device, boot=session.boot)
-    runner.run()
+    hardware = drivers.hardware(settings, identity, clock)
+    with contextlib.ExitStack() as ending:
+        runner = _assemble(settings, identity, session, hardware, disk, found, service.alive, ending)
+        _on_stop(service, runner)
+        service.ready(device=identity.device, boot=session.boot)
+        runner.run()
 
 
 def _assemble(
@@ -86,6 +94,7 @@ def _assemble(
     disk: PosixDisk,
     found: Recovered,
     alive: Callable[[], None],
+    ending: contextlib.ExitStack,
 ) -> Runner:
     from firmware.hal.flac import FlacEncoder  # noqa: PLC0415 - drivers bring their libraries when they are built
     from firmware.hal.pyaudio_sound import PyAudioLoudspeaker  # noqa: PLC0415
@@ -130,7 +139,9 @@ def _assemble(
         clock,
         lambda *said: late[0].said(*said),  # noqa: PLW0108
         lambda *fault: late[0].failed(*fault),  # noqa: PLW0108
+        lambda count: late[0].buzz(count),  # noqa: PLW0108
     )
+    spoken = prompts.load(replacements=settings.sound.prompts)
     context = tls.server_context(
         settings.credentials / "certs" / "camera.pem",
         settings.credentials / "keys" / "camera.key.pem",
@@ -139,23 +150,25 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
+    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault))  # noqa: PLW0108
     parts = Parts(
         hardware,
         disk,
         journal,
         writer,
-        Media(ring, encoder, form, writer, utc_ms),
+        media,
         speaker,
         handin,
         DockPort(handin, disk, context, address),
-        prompts.load(),
+        spoken,
         found.recording,
-        told.notice_attempts,
-        told.answer_seconds,
+        told,
         settings.confirm_seconds,
-        told.activity,
-        told.pre_event_seconds,
         sealed.seal("assigned", _assignment(told), told.recipients),
+        len(found.torn),
+        settings.reserve_bytes,
+        settings.reminders,
+        _planned_bytes_per_second(video, told),
     )
     runner = Runner(parts, alive)
     late.append(runner)
@@ -164,9 +177,37 @@ def _assemble(
         "microphone": dict(hardware.microphone.describe()),
         "loudspeaker": dict(loudspeaker.describe()),
         "panel": dict(hardware.panel.describe()),
+        "board": dict(hardware.board.describe()),
+        **({"battery": dict(hardware.battery.describe())} if hardware.battery else {}),
+        **({"receiver": dict(hardware.receiver.describe())} if hardware.receiver else {}),
+        "replaced_prompts": prompts.replaced(spoken),
     }
+    _send_alerts(settings, journal, clock, runner, ending)
     journal.boot(_boot_members(identity, session, seen))
     return runner
+
+
+def _send_alerts(
+    settings: CameraConfig, journal: JournalWriter, clock: Clock, runner: Runner, ending: contextlib.ExitStack
+) -> None:
+    told, certs = settings.alerts, settings.credentials / "certs"
+    if told is None:
+        return  # radio silence
+    from firmware.alerts import Alerts  # noqa: PLC0415 - a silent camera needs no MQTT
+
+    key = settings.credentials / "keys" / "camera.key.pem"
+    dated = clock.utc().source != "none"
+    context = tls.client_context(certs / "camera.pem", key, certs / "root.pem", check_dates=dated)
+    alerts = Alerts(journal, told.queue, (told.host, told.port), context, runner.failed)
+    journal.on_durable = alerts.offer
+    alerts.start()
+    ending.callback(alerts.stop)
+
+
+def _planned_bytes_per_second(video: VideoConfig, told: Configuration) -> float:
+    """Picture, lossless sound, half a cipher chunk of padding in each fragment, and its line in the journal."""
+    each_fragment = age.CHUNK / 2 + _LINE_BYTES
+    return video.bitrate_bps / 8 + _SOUND_BYTES_PER_SECOND + each_fragment * 1000 / told.fragment_ms
 
 
 def _assignment(told: Configuration) -> dict[str, str]:
@@ -183,39 +224,6 @@ def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str
         # Told by the libraries below the drivers, so that no simulated run can pass for a real one by mistake.
         "simulated": any(text.startswith(("sim-", "/sim/")) for text in told),
     }
-
-
-def _hardware(settings: CameraConfig, identity: Identity, clock: Clock) -> Hardware:
-    from firmware.hal.gpiozero_panel import GpiozeroPanel  # noqa: PLC0415
-    from firmware.hal.overlay import Overlay, OverlayConfig, caption  # noqa: PLC0415
-    from firmware.hal.picamera2_video import Picamera2Video  # noqa: PLC0415
-    from firmware.hal.pyaudio_sound import PyAudioMicrophone  # noqa: PLC0415
-
-    text = caption(identity.device, identity.configuration.officer_number)
-    overlay = Overlay(OverlayConfig(settings.video.width, settings.video.height), text)
-    return Hardware(
-        clock,
-        Picamera2Video(settings.video, overlay, clock),
-        PyAudioMicrophone(settings.sound.microphone, clock),
-        GpiozeroPanel(settings.panel, clock),
-    )
-
-
-def _clock(settings: CameraConfig) -> Clock:
-    """The clock driver is named in the configuration: a simulated camera's clock starts at its simulated power-on."""
-    told = settings.clock
-    module, _, name = told.driver.partition(":")
-    try:
-        driver: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise DriverError(told.driver, f"{error}; name a clock driver as module:class in [clock]") from error
-    if module == "firmware.hal.linux_clock":
-        from firmware.hal.linux_clock import LinuxClockConfig  # noqa: PLC0415
-
-        clock: Clock = driver(LinuxClockConfig(told.state, told.rtc, told.rtc_error_ms))
-    else:
-        clock = driver(told.state, Utc)
-    return clock
 
 
 def _publish_signers(settings: CameraConfig) -> None:

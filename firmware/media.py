@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from evidence import mp4
 from evidence.errors import EvidenceError
 from firmware.capture.part import EncoderChangedError, Format, Part
 from firmware.capture.ring import Ring
 from firmware.capture.writer import Job, Writer
-from firmware.hal.ports import Frame, SoundBlock, SoundEncoder
+from firmware.hal.ports import Frame, SoundBlock, SoundEncoder, Still
 
 _log = logging.getLogger(__name__)
+
+_STILLS_BYTES = 2 * mp4.STILL_LIMIT  # that wait for the disk: memory is not to run out because a button is pressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +27,30 @@ class PartPlan:
     first_segment: int
     sound_from_ns: int  # blocks that began before are not the recording's: sound waits for the press
     opening: Callable[[int, int | None], Sequence[Job]]
+    pictures: bool = True  # False: sound only, from the first block on
 
 
 class Media:
-    """Owns the ring, the sound encoder and the part that is being recorded."""
+    """Owns the ring, the sound encoder and the part that is being recorded.
+
+    `on_fault(where, what)` hears of stills that cannot be kept.
+    """
 
     def __init__(
-        self, ring: Ring, encoder: SoundEncoder, form: Format, writer: Writer, utc_ms: Callable[[int], int]
+        self,
+        ring: Ring,
+        encoder: SoundEncoder,
+        form: Format,
+        writer: Writer,
+        utc_ms: Callable[[int], int],
+        on_fault: Callable[[str, str], None],
     ) -> None:
         self._ring = ring
         self._encoder = encoder
         self._form = form
         self._writer = writer
         self._utc_ms = utc_ms
+        self._on_fault = on_fault
         self._part: Part | None = None
         self._plan: PartPlan | None = None
         self._opened = False
@@ -55,12 +69,12 @@ class Media:
         self._part, self._pre_event, self._ring_from_ns = self._new_part(plan), [], None
         if with_ring and before and live:
             self._take_ring(plan, before, live[0].boot_ns)
-        for frame in live:
+        for frame in live if plan.pictures else ():
             self.picture(frame)
         self._submit(self._part, self._part.hurry())
 
     def _new_part(self, plan: PartPlan) -> Part:
-        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms)
+        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms, pictures=plan.pictures)
 
     def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live_from_ns: int) -> None:
         part = self._new_part(plan)
@@ -76,6 +90,8 @@ class Media:
         if self._part is None:
             self._ring.add(frame)
             return
+        if self._plan is not None and not self._plan.pictures:
+            return
         try:
             self._submit(self._part, self._part.picture(frame))
         except EncoderChangedError:
@@ -87,12 +103,36 @@ class Media:
         if self._part is not None and self._plan is not None and block.boot_ns >= self._plan.sound_from_ns:
             self._submit(self._part, self._part.sound(self._encoder.encode(block.pcm), block.boot_ns))
 
+    def still(self, still: Still) -> None:
+        """A still, which goes into the fragment that is cut next, whatever that one is of."""
+        part, plan = self._part, self._plan
+        if part is None or plan is None:
+            self._on_fault("still", "not kept: nothing is recorded any more")
+        elif still.boot_ns < plan.sound_from_ns:
+            self._on_fault("still", "not kept: it was taken before the recording began")
+        elif len(still.jpeg) > mp4.STILL_LIMIT:
+            self._on_fault("still", f"not kept: it has {len(still.jpeg)} bytes, and {mp4.STILL_LIMIT} are the most")
+        elif self._waiting(part) + len(still.jpeg) > _STILLS_BYTES:
+            self._on_fault("still", "not kept: those before it still wait for the disk")
+        else:
+            part.still(still)
+
+    def _waiting(self, part: Part) -> int:
+        """Bytes of stills that are not durable yet."""
+        return sum(len(still.jpeg) for still in (*part.stills, *self._writer.stills()))
+
+    def forget(self) -> None:
+        """Empty the ring: what was seen before is not of the next recording."""
+        self._ring.take()
+
     def end(self) -> int | None:
         """End the part; return the next free segment number, or None if there was no picture and no sound for it."""
         part, self._part = self._part, None
         if part is None:
             return None
         self._submit(part, part.finish())
+        if part.stills:
+            self._on_fault("still", "not kept: neither picture nor sound came for the part")
         return part.next_segment if self._opened else None
 
     def _submit(self, part: Part, jobs: Sequence[Job]) -> None:

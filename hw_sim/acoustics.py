@@ -21,6 +21,7 @@ FULL_SCALE = 32_768.0
 # Level of the shipped notice over the frames of 20 ms in which it speaks; the other prompts lie within 4 dB.
 PROMPT_DBFS = -18.0
 LOUDSPEAKER_DB = -6.0  # from the loudspeaker to the microphone
+HISS_DBFS = -90.0  # what a MEMS microphone hears of itself: one that works never gives the same sample for long
 _DELAY_SECONDS = 0.02
 NOISE_KINDS = ("white", "traffic")
 _NOISE_SECONDS = 16
@@ -143,6 +144,7 @@ class Air:
     def __init__(self, base: Track, *, muted: bool) -> None:
         self.muted = muted  # the loudspeaker is broken: nothing of it is heard
         self.noise: Track | None = None
+        self.hiss: Track | None = None  # the microphone's own noise
         self.clips: list[Track] = []
         self._base = base
         self._delay = Delay(round(_DELAY_SECONDS * RATE))
@@ -150,8 +152,9 @@ class Air:
     def take(self, loudspeaker: NDArray[np.float32]) -> NDArray[np.int16]:
         """Return what the microphone hears while the loudspeaker's cone moves like that."""
         heard = self._delay.take(loudspeaker) * (0 if self.muted else _ratio(LOUDSPEAKER_DB))
-        for track in (self._base, *self.clips, *([self.noise] if self.noise else [])):
-            heard = heard + track.take(loudspeaker.size)
+        for track in (self._base, *self.clips, self.noise, self.hiss):
+            if track:
+                heard = heard + track.take(loudspeaker.size)
         whole: NDArray[np.int16] = np.clip(np.rint(heard), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
         return whole
 

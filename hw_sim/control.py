@@ -1,6 +1,10 @@
 """How a scenario talks to a simulated part: one JSON object a line over a UNIX socket, one JSON answer a line.
 
 A request is `{"do": NAME, ...}`; the answer is `{"ok": true, ...}` or `{"ok": false, "error": TEXT}`.
+
+What was done to a world can be noted (`note`) in its `orders.jsonl`, a line each: `boottime_ns` (the host's
+CLOCK_BOOTTIME when the order came), `to` (camera, room, card, power, program), `do` and what else the order says.
+`bodycam sim record` makes a scenario of it.
 """
 
 from __future__ import annotations
@@ -11,13 +15,17 @@ import os
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 Handler = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
+Note = Callable[[int, Mapping[str, Any]], None]
+
 ANSWER_SECONDS = 30.0
+_LOOKS = frozenset({"lamps", "look", "senses", "state", "status"})  # change nothing, and are not noted
 
 
 class ControlError(Exception):
@@ -27,8 +35,9 @@ class ControlError(Exception):
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
-    def __init__(self, address: str, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, address: str, handlers: Mapping[str, Handler], note: Note | None) -> None:
         self.handlers = handlers
+        self.note = note
         super().__init__(address, _Conversation)
 
 
@@ -37,33 +46,38 @@ class _Conversation(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         for line in self.rfile:
-            answer = _answer(self.server.handlers, line)
+            answer = _answer(self.server.handlers, line, self.server.note)
             with contextlib.suppress(OSError):  # who asked has gone
                 self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 
-def _answer(handlers: Mapping[str, Handler], line: bytes) -> dict[str, Any]:
+def _answer(handlers: Mapping[str, Handler], line: bytes, note: Note | None) -> dict[str, Any]:
+    came_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     try:
         request = json.loads(line)
+        told = dict(request)
         handler = handlers[request.pop("do")]
     except (ValueError, KeyError, AttributeError, TypeError):
         return {"ok": False, "error": f'send a JSON object with "do": one of {", ".join(sorted(handlers))}'}
     try:
+        if note is not None and told["do"] not in _LOOKS:
+            note(came_ns, told)  # before: an order may be the last that this process gets
         return {"ok": True, **(handler(request) or {})}
     except Exception as error:  # noqa: BLE001 - whatever a request does wrong, the simulated part lives on
         return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
-def serve(path: Path, handlers: Mapping[str, Handler]) -> Callable[[], None]:
+def serve(path: Path, handlers: Mapping[str, Handler], note: Note | None = None) -> Callable[[], None]:
     """Answer requests at `path` from daemon threads until the returned function is called.
 
     A socket left behind by a killed process is replaced. Each handler gets the request without "do" and may return
-    more fields of the answer. Raises ControlError if the socket cannot be made.
+    more fields of the answer. `note` gets each order that changes something, with the time at which it came.
+    Raises ControlError if the socket cannot be made.
     """
     path.unlink(missing_ok=True)
     try:
         with _short(path) as address:
-            server = _Server(address, handlers)
+            server = _Server(address, handlers, note)
     except OSError as error:
         raise ControlError(f"cannot listen at {path}: {error.strerror}") from error
     threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
@@ -74,6 +88,17 @@ def serve(path: Path, handlers: Mapping[str, Handler]) -> Callable[[], None]:
         path.unlink(missing_ok=True)
 
     return stop
+
+
+def noting(orders: Path, to: str) -> Note:
+    """A `note` for orders `to` a part, into the file `orders`, to which several processes may append."""
+
+    def note(boottime_ns: int, order: Mapping[str, Any]) -> None:
+        line = json.dumps({"boottime_ns": boottime_ns, "to": to, **order}, ensure_ascii=False) + "\n"
+        with orders.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    return note
 
 
 def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,12 +75,17 @@ class MountedDisk:
 
 
 @contextlib.contextmanager
-def mount(store: Path, point: Path, limit: int | None = None) -> Iterator[MountedDisk]:
-    """Mount `store` at `point` from a process of its own; cuts its power at the end if nobody has. Raises DiskError."""
+def mount(store: Path, point: Path, limit: int | None = None, orders: Path | None = None) -> Iterator[MountedDisk]:
+    """Mount `store` at `point` from a process of its own; cuts its power at the end if nobody has. Raises DiskError.
+
+    `orders`: a world's file in which what the card is ordered is noted.
+    """
     socket = store.with_name(f"{store.name}.control")
     command = [sys.executable, "-m", __name__, str(store), str(point), "--control", str(socket)]
     if limit is not None:
         command += ["--limit-bytes", str(limit)]
+    if orders is not None:
+        command += ["--orders", str(orders)]
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
@@ -136,16 +141,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("point", type=Path, help="empty folder to mount at; made if missing")
     parser.add_argument("--control", type=Path, help="UNIX socket for rules and power cuts (default: STORE.control)")
     parser.add_argument("--limit-bytes", type=int, help="size of the card (default: that of the disk below)")
+    parser.add_argument("--orders", type=Path, help="orders.jsonl of a world, to note there what is ordered")
     arguments = parser.parse_args(argv)
+    note = control.noting(arguments.orders, "card") if arguments.orders else None
     try:
-        _serve(arguments.store, arguments.point, arguments.control, arguments.limit_bytes)
+        _serve(arguments.store, arguments.point, arguments.control, arguments.limit_bytes, note)
     except (DiskError, control.ControlError, OSError) as error:
         print(f"bodycam sim disk: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
 
-def _serve(store: Path, point: Path, socket: Path | None, limit: int | None) -> None:
+def _serve(store: Path, point: Path, socket: Path | None, limit: int | None, note: control.Note | None) -> None:
     _end_with_parent()
     if not Path("/dev/fuse").exists():
         raise DiskError("/dev/fuse is missing; load the kernel's module with: modprobe fuse")
@@ -184,6 +191,7 @@ def _serve(store: Path, point: Path, socket: Path | None, limit: int | None) -> 
             "cut": cut,
             "status": lambda _: {"used": tree.used, "limit": tree.limit},
         },
+        note,
     )
     try:
         # Version 2 of the library splits writes into pages unless told otherwise, and hides unlinked files in names.

@@ -12,20 +12,19 @@ from __future__ import annotations
 import enum
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from hw_sim import libcamera_sim
+from hw_sim import libcamera_sim, spoiled_view
 from hw_sim.deliveries import Delivery, DeliveryLog
 from hw_sim.libcamera_sim import CameraManager, dma_heap, kms
 from hw_sim.libcamera_sim.camera import Fate, Planes
 from hw_sim.scene import open_scene
 
-_BLACK, _NEUTRAL = 16, 128
 _LOOK_SECONDS, _LOOK_MOST = 1.0, 640
 
 
@@ -38,7 +37,12 @@ class Fault(enum.Enum):
     CANCEL = "cancel"  # requests come back cancelled; the application never gets their buffers again
     HANG = "hang"  # the sensor stands still
     FROZEN = "frozen"  # the same picture, with new timestamps
-    BLACK = "black"  # covered
+    BLACK = "black"  # no signal: not even noise
+    COVERED = "covered"  # a hand, a coat: dark and flat, with the sensor's noise
+    DARK = "dark"  # hardly any light
+    BLURRED = "blurred"  # grease on the glass
+    TILTED = "tilted"  # turned about its axis
+    SKY = "sky"  # leaned back: bright, and the horizon at the bottom
     UNPLUGGED = "unplugged"  # the cable is off; after NONE the camera is found again
 
 
@@ -49,6 +53,15 @@ _FATES = {
     Fault.HANG: Fate.HANG,
     Fault.UNPLUGGED: Fate.UNPLUGGED,
 }
+_SPOILED: Mapping[Fault, spoiled_view.Spoil] = {
+    Fault.BLACK: spoiled_view.black,
+    Fault.COVERED: spoiled_view.covered,
+    Fault.DARK: spoiled_view.dark,
+    Fault.BLURRED: spoiled_view.blurred,
+    Fault.TILTED: spoiled_view.tilted,
+    Fault.SKY: spoiled_view.sky,
+}
+_SOURCELESS = {Fault.BLACK, Fault.COVERED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +85,21 @@ class Lens:
         self._lock = threading.Lock()
         self._fault = Fault.NONE
         self._frames_left: int | None = None
+        self._degrees = spoiled_view.TILT_DEGREES
         self._exposure_fault = Fault.NONE  # of the exposure in hand
         self._view: tuple[int, int] | None = None
         self._source: int | None = None
         self._onlookers: list[tuple[tuple[int, int], Future[Planes]]] = []
 
-    def set_fault(self, kind: Fault | str, frames: int | None = None) -> None:
-        """Have a fault from the next exposure on, for `frames` exposures or until told otherwise."""
+    def set_fault(
+        self, kind: Fault | str, frames: int | None = None, degrees: float = spoiled_view.TILT_DEGREES
+    ) -> None:
+        """Have a fault from the next exposure on, for `frames` exposures or until told otherwise.
+
+        `degrees` clockwise are for TILTED.
+        """
         with self._lock:
-            self._fault, self._frames_left = Fault(kind), frames
+            self._fault, self._frames_left, self._degrees = Fault(kind), frames, degrees
 
     def look(self, columns: int, rows: int) -> Planes:
         """Show the next exposure, before any overlay, in planes of that size each. Raises LookupError if none comes."""
@@ -121,25 +140,28 @@ class Lens:
         return _FATES.get(self._exposure_fault, Fate.DELIVERED)
 
     def paint(self, pictures: list[Planes], sensor_ns: int) -> None:
-        """Paint the exposure in hand (for libcamera_sim)."""
-        self._paint(pictures, sensor_ns)
-        if not pictures:
-            return
+        """Paint the exposure in hand (for libcamera_sim).
+
+        The sensor's noise is in the smaller picture only: the large one stays what the scene drew, to be compared with.
+        A frozen lens repeats both to the last bit.
+        """
+        if self._view is None or self._exposure_fault is not Fault.FROZEN:
+            self._view = (sensor_ns, self._log.next_n)
+        large, *small = sorted(pictures, key=lambda planes: -planes.y.size)
+        source = self._scene.paint(large, *self._view)
+        self._source = None if self._exposure_fault in _SOURCELESS else source
+        spoil = _SPOILED.get(self._exposure_fault)
+        if spoil is not None:
+            spoil(large, self._view[0], self._degrees)
+        for picture in small:
+            for target, plane in zip(picture, large, strict=True):
+                cv2.resize(plane, target.shape[::-1], dst=target, interpolation=cv2.INTER_AREA)
+            if self._exposure_fault is not Fault.BLACK:
+                spoiled_view.add_noise(picture.y, self._view[0], spoiled_view.CLEAN_NOISE)
         with self._lock:
             onlookers, self._onlookers = self._onlookers, []
         for size, seen in onlookers:
-            seen.set_result(Planes(*(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in pictures[0])))
-
-    def _paint(self, pictures: list[Planes], sensor_ns: int) -> None:
-        if self._exposure_fault is Fault.BLACK:
-            self._source = None
-            for picture in pictures:
-                picture.y[:], picture.u[:], picture.v[:] = _BLACK, _NEUTRAL, _NEUTRAL
-            return
-        if self._view is None or self._exposure_fault is not Fault.FROZEN:
-            self._view = (sensor_ns, self._log.next_n)
-        for picture in pictures:
-            self._source = self._scene.paint(picture, *self._view)
+            seen.set_result(Planes(*(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in large)))
 
     def record(self, fate: Fate, sensor_ns: int, sequence: int) -> None:
         """Write the exposure into the deliveries log (for libcamera_sim)."""

@@ -29,9 +29,19 @@ class _Anchor(NamedTuple):
 class PoweredClock(Generic[_Claim]):
     """Clock over the world folder's power.json. Without a real-time clock, UTC starts at 1970 and says "none"."""
 
-    def __init__(self, folder: Path, claim: Callable[[int, str, int | None], _Claim]) -> None:
-        """`claim` makes a claim from milliseconds, source and error in ms. Raises ConfigError before any power-on."""
+    def __init__(
+        self,
+        folder: Path,
+        claim: Callable[[int, str, int | None], _Claim],
+        earliest_ms: int = 0,
+        latest_ms: int = 2**62,
+    ) -> None:
+        """`claim` makes a claim from milliseconds, source and error in ms. Raises ConfigError before any power-on.
+
+        A real-time clock that tells a time outside the bounds is not believed.
+        """
         self._claim = claim
+        self._bounds = (earliest_ms, latest_ms)
         self._power = worlds.power(folder)
         self._remembered = folder / "utc.json"
         self._anchor = self._recall() or self._unset(worlds.load(folder).clock)
@@ -66,6 +76,8 @@ class PoweredClock(Generic[_Claim]):
 
     def _unset(self, clock: worlds.ClockWorld) -> _Anchor:
         boot_ns = self.boot_ns()
-        if clock.rtc:
-            return _Anchor(self.kernel_boot, boot_ns, time.time_ns() // 10**6, "rtc", clock.rtc_error_ms)
+        ms = time.time_ns() // 10**6 + clock.rtc_offset_ms
+        earliest_ms, latest_ms = self._bounds
+        if clock.rtc and earliest_ms <= ms <= latest_ms:
+            return _Anchor(self.kernel_boot, boot_ns, ms, "rtc", clock.rtc_error_ms)
         return _Anchor(self.kernel_boot, boot_ns, boot_ns // 10**6, "none", None)

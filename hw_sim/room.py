@@ -7,12 +7,16 @@ clock, and takes orders over `room.sock` of the world folder (`hw_sim.control`, 
     {"do": "mute_loudspeaker", "on": true}        nothing the camera says is heard any more
     {"do": "noise", "dbfs": -40}                  or "snr_db": N, that far under the camera's prompts; neither: none
     {"do": "suspend_microphone", "on": true}      the microphone delivers nothing, and says nothing of it
+    {"do": "silence_microphone", "on": true}      it delivers zeros: the capsule is dead, not its electronics
+    {"do": "move_microphone", "on": true}         it is unplugged, and the sound server silently joins who listens to
+                                                  another source (a tone of 1 kHz); "on": false plugs it in again
     {"do": "kill_server"}, {"do": "start_server"} the sound card is pulled out, and put in again
     {"do": "state"}
 
-What happens stands in `room.jsonl`, a line each, with `boottime_ns` (the host's CLOCK_BOOTTIME) and `event`: ready,
-loudspeaker_started, loudspeaker_ended, clip_started, clip_ended, server_lost, server_started, stopped. Pauses of up to
-0.6 s do not end what the loudspeaker says.
+What happens stands in `room.jsonl`, a line each, with `boottime_ns` (the host's CLOCK_BOOTTIME; of a clip, when its
+first sample reaches the microphone) and `event`: ready,
+loudspeaker_started, loudspeaker_ended, clip_started, clip_ended, microphone_silenced, microphone_moved (each with
+`on`), server_lost, server_started, stopped. Pauses of up to 0.6 s do not end what the loudspeaker says.
 """
 
 from __future__ import annotations
@@ -63,18 +67,26 @@ class CardClock:
         blocks, self._made = total - self._made, total
         return min(blocks, _MAX_LATE_BLOCKS)
 
+    @property
+    def next_ns(self) -> int:
+        """When the first sample of the next block is taken; it may be past, for a block that is due."""
+        return round(self._start_ns + self._made * self._block_ns)
+
     def seconds_to_next(self, boottime_ns: int) -> float:
         """Return how long to wait until the next block is due."""
-        return max(0.0, (self._start_ns + (self._made + 1) * self._block_ns - boottime_ns) * 1e-9)
+        return max(0.0, (self.next_ns + self._block_ns - boottime_ns) * 1e-9)
 
 
 class Room:
     """The air, the card and the diary of one room. Used by one thread only, which the sound server must not survive."""
 
-    def __init__(self, folder: Path, server: SoundServer, air: Air) -> None:
+    def __init__(self, folder: Path, server: SoundServer, air: Air, clock: CardClock) -> None:
         self._server = server
+        self._clock = clock
         self._air = air
         self._watch = SpeechWatch()
+        self._silenced = False
+        self._moved = False
         self._half_sample = b""
         self._up = True
         self._diary = (folder / "room.jsonl").open("a", buffering=1, encoding="utf-8")
@@ -94,7 +106,7 @@ class Room:
         cone[: whole // 2] = np.frombuffer(played[:whole], "<i2")
         heard = self._air.take(cone)
         if alive:
-            self._server.write(heard.astype("<i2").tobytes())
+            self._server.write(bytes(2 * _BLOCK) if self._silenced else heard.astype("<i2").tobytes())
         speech = self._watch.hear(cone)
         if speech:
             self.tell(f"loudspeaker_{speech}", self._watch.quiet_seconds, muted=self._air.muted)
@@ -108,6 +120,8 @@ class Room:
             "mute_loudspeaker": self._mute,
             "noise": self._noise,
             "suspend_microphone": self._suspend,
+            "silence_microphone": self._silence,
+            "move_microphone": self._move_microphone,
             "kill_server": self._kill_server,
             "start_server": self._start_server,
             "state": self._state,
@@ -128,7 +142,7 @@ class Room:
     def _play(self, file: str, gain_db: float = 0.0) -> _Answer:
         samples = acoustics.load(Path(file), gain_db)
         self._air.clips.append(Track(file, samples, loop=False))
-        self.tell("clip_started", file=file)
+        self.tell("clip_started", (_boottime_ns() - self._clock.next_ns) * 1e-9, file=file)
         return {"seconds": samples.size / RATE}
 
     def _mute(self, on: bool) -> _Answer:
@@ -144,6 +158,21 @@ class Room:
         self._server.suspend_microphone(on)
         return {}
 
+    def _silence(self, on: bool) -> _Answer:
+        self._silenced = on
+        self.tell("microphone_silenced", on=on)
+        return {}
+
+    def _move_microphone(self, on: bool) -> _Answer:
+        if on != self._moved:
+            if on:
+                self._server.unplug_microphone()
+            else:
+                self._server.plug_microphone()
+            self._moved = on
+            self.tell("microphone_moved", on=on)
+        return {}
+
     def _kill_server(self) -> _Answer:
         self._server.kill()
         self._server_alive()
@@ -152,7 +181,7 @@ class Room:
     def _start_server(self) -> _Answer:
         if not self._server.alive():
             self._server.start()
-            self._up = True
+            self._up, self._moved = True, False
             self.tell("server_started")
         return {"server_pid": self._server.pid}
 
@@ -169,9 +198,10 @@ class Room:
 class _Desk:
     """Hands orders from the control socket's threads to the room's own, and the answers back."""
 
-    def __init__(self, path: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
+    def __init__(self, folder: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
         self._waiting: queue.SimpleQueue[tuple[Callable[[], _Answer], Future[_Answer]]] = queue.SimpleQueue()
-        self.close = control.serve(path, {name: self._handler(order) for name, order in orders.items()})
+        handlers = {name: self._handler(order) for name, order in orders.items()}
+        self.close = control.serve(folder / "room.sock", handlers, worlds.noting(folder, "room"))
 
     def _handler(self, order: Callable[..., _Answer]) -> control.Handler:
         def handle(request: dict[str, Any]) -> _Answer:
@@ -207,22 +237,23 @@ def main(argv: list[str]) -> int:
     config = worlds.load(folder).room
     stop = _Stop()
     air = Air(_base(folder, config.sound), muted=config.loudspeaker_muted)
+    air.hiss = Track("hiss", acoustics.noise("white", acoustics.HISS_DBFS), loop=True)
     if config.noise_dbfs is not None:
         air.noise = Track("white", acoustics.noise("white", config.noise_dbfs), loop=True)
     with contextlib.closing(SoundServer(folder)) as server:
         server.start()
-        with contextlib.closing(Room(folder, server, air)) as room:
-            _run(room, folder, config.sound_card_ppm, stop)
+        clock = CardClock(config.sound_card_ppm, _boottime_ns())
+        with contextlib.closing(Room(folder, server, air, clock)) as room:
+            _run(room, folder, clock, stop)
     return 0
 
 
-def _run(room: Room, folder: Path, ppm: float, stop: _Stop) -> None:
+def _run(room: Room, folder: Path, clock: CardClock, stop: _Stop) -> None:
     parent = os.getppid()
-    with contextlib.closing(_Desk(folder / "room.sock", room.orders())) as desk:
+    with contextlib.closing(_Desk(folder, room.orders())) as desk:
         room.tell("ready")
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        clock = CardClock(ppm, _boottime_ns())
         while not stop and os.getppid() == parent:
             for _ in range(clock.due(_boottime_ns())):
                 room.move()

@@ -29,13 +29,15 @@ _REFILL_SECONDS = 0.02
 _START_SECONDS = 10.0
 _PREFIX = "bodycam-room-"
 
-_SERVER_SCRIPT = """\
+_MICROPHONE = "module-pipe-source source_name=mic file={folder}/mic.fifo format=s16le rate=48000 channels=1"
+_OTHER_SOURCE = "module-sine-source source_name=other rate=48000 frequency=1000"  # sounds like nothing in any room
+_SERVER_SCRIPT = f"""\
 .fail
-load-module module-pipe-sink sink_name=speaker file={folder}/speaker.fifo format=s16le rate=48000 channels=1
-load-module module-pipe-source source_name=mic file={folder}/mic.fifo format=s16le rate=48000 channels=1
+load-module module-pipe-sink sink_name=speaker file={{folder}}/speaker.fifo format=s16le rate=48000 channels=1
+load-module {_MICROPHONE}
 set-default-sink speaker
 set-default-source mic
-load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1 auth-cookie-enabled=no
+load-module module-native-protocol-unix socket={{folder}}/native auth-anonymous=1 auth-cookie-enabled=no
 """
 # PortAudio asserts that not every configured device can be opened, so one that cannot stands at the end.
 _ALSA_CONFIG = """\
@@ -99,8 +101,11 @@ class SoundServer:
 
     def _open_pipes(self) -> None:
         self._speaker = os.open(self.folder / "speaker.fifo", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._mic = os.open(self.folder / "mic.fifo", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(self._speaker, fcntl.F_SETPIPE_SZ, _SPEAKER_PIPE)
+        self._open_microphone()
+
+    def _open_microphone(self) -> None:
+        self._mic = os.open(self.folder / "mic.fifo", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(self._mic, fcntl.F_SETPIPE_SZ, _MIC_PIPE)
 
     def _await_socket(self, process: subprocess.Popen[bytes]) -> None:
@@ -139,19 +144,37 @@ class SoundServer:
             return b""
 
     def write(self, pcm: bytes) -> None:
-        """Let the microphone hear `pcm`. While it is suspended, that is lost."""
-        if self._suspended:
+        """Let the microphone hear `pcm`. While it is suspended or unplugged, that is lost."""
+        if self._suspended or self._mic < 0:
             return
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._mic, pcm)
 
     def suspend_microphone(self, on: bool) -> None:
         """Stop or resume the microphone as PulseAudio's own tools do. Raises ControlError."""
-        command = ["pactl", "suspend-source", "mic", "1" if on else "0"]
-        done = subprocess.run(command, env=os.environ | _environment(self.folder), capture_output=True, check=False)
-        if done.returncode:
-            raise ControlError(f"pactl suspend-source failed: {done.stderr.decode().strip()}")
+        self._order("suspend-source", "mic", "1" if on else "0")
         self._suspended = on
+
+    def unplug_microphone(self) -> None:
+        """Take the microphone's source away: PulseAudio moves who listens to the other source. Raises ControlError."""
+        self._order("load-module", *_OTHER_SOURCE.split())
+        self._order("set-default-source", "other")
+        self._order("unload-module", "module-pipe-source")
+        os.close(self._mic)
+        self._mic = -1
+
+    def plug_microphone(self) -> None:
+        """Give the microphone's source back. PulseAudio moves nobody who asked for another one. Raises ControlError."""
+        self._order("load-module", *_MICROPHONE.format(folder=self.folder).split())
+        self._open_microphone()
+        self._order("set-default-source", "mic")
+        self._order("unload-module", "module-sine-source")
+
+    def _order(self, *words: str) -> None:
+        environment = os.environ | _environment(self.folder)
+        done = subprocess.run(["pactl", *words], env=environment, capture_output=True, check=False)
+        if done.returncode:
+            raise ControlError(f"pactl {words[0]} failed: {done.stderr.decode().strip()}")
 
     def kill(self) -> None:
         """End the server at once, as if the sound card had been pulled out. Idempotent."""

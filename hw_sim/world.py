@@ -1,14 +1,17 @@
 """The world folder: what surrounds one simulated camera.
 
-world.toml         what there is: lens, room, clock, card (the classes below); edited by people
+world.toml         what there is: lens, room, clock, card and so on (the classes below); edited by people
 power.json         written at each power-on: kernel boot id, and when the power came (host's CLOCK_BOOTTIME)
 utc.json           the time that the simulated camera was told, as long as the power lasts
 deliveries.jsonl   each exposure that the lens delivered
 pins.jsonl         each change of a pin's level
 room.jsonl         what was to be heard in the room, and when (`hw_sim.room`)
+orders.jsonl       what was done to the camera, the room and the power, and when (`hw_sim.control`)
 control.sock       where a running simulated camera takes commands (`hw_sim.camera`)
 room.sock          where a running room takes commands
 sound              link to the folder of the room's sound server
+sim-i2c            the bus of the fuel gauge (`hw_sim.fuel_gauge`)
+board              what the board tells of its health (`hw_sim.board`)
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from hw_sim import control
 from runtime import config
 from runtime.config import Between, ConfigError
 
@@ -48,10 +52,11 @@ class RoomWorld:
 
 @dataclass(frozen=True, slots=True)
 class ClockWorld:
-    """Whether a real-time clock is on board, and how far off it claims to be at most."""
+    """Whether a real-time clock is on board, how far off it claims to be at most, and how far ahead it really is."""
 
     rtc: bool = True
     rtc_error_ms: Annotated[int, Between(0)] = 2000
+    rtc_offset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,45 @@ class DiskWorld:
 
 
 @dataclass(frozen=True, slots=True)
+class BatteryWorld:
+    """The battery when the camera's process starts; `pack` false: nothing answers on its bus."""
+
+    percent: Annotated[float, Between(0, 100)] = 100.0
+    draw_percent_per_hour: Annotated[float, Between(0)] = 10.0
+    charge_percent_per_hour: Annotated[float, Between(0)] = 40.0
+    charging: bool = False
+    pack: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GnssWorld:
+    """A satellite receiver, if there is one: `receiver` true starts the real gpsd on `port` of loopback.
+
+    Degrees are WGS 84, north and east positive; `wander_m` is the standard deviation of each coordinate;
+    `time_offset_ms` is how far the receiver's time is ahead.
+    """
+
+    receiver: bool = False
+    port: Annotated[int, Between(1, 65535)] = 2947
+    fix: bool = True
+    latitude_deg: Annotated[float, Between(-90, 90)] = 40.76812
+    longitude_deg: Annotated[float, Between(-180, 180)] = 118.15367
+    altitude_m: float = 350.0
+    speed_mps: Annotated[float, Between(0)] = 0.0
+    course_deg: Annotated[float, Between(0, 360)] = 90.0
+    wander_m: Annotated[float, Between(0)] = 0.0
+    time_offset_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BoardWorld:
+    """Temperature of the processor, and the used part of the card's life (left out: the card does not tell)."""
+
+    celsius: float = 45.0
+    card_wear_percent: Annotated[float, Between(0, 110)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything in world.toml; each table may be left out."""
 
@@ -69,6 +113,9 @@ class World:
     room: RoomWorld = field(default_factory=RoomWorld)
     clock: ClockWorld = field(default_factory=ClockWorld)
     disk: DiskWorld = field(default_factory=DiskWorld)
+    battery: BatteryWorld = field(default_factory=BatteryWorld)
+    gnss: GnssWorld = field(default_factory=GnssWorld)
+    board: BoardWorld = field(default_factory=BoardWorld)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +158,7 @@ def create(folder: Path, world: World | None = None) -> None:
 
 def _toml(world: World) -> str:
     lines = ["# What surrounds the simulated camera; hw_sim/world.py tells what each key means.\n"]
-    for table in ("lens", "room", "clock", "disk"):
+    for table in World.__slots__:
         part = getattr(world, table)
         lines.append(f"\n[{table}]\n")
         for key in part.__slots__:
@@ -126,6 +173,7 @@ def power_on(folder: Path) -> Power:
     power = Power(secrets.token_hex(16), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
     entry = {"kernel_boot": power.kernel_boot, "power_on_boottime_ns": power.power_on_boottime_ns}
     replace_json(folder / "power.json", entry)
+    noting(folder, "power")(power.power_on_boottime_ns, {"do": "on"})
     return power
 
 
@@ -138,6 +186,16 @@ def power(folder: Path) -> Power:
         raise ConfigError(f"{path}: is missing: the power was never switched on; call hw_sim.world.power_on") from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: is damaged ({error}); switch the power on again") from error
+
+
+def noting(folder: Path, to: str) -> control.Note:
+    """What notes orders to a part of the world in `folder`."""
+    return control.noting(folder / "orders.jsonl", to)
+
+
+def note(folder: Path, to: str, **order: object) -> None:
+    """Note something that is done now to the world in `folder`, but by no control socket."""
+    noting(folder, to)(time.clock_gettime_ns(time.CLOCK_BOOTTIME), order)
 
 
 def replace_json(path: Path, value: object) -> None:

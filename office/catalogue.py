@@ -1,6 +1,6 @@
 """The catalogue: what the office holds, found quickly. SQLite; derived from journals and store, and rebuildable.
 
-Only `events` holds what stands nowhere else, hints until the journal itself arrives.
+Only `events`, and `alerts` that are not handed in yet, hold what stands nowhere else: hints until the journal arrives.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from evidence import shape
 from evidence.documents import Receipt
+from evidence.errors import EvidenceError
 from evidence.records import Record
 from office.errors import OfficeError
 
@@ -42,6 +43,9 @@ CREATE TABLE IF NOT EXISTS forks (
 CREATE TABLE IF NOT EXISTS events (
   id TEXT, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
   payload BLOB, PRIMARY KEY (dock, id));
+CREATE TABLE IF NOT EXISTS alerts (
+  device TEXT, sha256 TEXT, seq INTEGER, at TEXT, clock_source TEXT, what TEXT, recording TEXT, detail TEXT,
+  signed INTEGER NOT NULL, told TEXT, handed_in TEXT, PRIMARY KEY (device, sha256));
 CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
@@ -125,6 +129,30 @@ class Catalogue:
         with self._transaction() as db:
             db.executemany("INSERT OR IGNORE INTO events VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
+    def tell_alert(self, record: Record, *, signed: bool) -> bool:
+        """An alert that its camera told directly; False if it was known.
+
+        Raises `EvidenceError` ("fork") if the journal that was handed in has another line in its place. Two that were
+        only told are both kept: the journal will show which one is false.
+        """
+        key = (record.device, record.sha256)
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM alerts WHERE device=? AND sha256=?", key).fetchone():
+                db.execute("UPDATE alerts SET told=coalesce(told, ?) WHERE device=? AND sha256=?", (utc_now(), *key))
+                return False
+            place = (record.device, record.seq)
+            if db.execute("SELECT 1 FROM devices WHERE device=? AND head_seq>=?", place).fetchone():
+                raise EvidenceError("fork", f"another line stands at {record.seq} in the journal of {record.device}")
+            _insert_alert(db, record, signed=signed, told=utc_now(), handed_in=None)
+            return True
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """All alerts, earliest first; `covered`: the journal that was handed in reaches that far."""
+        return self._rows(
+            "SELECT alerts.*, seq <= coalesce(head_seq, -1) AS covered FROM alerts LEFT JOIN devices USING (device) "
+            "ORDER BY at, device, seq"
+        )
+
     def set_presence(self, dock: str, *, online: bool) -> None:
         """Whether a dock is connected to the broker."""
         with self._transaction() as db:
@@ -189,6 +217,7 @@ def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> 
         return
     handler(db, device, record)
     if not signed:
+        db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
         db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, record.body["recording"]))
 
 
@@ -242,7 +271,24 @@ def _notice(db: sqlite3.Connection, device: str, record: Record) -> None:
     db.execute("INSERT INTO notices VALUES (?,?,?,?,?,?,?,?)", values)
 
 
+def _alert(db: sqlite3.Connection, _device: str, record: Record) -> None:
+    _insert_alert(db, record, signed=True, told=None, handed_in=utc_now())
+
+
+def _insert_alert(
+    db: sqlite3.Connection, record: Record, *, signed: bool, told: str | None, handed_in: str | None
+) -> None:
+    body, clock = record.body, record.clock
+    db.execute(
+        "INSERT INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (device, sha256) DO UPDATE SET "
+        "handed_in=excluded.handed_in",
+        (record.device, record.sha256, record.seq, shape.utc_text(clock.utc_ms), clock.source, body["what"],
+         body["recording"], body["detail"], signed, told, handed_in),
+    )  # fmt: skip
+
+
 _HANDLERS = {
+    "alert": _alert,
     "recording_started": _started,
     "recording_ended": _ended,
     "segment": _segment,

@@ -1,7 +1,8 @@
-"""The docks' messages: kept once, then acknowledged. Hints only: nothing here is evidence, and nothing waits for it.
+"""Messages of docks and cameras: kept once, then acknowledged. Hints only: nothing here is evidence or waited for.
 
-A message counts as delivered when the catalogue holds it durable and its id was published on the dock's `ack`; what the
-broker says about delivery is not enough, since it acknowledges before it writes to disk.
+A message counts as delivered when the catalogue holds it durable and its id was published on the sender's `ack`; what
+the broker says about delivery is not enough, since it acknowledges before it writes to disk. A camera's line that does
+not hold is refused there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryptography import x509
@@ -25,6 +26,7 @@ from evidence import jose, records, shape
 from evidence.errors import EvidenceError
 from evidence.records import Record
 from evidence.session import Session, open_session
+from office import direct
 from office.catalogue import Catalogue, Event
 from office.config import OfficeConfig
 from runtime import tls
@@ -51,8 +53,6 @@ class Hints:
         match parts:
             case ["dock", dock, "camera", camera, "journal"]:
                 return self._journal(dock, camera, payload)
-            case ["camera", camera, "journal"]:
-                return self._journal("", camera, payload)
             case ["dock", dock, "camera", camera, what] if shape.identifier(camera):
                 return _message(dock, camera, what, payload)
         return None
@@ -82,6 +82,14 @@ class Hints:
         return True
 
 
+def _camera_of(topic: str) -> str | None:
+    """Whose journal a message on a camera's own topic is of; None for other topics."""
+    match topic.removeprefix(_PREFIX).split("/"):
+        case ["camera", camera, "journal"] if shape.identifier(camera):
+            return camera
+    return None
+
+
 def _message(dock: str, camera: str, what: str, payload: bytes) -> Event:
     try:
         key = jose.parse_json(payload)["id"]
@@ -101,6 +109,7 @@ class Subscriber:
         self._config = config
         self._office = office
         self._catalogue = catalogue
+        self._roots = roots
         self._hints = Hints(roots)
         # Bounded, so that a flood waits at the broker, which has bounds of its own.
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_QUEUE_LIMIT)
@@ -164,6 +173,8 @@ class Subscriber:
         for topic, payload in batch:
             if topic.endswith("/presence"):
                 self._presence(topic, payload)
+            elif (camera := _camera_of(topic)) is not None:
+                self._alert(camera, payload)
             elif (event := self._hints.event(topic, payload)) is not None:
                 events.append(event)
         if not events:
@@ -171,9 +182,28 @@ class Subscriber:
         self._catalogue.add_events(events)
         ids: defaultdict[str, list[str]] = defaultdict(list)
         for event in events:
-            ids[f"dock/{event.dock}" if event.dock else f"camera/{event.camera}"].append(event.id)
+            ids[f"dock/{event.dock}"].append(event.id)
         for sender, told in ids.items():
-            self._client.publish(f"{_PREFIX}{sender}/ack", jose.dump_json({"ids": told}), qos=1)
+            self._acknowledge(sender, told, {})
+
+    def _acknowledge(self, sender: str, taken: Sequence[str], refused: Mapping[str, str]) -> None:
+        told = jose.dump_json({"ids": list(taken), "refused": dict(refused)})
+        self._client.publish(f"{_PREFIX}{sender}/ack", told, qos=1)
+
+    def _alert(self, camera: str, payload: bytes) -> None:
+        """An alert told directly. What does not hold is told to the sender and in the log, and kept nowhere."""
+        name = records.line_sha256(direct.line_of(payload))
+        try:
+            record, session = direct.judge(camera, payload, self._roots)
+            fresh = self._catalogue.tell_alert(record, signed=session.signed)
+        except EvidenceError as error:
+            _log.warning("an alert is refused: %s", error, extra={"camera": camera, "sha256": name})
+            self._acknowledge(f"camera/{camera}", [], {name: error.code})
+            return
+        if fresh:
+            facts = {"camera": camera, "what": record.body["what"], "recording": record.body["recording"]}
+            _log.warning("a camera alerts", extra=facts)
+        self._acknowledge(f"camera/{camera}", [name], {})
 
     def _presence(self, topic: str, payload: bytes) -> None:
         match topic.removeprefix(_PREFIX).split("/"):

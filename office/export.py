@@ -5,6 +5,8 @@ Who, when and why stand in the log and the catalogue before the first byte is wr
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -13,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from evidence import age, boxes, join, records, shape
 from evidence.account import Account, RecordingAccount, SegmentAccount
@@ -103,6 +105,7 @@ class _Copy:
         self._order = order
         self._device = device
         self._folder = folder
+        self._stills: list[dict[str, Any]] = []
 
     def run(self, leaf_index: int) -> Exported:
         recording = self._journal()
@@ -150,20 +153,20 @@ class _Copy:
         self._write("log/log.vkey", f"{log.verifier_key}\n".encode())
 
     def _watchable(self, recording: RecordingAccount, held: set[int], identity: str) -> bool:
-        """Join what is held into `recording.mp4`, one segment in memory at a time."""
-        parts = []
+        """Join what is held into `recording.mp4`, one segment in memory at a time; its stills go beside it."""
+        parts: list[tuple[int, list[SegmentAccount], bytes]] = []
         for number in sorted(recording.parts):
             present = [segment for segment in recording.part_segments(number) if segment.index in held]
-            opened = _Opened([self._stored(segment) for segment in present], identity)
-            if (head := opened.head()) is not None:
-                parts.append((recording, number, opened, head))
+            heads = (_head(self._stored(segment), identity) for segment in present)
+            if (head := next(filter(None, heads), None)) is not None:
+                parts.append((number, present, head))
         if not parts:
             return False
         joiner = join.Joiner([head for *_, head in parts])
         with (self._folder / "recording.mp4").open("xb") as film:
             film.write(joiner.header)
-            for _, number, opened, _ in parts:
-                for piece in joiner.part(join.PartSource(number, opened)):
+            for number, present, _ in parts:
+                for piece in joiner.part(join.PartSource(number, self._opened(recording, present, identity))):
                     film.write(piece)
             film.flush()
             os.fsync(film.fileno())
@@ -172,9 +175,36 @@ class _Copy:
             "recording": recording.id,
             "parts": [_placed(recording, placed) for placed in joiner.placed],
             "gaps": [dict(gap.body) for gap in recording.gaps],
+            "stills": self._stills,
         }
         self._write("map.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
         return True
+
+    def _opened(
+        self, recording: RecordingAccount, segments: Sequence[SegmentAccount], identity: str
+    ) -> Iterator[bytes]:
+        """The plaintexts of segments, each decrypted when its turn comes and not kept; its stills are written."""
+        for segment in segments:
+            plain = _plain(self._stored(segment).read_bytes(), identity)
+            self._write_stills(recording, segment, plain)
+            yield plain
+
+    def _write_stills(self, recording: RecordingAccount, segment: SegmentAccount, plain: bytes) -> None:
+        started = recording.parts[segment.part].started
+        listed = {record.body["plain_offset"]: record.seq for record in segment.stills}
+        for number, still in enumerate(boxes.stills(join.whole_boxes(plain)), 1):
+            name, jpeg = f"stills/{recording.id}/{segment.index:05d}-{number}.jpg", plain[still.start : still.end]
+            self._write(name, jpeg)
+            self._stills.append(
+                {
+                    "file": name,
+                    "part": segment.part,
+                    "at_ns": still.at_ns,
+                    "at_utc": shape.utc_text(utc_of(started, still.at_ns)),
+                    "sha256": hashlib.sha256(jpeg).hexdigest(),
+                    "record": listed.get(still.start),  # None: a cut kept it from being written
+                }
+            )
 
     def _stored(self, segment: SegmentAccount) -> Path:
         return self._archive.store.segment(self._device, segment.recording, segment.index)
@@ -189,34 +219,23 @@ class _Copy:
             file.write(data)
 
 
-class _Opened(Sequence[bytes]):
-    """The plaintexts of segments, each decrypted when it is asked for and not kept."""
+def _plain(data: bytes, identity: str) -> bytes:
+    """What a segment holds: nothing, if a power cut ended it inside its header."""
+    try:
+        return age.open_file(data, identity).plain
+    except EvidenceError as error:
+        if error.code != "age-header":
+            raise
+        return b""
 
-    def __init__(self, paths: Sequence[Path], identity: str) -> None:
-        self._paths = paths
-        self._identity = identity
 
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(index, slice):
-            return _Opened(self._paths[index], self._identity)
-        return age.open_file(self._paths[index].read_bytes(), self._identity).plain
-
-    def head(self) -> bytes | None:
-        """The start of the first segment through its `moov`; None if it was cut before that."""
-        if not self._paths:
-            return None
-        with self._paths[0].open("rb") as file:
-            start = file.read(age.HEADER_LIMIT + age.NONCE + age.CIPHER_CHUNK)
-        header = age.parse_header(start)
-        cut = header.size + age.CIPHER_CHUNK
-        return _through_moov(age.open_file(start[:cut], self._identity).plain)
+def _head(path: Path, identity: str) -> bytes | None:
+    """The start of a segment through its `moov`; None if it was cut before that."""
+    with path.open("rb") as file:
+        start = file.read(age.HEADER_LIMIT + age.NONCE + age.CIPHER_CHUNK)
+    with contextlib.suppress(EvidenceError):
+        start = start[: age.parse_header(start).size + age.CIPHER_CHUNK]
+    return _through_moov(_plain(start, identity))
 
 
 def _through_moov(plain: bytes) -> bytes | None:
@@ -243,7 +262,7 @@ def _readable(record: Record) -> dict[str, Any]:
 def _placed(recording: RecordingAccount, placed: join.Placed) -> dict[str, Any]:
     """A part on the play time line beside its span on its boot's clock, and that clock's claim of UTC."""
     started = recording.parts[placed.part].started
-    segments = recording.part_segments(placed.part)
+    segments = recording.attested().get(placed.part) or recording.part_segments(placed.part)
     from_ns = segments[0].from_ns
     return {
         "part": placed.part,

@@ -9,7 +9,7 @@ from typing import Any
 
 from evidence.jose import Json
 
-_CAUSES = {
+CAUSES = {
     "power_cut": "断电", "crash": "程序崩溃", "encoder_changed": "编码器变更", "camera_stall": "镜头停顿",
     "camera_lost": "镜头脱落", "microphone_lost": "话筒脱落", "encoder_stall": "编码停顿", "storage_full": "存储已满",
     "storage_failing": "存储故障", "slow_storage": "存储过慢", "battery_low": "电量不足", "heat": "过热",
@@ -66,8 +66,12 @@ def table(recordings: Sequence[Json]) -> str:
     """A table for people; times are this machine's."""
     if not recordings:
         return "尚无录像 nothing was handed in yet\n"
-    rows = [_HEADINGS, *(_row(recording) for recording in recordings)]
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return columns([_HEADINGS, *(_row(recording) for recording in recordings)])
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as text, each column as wide as its widest cell."""
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -77,13 +81,13 @@ def _row(recording: Json) -> tuple[str, ...]:
     return (
         recording["recording"],
         recording["device"],
-        _local(recording["started"]) + ("" if recording["clock_source"] != "none" else "?"),
+        local(recording["started"]) + ("" if recording["clock_source"] != "none" else "?"),
         _length(recording["recorded_ms"]),
         _ACTIVITIES[activity] if activity else "未选",
         str(recording["parts"]),
         f"{recording['held']}/{recording['segments']}",
         "；".join(_gap(gap) for gap in recording["gaps"]) or "无",
-        _local(recording["handed_in"]) if recording["handed_in"] else "未完成",
+        local(recording["handed_in"]) if recording["handed_in"] else "未完成",
         "、".join(_notes(recording)) or "—",
     )
 
@@ -101,7 +105,7 @@ def _notes(recording: Json) -> list[str]:
 def _gap(gap: Json) -> str:
     low, high = gap["min_ms"] / 1000, gap["max_ms"]
     bounds = f"≥{low:.1f}s" if high is None else f"{low:.1f}–{high / 1000:.1f}s"
-    return f"{_CAUSES[gap['cause']]} {bounds}，{_REASONS[gap['reason']]}"
+    return f"{CAUSES[gap['cause']]} {bounds}，{_REASONS[gap['reason']]}"
 
 
 def _length(ms: int) -> str:
@@ -110,7 +114,8 @@ def _length(ms: int) -> str:
     return f"{hours}:{minutes:02d}:{seconds:04.1f}"
 
 
-def _local(utc: str) -> str:
+def local(utc: str) -> str:
+    """A time as records write it, by this machine's zone."""
     return datetime.fromisoformat(utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

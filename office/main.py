@@ -1,4 +1,4 @@
-"""`bodycam office run|list|export`."""
+"""`bodycam office run|list|alerts|export`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evidence.errors import EvidenceError
+from evidence.jose import Json
+from office import alerts, listing
 from office import export as exporting
-from office import listing
 from office.archive import Archive
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
@@ -50,12 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
     )
-    commands = parser.add_subparsers(required=True, metavar="run|list|export")
+    commands = parser.add_subparsers(required=True, metavar="run|list|alerts|export")
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
     listed = commands.add_parser("list", help="目录 what the office holds")
     listed.add_argument("--json", action="store_true", help="for programs")
     listed.set_defaults(command=_list)
+    alerts = commands.add_parser("alerts", help="报警 what cameras alerted of, also before they were handed in")
+    alerts.add_argument("--json", action="store_true", help="for programs")
+    alerts.set_defaults(command=_alerts)
     export = commands.add_parser("export", help="导出 a copy of one recording; each one is logged")
     export.add_argument("recording", help="its id, as bodycam office list tells it")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
@@ -64,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--by", metavar="NAME", help="操作人 who takes it out (default: the login name)")
     export.add_argument("--reason", default="", metavar="TEXT", help="事由 why")
     export.set_defaults(command=_export)
-    for command in (run, listed, export):
+    for command in (run, listed, alerts, export):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 
@@ -78,16 +83,32 @@ def _run(config: OfficeConfig, _: argparse.Namespace) -> int:
 
 
 def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
-    path = config.data / "catalogue.sqlite"
-    rows = []
-    if path.exists():
-        with contextlib.closing(Catalogue(path)) as catalogue:
-            rows = [listing.describe(row) for row in catalogue.recordings()]
-    text = (
-        json.dumps({"recordings": rows}, ensure_ascii=False, indent=1) + "\n" if options.json else listing.table(rows)
-    )
-    sys.stdout.write(text)
+    with _catalogue(config) as catalogue:
+        rows = [listing.describe(row) for row in catalogue.recordings()] if catalogue else []
+    _tell("recordings", rows, None if options.json else listing.table(rows))
     return os.EX_OK
+
+
+def _alerts(config: OfficeConfig, options: argparse.Namespace) -> int:
+    with _catalogue(config) as catalogue:
+        rows = [alerts.describe(row) for row in catalogue.alerts()] if catalogue else []
+    _tell("alerts", rows, None if options.json else alerts.table(rows))
+    return os.EX_OK
+
+
+@contextlib.contextmanager
+def _catalogue(config: OfficeConfig) -> Iterator[Catalogue | None]:
+    """The catalogue, if the office ever ran."""
+    path = config.data / "catalogue.sqlite"
+    if not path.exists():
+        yield None
+        return
+    with contextlib.closing(Catalogue(path)) as catalogue:
+        yield catalogue
+
+
+def _tell(name: str, rows: Sequence[Json], table: str | None) -> None:
+    sys.stdout.write(table or json.dumps({name: rows}, ensure_ascii=False, indent=1) + "\n")
 
 
 def _export(config: OfficeConfig, options: argparse.Namespace) -> int:

@@ -59,14 +59,23 @@ class Matches:
 
 def load(path: Path, kind: type[T]) -> T:
     """Read the TOML file at `path` as a `kind`. Raises `ConfigError`."""
+    return fill(kind, read(path), path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read the TOML file at `path`, unchecked. Raises `ConfigError`."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # bad UTF-8 and bad TOML
         raise ConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def fill(kind: type[T], table: Any, path: Path, key: str = "") -> T:
+    """Take a table of the file at `path` as a `kind`; `key` is where in the file it stands. Raises `ConfigError`."""
     try:
-        return typing.cast("T", _read_table(kind, table, "", path.absolute().parent))
+        return typing.cast("T", _read_table(kind, table, key, path.absolute().parent))
     except _Misfit as misfit:
         raise ConfigError(f"{path}: {misfit}") from misfit
 

@@ -1,7 +1,8 @@
 """MQTT 5 outbox: events wait in SQLite until the application at the other end has acknowledged them.
 
 A broker acknowledges before it has written to disk, and may be killed; so its acknowledgement counts for nothing here.
-An event is sent again until its id comes back on `<base>/ack` ({"ids": […]}). What arrives twice has the same id.
+An event is sent again until its id comes back on `<base>/ack` ({"ids": […], "refused": {id: why}}): taken, or refused
+for good, which is said here and sent no more. What arrives twice has the same id.
 Delivery is in order but for what is sent again: turns go round, so events that nobody will ever acknowledge hold up no
 others.
 """
@@ -31,7 +32,6 @@ from runtime import tls
 
 WINDOW: Final = 100  # events under way: sent within the last `resend_seconds` and not acknowledged
 _KEEPALIVE = 20  # seconds
-_RECONNECT_LIMIT = 30  # seconds
 _QOS = 1
 _ACK_LIMIT = 1024 * 1024  # bytes of an acknowledgement
 _PAGE = 4096
@@ -63,28 +63,32 @@ class Outbox:
         context: ssl.SSLContext,
         *,
         presence: Mapping[str, Any] | None = None,
+        on_demand: bool = False,
         resend_seconds: float = 10.0,
+        reconnect_limit_seconds: int = 30,
         limit_bytes: int = 1024**3,
     ) -> None:
         """`base`: this program's part of the topics, `bodycam/v1/<role>/<ID>`; the broker must be of role office.
 
-        `presence`: what is told, besides `online`, on `<base>/presence`. Raises `OutboxError`.
+        `presence`: what is told, besides `online`, on `<base>/presence`; None: nothing, and there is no last will.
+        `on_demand`: no socket is open while no event waits. Raises `OutboxError`.
         """
         self._base = base
-        self._presence = dict(presence or {})
+        self._address = address
+        self._presence = presence
+        self._on_demand = on_demand
         self._resend = resend_seconds
         self._changed = threading.Condition(threading.RLock())  # guards what follows, and the database
         self._database = _open(path, limit_bytes)
         self._sent: dict[str, float] = {}  # events under way, and when they were sent
         self._turn = 0  # `seq` of the last event that had its turn
         self._topics: dict[int, str] = {}  # by message id, of which there are 65,535; for telling what was denied
+        self._linked = False  # connected, or trying to be
         self._connected = False
         self._closing = False
         self._trouble: str | None = None
         self._impostor: str | None = None  # why the connection that is being made was given up
-        self._client = self._make_client(context)
-        self._client.connect_async(*address, keepalive=_KEEPALIVE, clean_start=True)
-        self._client.loop_start()
+        self._client = self._make_client(context, reconnect_limit_seconds)
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
@@ -98,8 +102,15 @@ class Outbox:
         """Keep one event, durable on return; one whose id already waits is not kept twice. Raises `OutboxError`."""
         self.publish_many([Event(event_id, topic, payload)])
 
-    def publish_many(self, events: Iterable[Event]) -> None:
-        """As `publish`, all or none, at the price of one."""
+    @property
+    def mark(self) -> int | None:
+        """The mark that was kept last; None: none ever was."""
+        with self._changed:
+            found = self._database.execute("SELECT value FROM mark").fetchone()
+        return found[0] if found else None
+
+    def publish_many(self, events: Iterable[Event], *, mark: int | None = None) -> None:
+        """As `publish`, all or none, at the price of one. `mark`: how far the sender's own source was read, with it."""
         rows = [(event.id, event.topic, event.payload) for event in events]
         with self._changed:
             try:
@@ -107,6 +118,8 @@ class Outbox:
                     self._database.executemany(
                         "INSERT OR IGNORE INTO event (id, topic, payload) VALUES (?, ?, ?)", rows
                     )
+                    if mark is not None:
+                        self._database.execute("INSERT OR REPLACE INTO mark (id, value) VALUES (0, ?)", (mark,))
             except sqlite3.Error as error:
                 raise OutboxError(f"events cannot be kept ({error}); free or replace the disk") from error
             self._changed.notify_all()
@@ -127,22 +140,42 @@ class Outbox:
         self._thread.join()
         if connected:
             self._tell_presence(online=False)
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._link(wanted=False)
         self._database.close()
 
     # --- sending
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                if self._closing:
-                    return
-                due, wait = self._due(time.monotonic())
-                if not due:
-                    self._changed.wait(wait)
-            for event in due:
-                self._send(event)
+        while not self._closing:
+            try:
+                self._work()
+            except sqlite3.Error:
+                _log.exception("outbox-disk: events cannot be read; tried again")
+                with self._changed:
+                    self._changed.wait(self._resend)
+
+    def _work(self) -> None:
+        with self._changed:
+            if self._closing:
+                return
+            wanted = not self._on_demand or _count(self._database) > 0
+            due, wait = self._due(time.monotonic())
+            if not due and wanted is self._linked:
+                self._changed.wait(wait)
+        if wanted is not self._linked:
+            self._link(wanted=wanted)
+        for event in due:
+            self._send(event)
+
+    def _link(self, *, wanted: bool) -> None:
+        """Connect, and stay so; or say goodbye. Not from paho's thread, which this waits for."""
+        self._linked = wanted
+        if wanted:
+            self._client.connect_async(*self._address, keepalive=_KEEPALIVE, clean_start=True)
+            self._client.loop_start()
+        else:
+            self._client.disconnect()
+            self._client.loop_stop()
 
     def _due(self, now: float) -> tuple[list[Event], float | None]:
         """Events to send now; if there are none, how long to wait (None: until something changes)."""
@@ -173,21 +206,24 @@ class Outbox:
         self._topics[info.mid] = event.topic
 
     def _tell_presence(self, *, online: bool) -> None:
+        if self._presence is None:
+            return
         info = self._client.publish(self._base + "/presence", self._presence_payload(online=online), _QOS, retain=True)
         self._topics[info.mid] = self._base + "/presence"
 
     def _presence_payload(self, *, online: bool) -> bytes:
-        return jose.dump_json({"online": online, **self._presence})
+        return jose.dump_json({"online": online, **(self._presence or {})})
 
     # --- callbacks, from paho's thread
 
-    def _make_client(self, context: ssl.SSLContext) -> Client:
+    def _make_client(self, context: ssl.SSLContext, reconnect_limit_seconds: int) -> Client:
         name = self._base.removeprefix("bodycam/v1/")
         client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5)
         client.tls_set_context(context)
         client.max_inflight_messages_set(WINDOW)
-        client.reconnect_delay_set(1, _RECONNECT_LIMIT)
-        client.will_set(self._base + "/presence", self._presence_payload(online=False), _QOS, retain=True)
+        client.reconnect_delay_set(1, reconnect_limit_seconds)
+        if self._presence is not None:
+            client.will_set(self._base + "/presence", self._presence_payload(online=False), _QOS, retain=True)
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -202,6 +238,7 @@ class Outbox:
             tls.require_peer(sock, Role.OFFICE)
         except tls.PeerError as error:
             self._impostor = f"mqtt-identity: {error}"
+            sock.close()
             raise ConnectionRefusedError(str(error)) from error  # paho takes an OSError as a failed connection
 
     def _on_connect(
@@ -227,8 +264,8 @@ class Outbox:
         with self._changed:
             self._connected = False
             self._sent.clear()
-            closing = self._closing
-        if not closing:
+            meant = self._closing or not self._linked
+        if not meant:
             self._note(f"mqtt-away: the connection to the broker ended: {reason}")
 
     def _on_subscribe(
@@ -246,10 +283,13 @@ class Outbox:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
-            ids = _acknowledged(bytes(message.payload))
+            taken, refused = _acknowledged(bytes(message.payload))
         except EvidenceError as error:
             _log.warning("mqtt-ack: an acknowledgement cannot be read: %s", error.message)
             return
+        ids = [*taken, *refused]
+        for name, why in refused.items():
+            _log.error("event-refused: the office refuses an event, it is sent no more: %s: %s", name, why)
         with self._changed:
             try:
                 with self._database:
@@ -290,6 +330,7 @@ def _open(path: Path, limit_bytes: int) -> sqlite3.Connection:
                 "CREATE TABLE IF NOT EXISTS event ("
                 "seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL)"
             )
+            database.execute("CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)")
     except sqlite3.Error as error:
         raise OutboxError(f"{path}: cannot be used ({error}); it holds hints only and may be moved away") from error
     return database
@@ -300,10 +341,14 @@ def _count(database: sqlite3.Connection) -> int:
     return found[0]
 
 
-def _acknowledged(payload: bytes) -> list[str]:
+def _acknowledged(payload: bytes) -> tuple[list[str], dict[str, str]]:
+    """Ids that were taken, and those that were refused, with the reason."""
     if len(payload) > _ACK_LIMIT:
         raise EvidenceError("shape", "it is too long")
-    ids = jose.parse_json(payload).get("ids")
+    told = jose.parse_json(payload)
+    ids, refused = told.get("ids"), told.get("refused", {})
     if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
         raise EvidenceError("shape", "a list of ids is expected")
-    return ids
+    if not isinstance(refused, dict) or not all(isinstance(why, str) for why in refused.values()):
+        raise EvidenceError("shape", "reasons by id are expected")
+    return ids, refused

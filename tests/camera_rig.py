@@ -6,6 +6,7 @@ is tested is what becomes of them.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import age, jose, pki, records
+from evidence import age, boxes, jose, pki, records
 from evidence.errors import EvidenceError
+from evidence.join import whole_boxes
 from evidence.pki import Role
 from evidence.records import Chain, Record, Stamp
 from evidence.report import Report
@@ -25,9 +27,11 @@ from firmware.capture import recorder, recovery
 from firmware.capture import vocabulary as v
 from firmware.capture.journal_writer import JournalWriter, Opening, files
 from firmware.capture.part import EncoderChangedError, Format
+from firmware.capture.parts import ready
 from firmware.capture.ring import Ring
+from firmware.capture.state import State
 from firmware.capture.writer import Run, StorageError, Writer
-from firmware.hal.ports import Frame, SoundBlock, Utc
+from firmware.hal.ports import Frame, SoundBlock, Still, Utc
 from firmware.media import Media
 from runtime.disk import Disk
 from tests.agency import NOW, Agency, Holder
@@ -124,7 +128,7 @@ class Camera:
     def __init__(
         self, owner: Owner, disk: Disk, world: World, clock: BootClock, *,
         ring_seconds: int = 2, make_room: Callable[[], bool] = lambda: False, reserve_bytes: int = 1 << 20,
-        sound: bool = True,
+        sound: bool = True, form: Format | None = None,
     ) -> None:  # fmt: skip
         self.world, self.clock, self.disk = world, clock, disk
         self.boot, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
@@ -141,17 +145,17 @@ class Camera:
         self._events: list[v.Event] = []
         self.writer = Writer(
             disk, self.journal, [age.recipient_of(owner.identity)], reserve_bytes=reserve_bytes, make_room=make_room,
-            on_failure=self._failed, on_fault=lambda where, what: self.faults.append((where, what)),
+            on_failure=self._failed, on_fault=self._told,
         )  # fmt: skip
         self.encoder = Packets()
-        form = Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
-        self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms)
+        form = form or Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
+        self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms, self._told)
         self.counts = {"delivered": 0, "encoded": 0, "dropped": 0}
         self.books = Books(
-            clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts), "inspection",
+            clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts),
             found.recording, self._events.append,
         )  # fmt: skip
-        self.state = recorder.State()
+        self.state = State(default_activity="inspection")
         self.sound = sound
         self.picture = True
         self.sps = SPS
@@ -168,7 +172,7 @@ class Camera:
                 "simulated": False,
             }
         )
-        self.step(v.Ready(found.recording is not None, docked=False))
+        self.step(ready(found.recording, docked=False))
 
     def stamp(self) -> Stamp:
         utc = self.clock.utc()
@@ -176,6 +180,9 @@ class Camera:
 
     def _utc_ms(self, boot_ns: int) -> int:
         return self.clock.utc().ms - (self.clock.boot_ns() - boot_ns) // MS
+
+    def _told(self, where: str, what: str) -> None:
+        self.faults.append((where, what))
 
     def _failed(self, error: StorageError) -> None:
         self.failures.append(error.cause)
@@ -217,7 +224,7 @@ class Camera:
             self.media.picture(frame)
         except EncoderChangedError:
             self.books.end_part()
-            self.books.begin_part(None, "encoder_changed")
+            self.books.begin_part(v.BeginPart(None, "encoder_changed", self.state.mode, self.state.activity))
 
     def settle(self) -> None:
         """Let the writer do all that is queued, and the recorder hear of it."""
@@ -232,6 +239,14 @@ class Camera:
         """Hold the button twice."""
         for _ in range(2):
             self.step(v.RecordHeld(self.clock.boot_ns()))
+
+    def take_still(self, size: int = 3_000) -> Still:
+        """Mark this moment and hand in a still of the newest picture: bytes that stand nowhere else."""
+        now = self.clock.boot_ns()
+        self.books.mark(now)
+        still = Still(b"\xff\xd8\xff" + secrets.token_bytes(size - 5) + b"\xff\xd9", now - FRAME)
+        self.media.still(still)
+        return still
 
     def quit(self) -> None:
         self.step(v.Quit())
@@ -253,19 +268,24 @@ class Camera:
     def _do(self, command: v.Command) -> None:
         self.commands.append(command)
         match command:
-            case v.BeginPart(pressed_ns, cause):
-                self.books.begin_part(pressed_ns, cause)
+            case v.BeginPart():
+                self.books.begin_part(command)
             case v.EndPart():
                 self.books.end_part()
-            case v.EndRecording(interrupted):
-                self.books.end(interrupted)
+            case v.EndRecording(interrupted, ground):
+                self.books.end(interrupted, ground)
+            case v.KeepStop(ground, at_ns):
+                self.books.keep_stop(ground, at_ns)
+            case v.KeepActivity(activity):
+                self.books.keep_activity(activity)
             case v.KeepReason(gap_seq, basis, from_ns, to_ns):
                 self.books.keep_reason(gap_seq, basis, from_ns, to_ns)
-            case v.Mark(at_ns):
+            case v.Mark(at_ns, _):
                 self.books.mark(at_ns)
             case v.Alert(what, detail):
                 self.books.record("alert", {"what": what, "recording": self.books.recording, "detail": detail})
             case v.Arm():
+                self.media.forget()
                 self.books.record("armed", {"ring_seconds": 2})
 
 
@@ -292,6 +312,17 @@ def _opening(line: bytes) -> dict[str, Any]:
 
 def of_kind(disk: MemoryDisk, kind: str) -> list[Record]:
     return [record for record in lines(disk) if record.kind == kind]
+
+
+def kept_stills(owner: Owner, disk: MemoryDisk) -> list[bytes]:
+    """The JPEGs that lie in the segments, read as the office reads them."""
+    found: list[bytes] = []
+    for path in sorted(disk.files):
+        if path.startswith("segments/"):
+            with contextlib.suppress(EvidenceError):  # a header that was cut
+                plain = whole_boxes(age.open_file(bytes(disk.files[path].content), owner.identity).plain)
+                found += [bytes(plain[still.start : still.end]) for still in boxes.stills(plain)]
+    return found
 
 
 def verified(owner: Owner, disk: MemoryDisk) -> Report:

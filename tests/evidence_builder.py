@@ -4,6 +4,7 @@ A recording is told as a string, one letter a segment, one fragment each:
 
     S  closed                    T  cut by a power loss; the next boot goes on with the recording
     H  closed, with a receipt    R  closed, with a receipt, given up: its file is not here
+    M  closed, with a still
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Camera:
         """Make a recording as the string tells; returns its id."""
         self.start()
         for letter in story:
-            self.segment(cut=letter == "T")
+            self.segment(cut=letter == "T", stills=int(letter == "M"))
             if letter == "T":
                 self.resume()
             if letter in "HR":
@@ -151,14 +152,25 @@ class Camera:
         self.part_from_ns = self.now_ns + MS
         self.line("recording_started", {**body, "pressed_ns": pressed, "ring_from_ns": None})
 
-    def segment(self, fragments: int = 1, *, cut: bool = False, tail: bytes = b"unattested") -> Segment:
-        """Write the next segment, closed, or `cut` with bytes that no record attests."""
+    def segment(
+        self,
+        fragments: int = 1,
+        *,
+        cut: bool = False,
+        tail: bytes = b"unattested",
+        stills: int = 0,
+        listed: bool = True,
+    ) -> Segment:
+        """Write the next segment, closed, or `cut` with bytes that no record attests. Each fragment carries `stills`.
+
+        `listed`: they have records.
+        """
         where: dict[str, Any] = {"recording": self.recording, "part": self.part, "segment": self.next_segment}
         encryptor = age.Encryptor(recipients(), self.random)
         segment = Segment(where, encryptor, media_init(), 0, encryptor.header)
         self.next_segment += 1
         for _ in range(fragments):
-            self.fragment(segment)
+            self.fragment(segment, stills, listed=listed)
         if cut:
             segment.cipher += tail
         else:
@@ -169,11 +181,13 @@ class Camera:
         self._last = segment
         return segment
 
-    def fragment(self, segment: Segment) -> dict[str, Any]:
-        """Append half a second."""
+    def fragment(self, segment: Segment, stills: int = 0, *, listed: bool = True) -> dict[str, Any]:
+        """Append half a second, with stills that were taken 1, 2, … ms after its begin."""
         from_ns = self.part_from_ns + self.sequence * FRAGMENT_NS
         index = len(segment.fragments)
-        data = media_fragment(self.sequence, index, self.utc_ms)
+        taken_ns = [from_ns + n * MS for n in range(1, stills + 1)]
+        carried = [mp4.still(at_ns, media().still) for at_ns in taken_ns]
+        data = media_fragment(self.sequence, index, self.utc_ms, sum(carried, ()))
         offset = len(segment.plain)
         segment.plain += data
         segment.cipher += segment.encryptor.seal(segment.plain[segment.sealed :])
@@ -198,7 +212,16 @@ class Camera:
         self.utc_ms += FRAGMENT_NS // MS
         segment.fragments.append(body)
         self.line("fragment", body)
+        for number, at_ns in enumerate(taken_ns if listed else ()):
+            self.still(segment, offset + number * sum(map(len, carried[number])), at_ns)
         return body
+
+    def still(self, segment: Segment, box: int, at_ns: int) -> Record:
+        """The record of the vectors' still, whose box is at an offset in the plaintext."""
+        named = {name: segment.where[name] for name in ("recording", "segment")}
+        jpeg = media().still
+        place = {"plain_offset": box + mp4.STILL_HEAD, "size": len(jpeg), "sha256": sha256(jpeg)}
+        return self.line("still", {**named, "at_ns": at_ns, **place})
 
     def close(self, segment: Segment, *, closed: bool) -> Record:
         """The `segment` record: the writer's, or the late one of a recovery."""

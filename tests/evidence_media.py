@@ -25,6 +25,7 @@ class Media:
     streaminfo: bytes
     pictures: Sequence[mp4.AccessUnit]
     blocks: Sequence[bytes]
+    still: bytes  # a JPEG
 
 
 @functools.cache
@@ -39,6 +40,7 @@ def media() -> Media:
         base64.b64decode(stored["streaminfo"]),
         pictures,
         [base64.b64decode(text) for text in stored["blocks"]],
+        base64.b64decode(stored["still"]),
     )
 
 
@@ -46,13 +48,13 @@ def media_init() -> bytes:
     return mp4.init(media().video, media().streaminfo, age.CHUNK)
 
 
-def media_fragment(index: int, in_segment: int, utc_ms: int) -> bytes:
+def media_fragment(index: int, in_segment: int, utc_ms: int, stills: mp4.Pieces = ()) -> bytes:
     """The `index`-th half second of a part, the `in_segment`-th of a segment, which begins with a key frame."""
     pictures = taken(media().pictures, in_segment * PICTURES, PICTURES)
     blocks = taken(media().blocks, index * BLOCKS, BLOCKS)
     video = mp4.Run(index * 500_000, [mp4.Sample(unit.data, 50_000, unit.idr) for unit in pictures])
     sound = mp4.Run(index * 24_000, [mp4.Sample((block,), mp4.BLOCK) for block in blocks])
-    return b"".join(mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK))
+    return b"".join(mp4.fragment(index + 1, video, sound, utc_ms, age.CHUNK, stills))
 
 
 def taken(items: Sequence[_Item], start: int, count: int) -> list[_Item]:

@@ -153,8 +153,13 @@ class Camera:
         )  # fmt: skip
         return name
 
-    def film(self, recording: str, part: int, segment: int, fragments: Sequence[int], of: int = 8) -> None:
-        """Write a closed segment of these half seconds of the footage; the first fragment of a part is number 0."""
+    def film(
+        self, recording: str, part: int, segment: int, fragments: Sequence[int], of: int = 8, still: bytes = b""
+    ) -> None:
+        """Write a closed segment of these half seconds of the footage; the first fragment of a part is number 0.
+
+        Its first fragment carries the still.
+        """
         config, streaminfo, all_fragments = footage(of)
         writer = age.Encryptor(self.recipients)
         where = {"recording": recording, "part": part, "segment": segment}
@@ -168,7 +173,9 @@ class Camera:
             taken = all_fragments[number]
             start_us, start_samples = (base + index) * 500_000, (base + index) * _RATE // 2
             pictures, sound = mp4.Run(start_us, taken.pictures), mp4.Run(start_samples, taken.sound)
-            data = b"".join(mp4.fragment(index + 1, pictures, sound, self.utc_ms, age.CHUNK))
+            at_ns = self._part_ns + (base + index) * FRAGMENT_NS
+            carried = mp4.still(at_ns, still) if still and index == 0 else ()
+            data = b"".join(mp4.fragment(index + 1, pictures, sound, self.utc_ms, age.CHUNK, carried))
             offset = len(plain)
             plain += data
             cipher += bytes(writer.seal(plain[sealed:]))
@@ -181,11 +188,26 @@ class Camera:
                 samples=len(taken.sound) * _BLOCK, drops=0, from_ns=from_ns, to_ns=from_ns + FRAGMENT_NS,
                 starts_with_idr=True,
             )  # fmt: skip
+            if carried:
+                self.line(
+                    "still", recording=recording, segment=segment, at_ns=at_ns, plain_offset=offset + mp4.STILL_HEAD,
+                    size=len(still), sha256=_sha256(still),
+                )  # fmt: skip
         self._done = base + len(fragments)
         cipher += writer.finish(mp4.TRAILER)
         plain += mp4.TRAILER
         self._close(where, plain, cipher, len(fragments), self._done * FRAGMENT_NS)
         self._spans[part] = self._part_ns, self._part_ns + self._done * FRAGMENT_NS
+
+    def cut_in_its_header(self, recording: str, part: int, segment: int) -> None:
+        """A segment that a power cut ended before anything could be decrypted, and its late record."""
+        data = self.segments[recording, segment] = age.Encryptor(self.recipients).header[:100]
+        sums = dict.fromkeys(("fragments", "frames", "samples", "from_ns", "to_ns", "plain_len", "attested_len"), 0)
+        nothing = dict.fromkeys(("plain_sha256", "attested_sha256", "header_sha256"), _sha256(b""))
+        self.line(
+            "segment", recording=recording, part=part, segment=segment, closed=False, **sums, **nothing,
+            file_size=len(data), file_sha256=_sha256(data), recipients=[], stanzas=0,
+        )  # fmt: skip
 
     def noise(self, recording: str, segment: int, size: int) -> bytes:
         """Write a segment of random bytes, which tells of no fragment; its file."""

@@ -14,14 +14,16 @@ from evidence.documents import Configuration
 from evidence.pki import Role
 from evidence.records import Record
 from evidence.verify import Verifier
-from firmware.capture import recorder
 from firmware.capture import vocabulary as v
+from firmware.capture.part import Format
+from firmware.capture.state import Phase
 from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
+from firmware.equipment import Hardware, Parts
 from firmware.hal.ports import Control, Frame, Lamps, Look, SourceFault, Still
 from firmware.handin import HandIn
 from firmware.identity import Identity
-from firmware.runner import Hardware, Parts, Runner
+from firmware.runner import Runner
 from firmware.speaker import Speaker
 from firmware.voice.prompts import Prompt, load
 from tests.camera_rig import DEVICE, BootClock, Camera, Owner, World, lines, picture
@@ -74,6 +76,19 @@ class Source:
         return {"driver": "test", "model": "test", "id": "test", "encoder": "test"}
 
 
+class Board:
+    """A board that tells nothing."""
+
+    def celsius(self) -> float | None:
+        return None
+
+    def card_wear_percent(self) -> float | None:
+        return None
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test"}
+
+
 class Panel:
     """A panel whose lamps may fail."""
 
@@ -124,39 +139,50 @@ class Loudspeaker:
 
 
 class Rig:
-    def __init__(self, owner: Owner, busy: DockPort | None = None) -> None:
-        self.owner, self.disk = owner, MemoryDisk()
-        clock = BootClock(RealTime())
-        built = Camera(owner, self.disk, RealTime(), clock)
-        self.video, self.microphone, self.panel, self.loudspeaker = Source(), Source(), Panel(), Loudspeaker()
-        signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
+    def __init__(
+        self, owner: Owner, busy: DockPort | None = None, *, world: World | None = None, disk: MemoryDisk | None = None,
+        form: Format | None = None, loudspeaker: Loudspeaker | None = None,
+    ) -> None:  # fmt: skip
+        self.owner, self.disk = owner, disk or MemoryDisk()
+        world = world or RealTime()
+        clock = BootClock(world)
+        built = Camera(owner, self.disk, world, clock, form=form, make_room=lambda: self.handin.make_room())  # noqa: PLW0108 - it is built later
+        self.video, self.microphone, self.panel = Source(), Source(), Panel()
+        self.loudspeaker = loudspeaker or Loudspeaker()
+        self.signer = signer = owner.agency.issue(Role.SIGNER, "OFFICE-1")
+        self.disk.create("certs/signer.pem").append(pki.to_pem(signer.certificate, *signer.above))
         roots = (owner.agency.root.certificate,)
         chain = pki.validate_chain(signer.certificate, signer.above, roots, role=Role.SIGNER, at=None)
         recipients = (age.recipient_of(owner.identity),)
         told = Configuration(
-            "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", None, recipients
-        )
+            "OFFICE-1", DEVICE, "agency", "2026-01-01T00:00:00.000Z", "unit", "000042", "name", "inspection",
+            recipients, pre_event_seconds=2, answer_seconds=2,
+        )  # fmt: skip
         identity = Identity(Path(), told, "", roots, {pki.key_id(pki.public_key(chain.leaf)): chain})
         self.handin = HandIn(self.disk, built.journal, identity, clock, lambda: None)
         self.port = busy or DockPort(self.handin, self.disk, None, ("127.0.0.1", 0))  # type: ignore[arg-type]
-        # Short prompts: what is tested does not depend on what is said.
-        self.prompts = {key: Prompt(key, key, key.encode() * 2, 8_000) for key in load()}
-        speaker = Speaker(self.loudspeaker, clock, self._said, self._fault)
+        self.prompts = self.make_prompts()
+        speaker = Speaker(self.loudspeaker, clock, self._said, self._fault, self._buzz)
         built.writer._on_failure = self._refused
         built.writer._on_fault = self._fault
         assigned = sealed.seal(
             "assigned", {"officer_number": "000042", "officer_name": "name", "unit": "unit"}, recipients
         )
-        hardware = Hardware(clock, self.video, self.microphone, self.panel)
+        hardware = Hardware(clock, self.video, self.microphone, self.panel, Board())
         parts = Parts(
             hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
-            self.prompts, None, 2, 2, 3, "inspection", 2, assigned,
+            self.prompts, None, told, 3, assigned,
         )  # fmt: skip
-        self.clock, self.media = clock, built.media
+        self.clock, self.media, self.writer, self.journal = clock, built.media, built.writer, built.journal
+        self.speaker = speaker
         self.runner = Runner(parts, lambda: None)
         self.thread = threading.Thread(target=self.runner.run)
         self.frames = 0  # pictures are given at once; their own times are 100 ms apart
         self.begun_ns = clock.boot_ns()
+
+    def make_prompts(self) -> Mapping[str, Prompt]:
+        """Short ones: what is tested does not depend on what is said."""
+        return {key: Prompt(key, key, key.encode() * 2, 8_000, said.priority) for key, said in load().items()}
 
     # The runner is built last, and its parts report to it.
 
@@ -166,12 +192,15 @@ class Rig:
     def _fault(self, where: str, what: str) -> None:
         self.runner.failed(where, what)
 
+    def _buzz(self, count: int) -> None:
+        self.runner.buzz(count)
+
     def _refused(self, error: StorageError) -> None:
         self.runner.storage_failed(error)
 
     def start(self) -> None:
         self.thread.start()
-        self.wait(lambda: self.runner._state.phase is not recorder.Phase.STARTING)
+        self.wait(lambda: self.runner._state.phase is not Phase.STARTING)
 
     def stop(self) -> list[Record]:
         self.runner.post(v.Quit())
@@ -194,5 +223,5 @@ class Rig:
             self.video.put(Frame(picture(self.frames, key=key), self.begun_ns + self.frames * 100_000_000, key))
             self.frames += 1
 
-    def phase(self) -> recorder.Phase:
+    def phase(self) -> Phase:
         return self.runner._state.phase

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,24 @@ def test_a_real_time_clock_is_believed_within_its_error(builder: Builder, tmp_pa
     assert claim.source == "rtc"
     assert claim.error_ms in {1500, 1501}
     assert abs(claim.ms - time.time_ns() // 10**6) < 1000
+
+
+@pytest.mark.parametrize("bounds", [(2**42, 2**43), (0, 1_000_000_000_000)], ids=["before", "after"])
+def test_a_real_time_clock_that_tells_an_absurd_time_is_not_believed(tmp_path: Path, bounds: tuple[int, int]) -> None:
+    linux = LinuxClock(LinuxClockConfig(tmp_path / "utc.json", rtc=True, earliest_ms=bounds[0], latest_ms=bounds[1]))
+    _powered(tmp_path, "rtc")
+    for clock in (linux, PoweredClock(tmp_path, Utc, *bounds)):
+        assert (clock.utc().source, clock.utc().error_ms) == ("none", None)
+
+
+@pytest.mark.parametrize("year", [1970, 2099])
+def test_a_real_time_clock_of_another_century(tmp_path: Path, year: int) -> None:
+    offset_ms = round((year - 2026) * 365.2425 * 86_400_000)
+    worlds.create(tmp_path, World(clock=ClockWorld(rtc=True, rtc_offset_ms=offset_ms)))
+    worlds.power_on(tmp_path)
+    assert abs(datetime.fromtimestamp(PoweredClock(tmp_path, Utc).utc().ms / 1000, UTC).year - year) <= 1
+    now_ms = time.time_ns() // 10**6
+    assert PoweredClock(tmp_path, Utc, now_ms - 1000, now_ms + 10**9).utc().source == "none"
 
 
 def test_a_trusted_time_outlives_the_process(builder: Builder, tmp_path: Path) -> None:

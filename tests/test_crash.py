@@ -6,6 +6,7 @@ Nothing is lost that was said to be kept, and everything on the disk is explaine
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import random
 import sys
@@ -13,7 +14,8 @@ from collections.abc import Callable
 
 import pytest
 
-from firmware.capture import recorder
+from firmware.capture.state import Phase
+from firmware.hal.ports import Still
 from tests.camera_rig import (
     FRAGMENT,
     FRAME,
@@ -22,6 +24,7 @@ from tests.camera_rig import (
     Camera,
     Owner,
     World,
+    kept_stills,
     lines,
     of_kind,
     verified,
@@ -49,6 +52,7 @@ class Life:
         self.camera: Camera | None = None
         self.heads: list[tuple[int, str]] = []  # published before each cut
         self.delivered: list[int] = []  # world time up to which pictures were given before each cut
+        self.stills: list[tuple[Camera, int, Still]] = []  # and when they were handed in, on the camera's clock
 
     def boot(self) -> Camera:
         self.camera = None
@@ -59,12 +63,18 @@ class Life:
         """One boot: goes on with what was cut, or makes a recording of its own, and ends it."""
         camera = self.boot()
         camera.run(2.2)
-        if camera.state.phase is recorder.Phase.ARMED:
+        if camera.state.phase is Phase.ARMED:
             camera.press()
-        camera.run(3.3)
+        camera.run(0.7)
+        self.take_still(camera)
+        camera.run(2.6)
+        self.take_still(camera)
         camera.end()
         camera.run(0.5)
         camera.quit()
+
+    def take_still(self, camera: Camera) -> None:
+        self.stills.append((camera, camera.clock.boot_ns(), camera.take_still()))
 
     def until_cut(self, act: Callable[[], None]) -> bool:
         """Do `act`; whether the power was cut in it."""
@@ -103,6 +113,18 @@ class Life:
                 assert segment.record is not None
                 verdict = report.segments[recording.id, segment.index].verdict
                 assert verdict == ("intact" if segment.record.body["closed"] else "truncated")
+        self._check_stills()
+
+    def _check_stills(self) -> None:
+        """A still is in the fragment that was cut next; with the disk's refusal alone it may be lost, and is told."""
+        kept, fragments = kept_stills(self.owner, self.disk), of_kind(self.disk, "fragment")
+        listed = [record.body["sha256"] for record in of_kind(self.disk, "still")]
+        assert len(set(listed)) == len(listed)
+        assert set(listed) <= {hashlib.sha256(jpeg).hexdigest() for jpeg in kept}
+        for camera, now, still in self.stills:
+            later = any(f.boot == camera.boot and f.body["from_ns"] >= now for f in fragments)
+            told = any(where == "still" for where, _ in camera.faults)
+            assert kept.count(still.jpeg) == 1 or not later or told
 
 
 def operations_of(owner: Owner) -> int:
@@ -264,9 +286,11 @@ def _record_on(life: Life) -> None:
         return
     camera.run(2.2)
     camera.press()
-    for _ in range(8):
+    for number in range(8):
+        if number in (1, 5):
+            life.take_still(camera)
         camera.run(0.4)
-        if camera.state.phase is recorder.Phase.INTERRUPTED:
+        if camera.state.phase is Phase.INTERRUPTED:
             camera.try_storage()
     camera.end()
     camera.run(0.5)

@@ -166,3 +166,32 @@ def test_whatever_the_times_nothing_is_lost_or_doubled(steps: list[tuple[int, bo
         end = before.start + sum(sample.duration for sample in before.samples)
         assert end <= after.start
     assert all(f.starts_with_idr or not f.video for f in fragments if f.opens_segment)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.tuples(st.sampled_from("pkssssssss"), st.integers(1, 1_500)), min_size=1, max_size=150), st.booleans()
+)
+def test_whatever_stops_no_fragment_is_empty_and_something_is_left_for_a_last_one(
+    steps: list[tuple[str, int]], pictures: bool
+) -> None:
+    target = Cutter(0, FRAGMENT, SEGMENT, FRAME, pictures)
+    found: list[Fragment | None] = []
+    now, ticks, blocks, frames = 0, 0, 0, 0
+    for kind, gap_ms in steps:
+        if kind == "s":
+            ticks += BLOCK if gap_ms < 1_300 else gap_ms * 48
+            found.append(target.sound(b"s", ticks, BLOCK))
+            blocks += 1
+        else:
+            now = max(now + gap_ms * MS, ticks * MS // 48 - 80 * MS)  # the encoder is behind the sound
+            found.append(target.picture(unit(frames, key=kind == "k"), now))
+            frames += 1
+    last = target.flush()
+    fragments = [fragment for fragment in [*found, last] if fragment]
+    assert last is not None
+    assert all(fragment.frames or fragment.samples for fragment in fragments)
+    assert sum(fragment.frames for fragment in fragments) == frames
+    assert sum(fragment.samples for fragment in fragments) == blocks * BLOCK
+    assert all(before.to_ns == after.from_ns for before, after in itertools.pairwise(fragments))
+    assert all(fragment.from_ns <= fragment.to_ns for fragment in fragments)

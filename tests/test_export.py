@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import subprocess
@@ -11,22 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from evidence import age, records
+from evidence import age, boxes, mp4, records
 from evidence.checkpoint import Proof
 from evidence.documents import Receipt
 from evidence.note import read_verifier_key
 from evidence.verify import Verifier
 from office.catalogue import Catalogue
 from runtime.folder import DiskFolder
+from tests.evidence_media import media
 from tests.footage import Camera
 from tests.office_kit import ROOT, OfficeKit, running
 
 pytestmark = pytest.mark.net
+STILL = media().still
 
 
 @dataclass
 class Shelf:
-    """An office that holds one recording of two parts, three segments, and one segment that never came."""
+    """An office that holds one recording of two parts, four segments, two stills, and one segment that never came."""
 
     office: OfficeKit
     camera: Camera
@@ -46,12 +49,13 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     recording = camera.start()
     camera.line("notice", recording=recording, attempt=1, heard=True, score_permille=990, from_ns=1, to_ns=2)
     camera.film(recording, 1, 0, [0, 1, 2, 3])
-    camera.film(recording, 1, 1, [4, 5])
+    camera.film(recording, 1, 1, [4, 5], still=STILL)
     camera.boot()
     camera.start(recording, 2)
-    camera.film(recording, 2, 2, [0, 1])
+    camera.film(recording, 2, 2, [0, 1], still=STILL * 100)
     camera.gap(recording, 1)
-    camera.end(recording, 2, 3)
+    camera.cut_in_its_header(recording, 2, 3)
+    camera.end(recording, 2, 4)
     partial = camera.start()
     camera.film(partial, 1, 0, [0])
     camera.film(partial, 1, 1, [1])
@@ -95,14 +99,30 @@ def test_the_verifier_finds_nothing_against_the_recording(shelf: Shelf, copy: Pa
     identity = shelf.identity.read_text().splitlines()[1]
     report = Verifier(DiskFolder(copy), [shelf.office.agency.root.certificate], identity).run()
     verdicts = {key: verdict.verdict for key, verdict in report.segments.items() if key[0] == shelf.recording}
-    assert verdicts == {(shelf.recording, index): "intact" for index in range(3)}
+    assert verdicts == {(shelf.recording, index): "intact" for index in range(3)} | {(shelf.recording, 3): "truncated"}
     assert {key for key in report.receipts if key[0] == shelf.recording} == set(verdicts)
     # The journal is whole, so it tells of the other recording, too, whose files are not here.
     assert [finding for finding in report.findings if shelf.partial not in finding.where] == []
 
 
+def test_stills_lie_beside_the_film(shelf: Shelf, copy: Path) -> None:
+    told = json.loads((copy / "map.json").read_text())["stills"]
+    written = [(copy / still["file"]).read_bytes() for still in told]
+    assert [still["file"] for still in told] == [
+        f"stills/{shelf.recording}/{name}.jpg" for name in ("00001-1", "00002-1")
+    ]
+    assert written == [STILL, STILL * 100]
+    assert len(list((copy / "stills").rglob("*.jpg"))) == 2
+    assert [still["sha256"] for still in told] == [hashlib.sha256(data).hexdigest() for data in written]
+    lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
+    assert [lines[still["record"]]["body"]["at_ns"] for still in told] == [still["at_ns"] for still in told]
+    film = (copy / "recording.mp4").read_bytes()
+    assert mp4.STILL_UUID not in film
+    assert list(boxes.stills(film)) == []
+
+
 def test_age_opens_each_segment(shelf: Shelf, copy: Path) -> None:
-    for path in (copy / "segments").rglob("*.age"):
+    for path in sorted((copy / "segments").rglob("*.age"))[:3]:
         done = subprocess.run(["age", "-d", "-i", shelf.identity, path], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout[4:8] == b"ftyp"
@@ -152,7 +172,7 @@ def test_the_readable_journal_has_every_record(shelf: Shelf, copy: Path) -> None
 def test_the_log_proves_each_ingest_and_the_export(shelf: Shelf, copy: Path) -> None:
     origin, key = read_verifier_key((copy / "log" / "log.vkey").read_text())
     assert origin == "bodycam/AGENCY-1/OFFICE-1"
-    for index in range(3):
+    for index in range(4):
         proof = Proof.read((copy / "log" / shelf.recording / f"{index:05d}.tlog-proof").read_bytes())
         proof.verify(origin, key)
         text = (copy / records.receipt_path(shelf.recording, index)).read_bytes()
@@ -246,7 +266,7 @@ def test_the_list_tells_what_is_held(shelf: Shelf) -> None:
     first, second = json.loads(shelf.office.call("list", "--json").stdout)["recordings"]
     assert (first["recording"], first["held"], first["missing"], first["notice_heard"]) == (
         shelf.recording,
-        3,
+        4,
         [],
         True,
     )

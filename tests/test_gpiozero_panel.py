@@ -148,6 +148,7 @@ def test_a_bouncing_contact_is_one_press(chip: lgpio_chip.Chip, told: Told) -> N
     for level in (RELEASED, PRESSED) * 20:
         chip.drive(CONFIG.record_pin, level)
     chip.drive(CONFIG.record_pin, RELEASED)
+    assert told.next()[0] is Control.RECORD_RELEASED
     assert told.nothing_more(CONFIG.hold_seconds * 1.5)
 
 
@@ -190,8 +191,9 @@ def test_a_button_pressed_while_booting_counts(chip: lgpio_chip.Chip, clock: Clo
         panel.start(told)
         assert told.next()[0] is Control.RECORD_PRESSED
         chip.drive(CONFIG.record_pin, RELEASED)
+        assert told.next()[0] is Control.RECORD_RELEASED  # nothing between
         chip.drive(CONFIG.dock_pin, PRESSED)
-        assert told.next()[0] is Control.DOCKED  # nothing between
+        assert told.next()[0] is Control.DOCKED
     finally:
         panel.stop()
         chip.drive(CONFIG.dock_pin, None)

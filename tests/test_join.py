@@ -57,6 +57,12 @@ def test_padding_is_left_out() -> None:
     assert [box.kind for box in boxes.boxes(film)] == [b"ftyp", b"moov", *[b"moof", b"mdat"] * 2]
 
 
+def test_stills_are_left_out_and_change_no_time() -> None:
+    with_still = media_init() + media_fragment(0, 0, 0, mp4.still(1, media().still)) + media_fragment(1, 1, 0)
+    film, placed = joined([with_still, segment(2)])
+    assert (film, placed) == joined([segment(0, 2), segment(2)])
+
+
 def test_parts_of_different_encoders_keep_their_own_entry() -> None:
     other = mp4.VideoConfig(media().video.sps, media().video.pps + b"\x80", 64, 48)
     second = mp4.init(other, media().streaminfo, 0) + media_fragment(0, 0, 0)

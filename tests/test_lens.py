@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hw_sim import lens as lens_module
 from hw_sim.deliveries import Delivery, DeliveryLog, read_deliveries
 from hw_sim.lens import Lens, LensConfig
+from hw_sim.libcamera_sim import CameraConfiguration, StreamRole
 from hw_sim.libcamera_sim.camera import Planes
 from hw_sim.scene import DrawnScene, LiveScene, SceneError, VideoScene, open_scene, read_number
 from tests.lens_kit import PowerOnClock, until
@@ -49,7 +50,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def camera(log: Path, scene: str = "drawn", size: tuple[int, int] = (320, 180)) -> Iterator[tuple[Any, Lens]]:
+def camera(
+    log: Path, scene: str = "drawn", size: tuple[int, int] = (320, 180), lores: dict[str, Any] | None = None
+) -> Iterator[tuple[Any, Lens]]:
     """A running picamera2 at 50 frames/s in front of a scene."""
     lens = lens_module.install(LensConfig(log, scene), PowerOnClock().boot_ns)
     picamera2 = importlib.import_module("picamera2")
@@ -58,6 +61,7 @@ def camera(log: Path, scene: str = "drawn", size: tuple[int, int] = (320, 180)) 
         device.configure(
             device.create_video_configuration(
                 main={"format": "YUV420", "size": size},
+                lores=lores,
                 raw=None,
                 display=None,
                 controls={"FrameDurationLimits": (FRAME_NS // 1000, FRAME_NS // 1000)},
@@ -188,6 +192,45 @@ def test_a_picture_lies_in_padded_memory_as_it_was_painted(tmp_path: Path) -> No
     assert np.array_equal(array[:height, :width], expected.y)
     assert np.array_equal(chroma[0], expected.u)
     assert np.array_equal(chroma[1], expected.v)
+
+
+def test_the_small_stream_is_the_same_exposure_scaled_down_in_memory_of_its_own(tmp_path: Path) -> None:
+    with camera(log_of(tmp_path), size=(1280, 720), lores={"format": "YUV420", "size": (300, 168)}) as (device, _):
+        configured = device.camera_configuration()["lores"]
+        assert (configured["size"], configured["stride"]) == ((300, 168), 320)
+        request = device.capture_request()
+        large, small = request.make_array("main"), request.make_array("lores")
+        request.release()
+    assert small.shape == (252, 320)
+    expected = cv2.resize(large[:720], (300, 168), interpolation=cv2.INTER_AREA).astype(int)
+    noise = small[:168, :300] - expected
+    assert 0.8 < noise.std() < 1.2  # a sensor's, so that no two pictures are the same
+    assert abs(noise.mean()) < 0.1
+
+
+def test_a_frozen_lens_repeats_the_small_picture_too_and_any_other_does_not(tmp_path: Path) -> None:
+    def small(device: Any, skip: int = 0) -> bytes:
+        for _ in range(skip):
+            device.capture_request().release()
+        return bytes(device.capture_array("lores"))
+
+    with camera(log_of(tmp_path), size=(640, 360), lores={"format": "YUV420", "size": (320, 180)}) as (device, lens):
+        for fault in ("none", "covered", "dark", "blurred", "tilted", "sky"):
+            lens.set_fault(fault)
+            assert small(device, skip=4) != small(device)
+        lens.set_fault("frozen")
+        assert small(device, skip=4) == small(device) == small(device)
+
+
+def test_there_are_two_scalers_and_no_third(tmp_path: Path) -> None:
+    pictures = [StreamRole.VideoRecording, StreamRole.Viewfinder, StreamRole.StillCapture]
+    assert CameraConfiguration([*pictures[:2], StreamRole.Raw]).validate() is not CameraConfiguration.Status.Invalid
+    assert CameraConfiguration(pictures).validate() is CameraConfiguration.Status.Invalid
+    with (
+        pytest.raises(RuntimeError, match="may not exceed main stream"),
+        camera(log_of(tmp_path), lores={"format": "YUV420", "size": (640, 360)}),
+    ):
+        pass
 
 
 def test_withheld_requests_are_dropped_frames(tmp_path: Path) -> None:

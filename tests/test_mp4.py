@@ -7,6 +7,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from tests.evidence_media import media, media_fragment, media_init
 SEGMENT = media_init() + media_fragment(0, 0, 0) + media_fragment(1, 1, 0)
 PICTURE, SOUND = mp4.Sample((b"pic", b"ture"), 50_000), mp4.Sample((b"sound",), 2_400)
 BARE = mp4.init(media().video, media().streaminfo, 0) + b"".join(
-    mp4.fragment(1, mp4.Run(0, [PICTURE]), mp4.Run(0, [SOUND]), 0, 0)
+    mp4.fragment(1, mp4.Run(0, [PICTURE]), mp4.Run(0, [SOUND]), 0, 0, mp4.still(1, b"jpeg"))
 )
 
 
@@ -44,6 +45,34 @@ def test_ffprobe_sees_every_sample_at_its_time(tmp_path: Path) -> None:
     assert by_track == [[n * 50_000 for n in range(20)], [n * 2_400 for n in range(20)]]
     keys = [p["flags"][0] == "K" for p in told["packets"] if p["stream_index"] == 0]
     assert keys == [n == 0 for n in range(20)]
+
+
+def packets(path: Path) -> tuple[list[tuple[int, int | None, bytes]], list[bytes]]:
+    """What FFmpeg's library and FFmpeg's program find in a file: packets with their times, and pictures decoded."""
+    with av.open(str(path)) as container:
+        found = [(p.stream.index, p.pts, bytes(p)) for p in container.demux() if p.size]
+    command = ["ffmpeg", "-v", "warning", "-xerror", "-i", str(path), "-map", "0", "-f", "framemd5", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stderr == b""
+    return found, done.stdout.splitlines()
+
+
+def test_players_skip_stills(tmp_path: Path) -> None:
+    """Whatever is in them, boxes that look like others too: same pictures and sound, at the same times."""
+    like_a_segment = mp4.still(3, b"\xff\xd8\xff" + SEGMENT)
+    carried = [(*mp4.still(1, media().still), *mp4.still(2, b"")), mp4.still(4, bytes(mp4.STILL_LIMIT)), like_a_segment]
+    bare = media_init() + b"".join(media_fragment(n, n, 0) for n in range(4)) + mp4.TRAILER
+    with_stills = media_init() + media_fragment(0, 0, 0, carried[0]) + media_fragment(1, 1, 0)
+    with_stills += media_fragment(2, 2, 0, carried[1]) + media_fragment(3, 3, 0, carried[2]) + mp4.TRAILER
+    assert kinds(with_stills)[3:8] == ["uuid", "uuid", "prft", "moof", "mdat"]
+    assert len(with_stills) % 65_536 == len(mp4.TRAILER)
+    (tmp_path / "bare.mp4").write_bytes(bare)
+    (tmp_path / "stills.mp4").write_bytes(with_stills)
+    assert packets(tmp_path / "stills.mp4") == packets(tmp_path / "bare.mp4")
+    found = list(boxes.stills(with_stills))
+    assert [still.at_ns for still in found] == [1, 2, 4, 3]
+    assert with_stills[found[0].start : found[0].end] == media().still
+    assert len(list(boxes.fragments(with_stills))) == 4
 
 
 @pytest.mark.parametrize("length", [*range(65_520, 65_545), 0, 1, 8, 131_072])
@@ -110,6 +139,7 @@ def read(data: bytes) -> None:
     for attempt in (
         lambda: list(boxes.fragments(data)),
         lambda: boxes.sample_entries(data),
+        lambda: list(boxes.stills(data)),
         lambda: mp4.access_unit(data),
     ):
         try:

@@ -211,6 +211,67 @@ def test_a_denial_by_the_access_rules_is_visible(make: Make, application: Applic
     assert application.ids() == ["event-2"]
 
 
+def test_without_presence_nothing_is_told_of_it(make: Make, application: Application) -> None:
+    box = make()
+    box.publish(*_arguments(event(1)))
+    assert eventually(lambda: box.pending() == 0)
+    box.close()
+    assert application.presence == []
+
+
+def test_on_demand_a_socket_is_open_only_while_an_event_waits(
+    make: Make, application: Application, tmp_path: Path
+) -> None:
+    """The broker's own log tells of each connection; what is asked is whether there was any."""
+
+    def connections() -> int:
+        return (tmp_path / "broker/log").read_text().count("New client connected from 127.0.0.1:") - 1  # the office's
+
+    assert application.wait(application.client.is_connected)
+    assert eventually(lambda: connections() == 0)
+    box = make(on_demand=True)
+    assert box._client.socket() is None
+    for number in (1, 2):
+        box.publish(*_arguments(event(number)))
+        assert eventually(lambda: box.pending() == 0), box.trouble
+        assert eventually(lambda: box._client.socket() is None), "it stays connected"
+        assert connections() == number
+        assert box.trouble is None, "an end that was meant is no trouble"
+    application.acknowledge = False
+    box.publish(*_arguments(event(3)))
+    assert application.wait(lambda: "event-3" in application.ids())
+    assert box._client.socket() is not None, "until the application says so"
+
+
+def test_an_event_that_is_refused_is_told_and_sent_no_more(
+    make: Make, application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    application.acknowledge = False
+    box = make()
+    box.publish(*_arguments(event(1)))
+    assert application.wait(lambda: bool(application.got))
+    for wrong in ('{"ids":[],"refused":["event-1"]}', '{"ids":[],"refused":{"event-1":1}}'):
+        application.client.publish(f"{BASE}/ack", wrong, 1)
+    application.client.publish(f"{BASE}/ack", '{"ids":[],"refused":{"event-1":"foreign"}}', 1)
+    assert eventually(lambda: box.pending() == 0)
+    assert "event-refused" in caplog.text
+    assert "event-1: foreign" in caplog.text
+
+
+def test_a_mark_is_kept_with_its_events_or_not_at_all(make: Make, broker: Broker) -> None:
+    broker.kill()
+    box = make(limit_bytes=64 * 4096)
+    assert make().mark is None
+    box.publish_many([event(1)], mark=7)
+    box.publish_many([], mark=9)
+    assert box.mark == 9
+    with pytest.raises(OutboxError):
+        box.publish_many([event(number) for number in range(1000)], mark=11)
+    assert (box.mark, box.pending()) == (9, 1)
+    box.close()
+    assert make().mark == 9
+
+
 def test_presence_is_retained_and_ends_with_the_connection(
     make: Make, broker: Broker, tmp_path: Path, agency: Agency, application: Application
 ) -> None:

@@ -6,7 +6,7 @@ import importlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,75 +15,19 @@ from numpy.typing import NDArray
 from pytest_mock import MockerFixture
 
 from firmware.hal import picamera2_video
-from firmware.hal.overlay import Overlay, OverlayConfig, caption
-from firmware.hal.picamera2_video import Picamera2Video, VideoConfig
+from firmware.hal.overlay import Caption, Overlay, OverlayConfig
+from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.ports import DriverError, Frame, SourceFault
-from hw_sim import lens as lens_module
-from hw_sim.deliveries import Delivery, read_deliveries
-from hw_sim.lens import Lens, LensConfig
-from hw_sim.scene import read_number
-from tests.lens_kit import UTC_AT_POWER_ON_MS, Collector, PowerOnClock, decode_luma, until
+from firmware.hal.video_watch import Ledger
+from tests.lens_kit import FAST, SMALL, UTC_AT_POWER_ON_MS, World, decode_luma, running_world, until
 
 pytestmark = pytest.mark.long
-
-SMALL = VideoConfig(width=320, height=180, bitrate_bps=1_000_000)
-FAST = VideoConfig(width=320, height=180, frames_per_second=50, bitrate_bps=1_000_000)
-FRAME_BYTES = 320 * 180 * 3 // 2
-
-
-def no_overlay(frame: NDArray[np.uint8], utc_ms: int) -> None:
-    """Draw nothing."""
-
-
-class World:
-    """A lens, a clock and the drivers made in front of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock = PowerOnClock()
-        self.log_path = folder / "deliveries.jsonl"
-        self.lens: Lens = lens_module.install(LensConfig(self.log_path), self.clock.boot_ns)
-        self.seen = Collector()
-        self.videos: list[Picamera2Video] = []
-
-    def video(
-        self, config: VideoConfig = FAST, overlay: Callable[[NDArray[np.uint8], int], None] = no_overlay
-    ) -> Picamera2Video:
-        self.videos.append(Picamera2Video(config, overlay, self.clock))
-        return self.videos[-1]
-
-    def started(
-        self, config: VideoConfig = FAST, overlay: Callable[[NDArray[np.uint8], int], None] = no_overlay
-    ) -> Picamera2Video:
-        video = self.video(config, overlay)
-        video.start(self.seen.on_frame, self.seen.on_fault, lambda _: None)
-        return video
-
-    def deliveries(self) -> list[Delivery]:
-        return read_deliveries(self.log_path)
-
-    def numbers(self, config: VideoConfig = FAST) -> list[int | None]:
-        return [read_number(luma) for luma in decode_luma(self.seen.frames, config.width, config.height)]
-
-    def missing(self) -> int:
-        """Exposures between the first and the last frame that did not reach picamera2, on a busy machine too."""
-        first, last = self.seen.frames[0].boot_ns, self.seen.frames[-1].boot_ns
-        return sum(delivery.n is None and first < delivery.sensor_ns < last for delivery in self.deliveries())
-
-    def assert_frames_are_deliveries(self, config: VideoConfig = FAST) -> None:
-        """Every frame's picture carries the number, and its time the sensor's time, of one delivery, in order."""
-        by_time = {delivery.sensor_ns: delivery.n for delivery in self.deliveries()}
-        numbers = self.numbers(config)
-        assert numbers == [by_time[frame.boot_ns] for frame in self.seen.frames]
-        assert numbers == list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers)))
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    for video in world.videos:
-        video.stop()
-    world.lens.close()
+    with running_world(tmp_path) as world:
+        yield world
 
 
 def test_720p_at_2_megabit_keeps_every_number_and_every_time(world: World) -> None:
@@ -127,7 +71,7 @@ def test_each_key_frame_opens_with_its_parameter_sets(world: World) -> None:
 
 def test_a_width_with_padded_rows_keeps_picture_and_strip(world: World) -> None:
     config = VideoConfig(width=426, height=240, frames_per_second=50)  # the pipeline pads rows to 448 bytes
-    text = caption("BWC-0001", "012345")
+    text = Caption("BWC-0001", "012345", "执法大队")
     overlay_config = OverlayConfig(config.width, config.height, text_height=1 / 16)
     world.started(config, Overlay(overlay_config, text))
     world.seen.wait_frames(5)
@@ -234,7 +178,7 @@ def test_a_fault_listener_that_fails_ends_nothing(world: World, caplog: pytest.L
         raise KeyError("glyph")
 
     with caplog.at_level(logging.ERROR):
-        world.video(FAST, broken).start(world.seen.on_frame, broken)
+        world.video(FAST, broken).start(world.seen.on_frame, broken, lambda _: None)
         world.seen.wait_frames(10)
     assert "listener for faults failed on overlay_failed" in caplog.text
 
@@ -313,6 +257,8 @@ def test_picamera2_has_every_name_and_argument_that_is_used(world: World, mocker
     video.stop()
     chosen.assert_called_once_with(bitrate=4_000_000, repeat=True, iperiod=12, framerate=25)
     camera = camera_class.return_value
+    (_, wanted) = camera.create_video_configuration.call_args
+    assert wanted["lores"] == {"format": "YUV420", "size": (320, 180)}
     used = {call[0] for call in camera.method_calls}
     assert used == {
         "create_video_configuration",
@@ -334,7 +280,7 @@ def test_parameter_sets_are_repeated_where_the_encoder_left_them_out() -> None:
 
 
 def test_the_ledger_gives_exact_times_and_counts_what_the_encoder_left_out() -> None:
-    ledger = picamera2_video._Ledger(frame_ns=40_000_000)
+    ledger = Ledger(frame_ns=40_000_000)
     times = [1_000_000_999 + 40_000_000 * index for index in (0, 1, 2, 5)]
     for boot_ns in times:
         ledger.exposed(boot_ns)

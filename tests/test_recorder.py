@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from firmware.capture import recorder
-from firmware.capture.recorder import Phase, State, step
+from firmware.capture.recorder import step
+from firmware.capture.state import Phase, State, lamps
 from firmware.capture.vocabulary import (
     Alert,
     AnswerOver,
@@ -44,6 +45,7 @@ from firmware.capture.vocabulary import (
     SourceLost,
     StorageBack,
     StorageFailed,
+    TellStatus,
     Undocked,
 )
 
@@ -76,7 +78,7 @@ LOST_BOTH: Row = (
     Phase.INTERRUPTED,
     [EndPart(), Say("camera_fault"), Say("cannot_continue"), Alert("camera_stall", ALERT)],
 )
-ENDED: list[Command] = [EndRecording(None), Say("recording_ended"), Arm()]
+ENDED: list[Command] = [EndRecording(None, "end_of_activity"), Say("recording_ended"), Arm()]
 
 CASES: dict[str, list[Row]] = {
     "a recording from press to end": [
@@ -127,7 +129,7 @@ CASES: dict[str, list[Row]] = {
         (AnswerOver(spoke=True, from_ns=24, to_ns=40), Phase.RECORDING, [ListenForAnswer(40)]),
         (MarkReleased(45), Phase.RECORDING, [KeepReason(9, "button_held", 30, 45), Say("reason_kept")]),
         (AnswerOver(spoke=False, from_ns=40, to_ns=50), Phase.RECORDING, []),
-        (MarkPressed(55), Phase.RECORDING, [Mark(55), Say("marked")]),
+        (MarkPressed(55), Phase.RECORDING, [Mark(55, still=True), Say("marked")]),
     ],
     "unanswered twice": [
         CUT,
@@ -224,7 +226,7 @@ CASES: dict[str, list[Row]] = {
         LOST_SOUND,
         LOST_BOTH,
         (RecordHeld(30), Phase.INTERRUPTED, [Say("hold_again_to_end"), AwaitConfirm(30)]),
-        (RecordHeld(31), Phase.ARMED, [EndRecording("camera_stall"), Say("recording_ended"), Arm()]),
+        (RecordHeld(31), Phase.ARMED, [EndRecording("camera_stall", "end_of_activity"), Say("recording_ended"), Arm()]),
     ],
     "a gap that is told late is explained all the same": [
         READY,
@@ -236,7 +238,12 @@ CASES: dict[str, list[Row]] = {
         (
             RecordHeld(31),
             Phase.ARMED,
-            [KeepReason(9, "unanswered", 0, 0), EndRecording("camera_stall"), Say("recording_ended"), Arm()],
+            [
+                KeepReason(9, "unanswered", 0, 0),
+                EndRecording("camera_stall", "end_of_activity"),
+                Say("recording_ended"),
+                Arm(),
+            ],
         ),
     ],
     "docked while recording: go on": [
@@ -248,7 +255,7 @@ CASES: dict[str, list[Row]] = {
         (RecordHeld(30), Phase.RECORDING, [Say("hold_again_to_end"), AwaitConfirm(30)]),
         (RecordHeld(31), Phase.DOCKED, ENDED),
         (HandedIn(), Phase.DOCKED, [Say("handed_in")]),
-        (Undocked(), Phase.ARMED, [CloseDockPort()]),
+        (Undocked(), Phase.ARMED, [CloseDockPort(), TellStatus(check=True)]),
         (Undocked(), Phase.ARMED, []),
     ],
     "recording may begin in the dock": [
@@ -275,13 +282,18 @@ CASES: dict[str, list[Row]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_case(name: str) -> None:
+def play(rows: list[Row]) -> None:
+    """Let each event happen: what must come of it comes."""
     state = State()
-    for event, phase, expected in CASES[name]:
+    for event, phase, expected in rows:
         state, commands = step(state, event)
         told = [replace(c, detail=ALERT) if isinstance(c, Alert) else c for c in commands if not isinstance(c, Show)]
         assert (event, state.phase, told) == (event, phase, expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name: str) -> None:
+    play(CASES[name])
 
 
 def test_lamps_and_buzzer_tell_each_change_of_phase() -> None:
@@ -299,8 +311,8 @@ def test_lamps_and_buzzer_tell_each_change_of_phase() -> None:
 
 def test_sound_only_shows_yellow() -> None:
     state = State(phase=Phase.DEGRADED, picture=False)
-    assert recorder.lamps(state).yellow == "on"
-    assert recorder.lamps(state).red == "off"
+    assert lamps(state).yellow == "on"
+    assert lamps(state).red == "off"
 
 
 def test_the_table_names_only_phases_and_events_there_are() -> None:

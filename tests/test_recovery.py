@@ -8,8 +8,9 @@ import pytest
 
 from evidence import records
 from evidence.records import Stamp
-from firmware.capture import recorder, recovery
+from firmware.capture import recovery
 from firmware.capture.recovery import Hole, Reach, gap_bounds
+from firmware.capture.state import Phase
 from tests.camera_rig import BootClock, Camera, Owner, World, lines, of_kind, verified
 from tests.memory_disk import MemoryDisk
 
@@ -81,7 +82,7 @@ def test_rot_in_the_middle_does_not_keep_a_camera_from_recording(owner: Owner) -
     at = sum(len(row) + 1 for row in rows[:4]) + 200
     content[at] = ord("!")
     camera = boot(owner, disk)
-    assert camera.state.phase is recorder.Phase.RECORDING
+    assert camera.state.phase is Phase.RECORDING
 
 
 def test_what_was_cut_is_told(owner: Owner) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from evidence import sealed
-from evidence.records import Record
-from firmware import runner
-from firmware.capture import recorder
+from evidence.records import ACTIVITIES, GROUNDS, Record
+from firmware.capture import panel, parts, recorder, talk
 from firmware.capture import vocabulary as v
+from firmware.capture.state import Phase
 from firmware.dock_port import DockPort
 from firmware.hal.ports import Control, DriverError, Frame, SoundBlock, SourceFault
 from firmware.voice.prompts import load
@@ -58,7 +58,7 @@ def test_a_recording_through_all_threads(rig: Rig) -> None:
     record(rig)
     for _ in range(2):
         rig.panel.press(Control.RECORD_HELD, rig.clock.boot_ns())
-    rig.wait(lambda: rig.phase() is recorder.Phase.ARMED)
+    rig.wait(lambda: rig.phase() is Phase.ARMED)
     told = rig.stop()
     assert [r.kind for r in told if r.kind.startswith("recording")] == ["recording_started", "recording_ended"]
     assert told[-1].kind == "shutdown"
@@ -83,8 +83,8 @@ def test_an_exception_in_the_loop_or_in_a_timer_ends_nothing(rig: Rig) -> None:
     def burst() -> None:
         raise KeyError("a bug")
 
-    rig.runner._queue.put(burst)
-    rig.runner._queue.put(lambda: rig.runner._after(0, burst))
+    rig.runner._loop.put(burst)
+    rig.runner._loop.put(lambda: rig.runner._loop.after(0, burst))
     rig.panel.broken = True
     record(rig)
     rig.panel.broken = False
@@ -110,7 +110,7 @@ def test_no_camera_at_the_start_and_sound_is_recorded(rig: Rig) -> None:
     rig.start()
     rig.wait(lambda: not rig.runner._state.picture)
     rig.panel.press(Control.RECORD_PRESSED, rig.clock.boot_ns())
-    rig.wait(lambda: rig.phase() is recorder.Phase.DEGRADED)
+    rig.wait(lambda: rig.phase() is Phase.DEGRADED)
     begun = rig.clock.boot_ns()
     for number in range(80):
         rig.microphone.put(SoundBlock(bytes(4_800), begun + number * 50_000_000))
@@ -127,10 +127,10 @@ def test_each_driver_fault_is_in_the_journal(rig: Rig) -> None:
     rig.video.fault(SourceFault("overlay_failed", "ValueError: x"))
     rig.video.fault(SourceFault("camera_stall", "nothing for a second"))
     rig.microphone.fault(SourceFault("microphone_lost", "no callback"))
-    rig.wait(lambda: rig.phase() is recorder.Phase.INTERRUPTED)
+    rig.wait(lambda: rig.phase() is Phase.INTERRUPTED)
     rig.frames = 20
     rig.see(2)
-    rig.wait(lambda: rig.phase() is recorder.Phase.DEGRADED)
+    rig.wait(lambda: rig.phase() is Phase.DEGRADED)
     told = rig.stop()
     wheres = [fault["where"] for fault in of(told, "fault")]
     assert [w for w in wheres if w in ("overlay_failed", "camera_stall", "microphone_lost")] == [
@@ -157,7 +157,7 @@ def test_a_disk_that_refuses_everything_for_a_while_makes_no_storm(rig: Rig) -> 
     rig.see(3)
     for _ in range(100):  # turns of the loop, in each of which a storm would have grown
         turned = threading.Event()
-        rig.runner._queue.put(turned.set)
+        rig.runner._loop.put(turned.set)
         assert turned.wait(10)
     assert len(refused) < 40
     rig.disk.before = lambda _number, _operation: None
@@ -171,7 +171,7 @@ def test_a_disk_too_slow_for_sound_alone_is_an_interruption(rig: Rig) -> None:
     rig.start()
     rig.wait(lambda: not rig.runner._state.picture)
     rig.panel.press(Control.RECORD_PRESSED, rig.clock.boot_ns())
-    rig.wait(lambda: rig.phase() is recorder.Phase.DEGRADED)
+    rig.wait(lambda: rig.phase() is Phase.DEGRADED)
     quick = threading.Event()
 
     def before(_: int, operation: str) -> None:
@@ -182,7 +182,7 @@ def test_a_disk_too_slow_for_sound_alone_is_an_interruption(rig: Rig) -> None:
     begun = rig.clock.boot_ns()
     for number in range(300):
         rig.microphone.put(SoundBlock(bytes(4_800), begun + number * 50_000_000))
-    rig.wait(lambda: rig.phase() is recorder.Phase.INTERRUPTED)
+    rig.wait(lambda: rig.phase() is Phase.INTERRUPTED)
     quick.set()
     told = rig.stop()
     assert [alert["what"] for alert in of(told, "alert")] == ["slow_storage"]
@@ -194,9 +194,9 @@ def test_the_first_refusal_after_power_on_is_tried_again_at_once(rig: Rig) -> No
     rig.start()
     record(rig)
     rig.runner.post(v.StorageFailed("storage_failing"))
-    rig.wait(lambda: rig.phase() is recorder.Phase.INTERRUPTED)
+    rig.wait(lambda: rig.phase() is Phase.INTERRUPTED)
     began = time.monotonic()
-    rig.wait(lambda: rig.phase() is not recorder.Phase.INTERRUPTED)
+    rig.wait(lambda: rig.phase() is not Phase.INTERRUPTED)
     assert time.monotonic() - began < 3.5  # 2 s for the first, 4 s for one that comes again
     rig.stop()
 
@@ -240,9 +240,11 @@ def test_what_cannot_be_stopped_does_not_keep_the_rest_running(rig: Rig) -> None
 
 
 def test_every_prompt_that_the_recorder_says_is_there() -> None:
-    sources = [Path(module.__file__ or "").read_text("utf-8") for module in (recorder, runner)]
-    said = {match for source in sources for match in re.findall(r'Say\("([a-z_]+)"', source)}
-    said |= {"reason_missing", "reason_kept", "camera_fault", "microphone_fault", "self_check_passed"}
-    said |= {"key_fault", "storage_low", "clock_untrusted"}  # by the self-check
-    assert len(said) > 15
+    modules = (recorder, panel, parts, talk)
+    sources = [Path(module.__file__ or "").read_text("utf-8") for module in modules]
+    said = {match for source in sources for match in re.findall(r'Say\((?:.*? else )?"([a-z_]+)"', source)}
+    said |= {f"ground_{ground}" for ground in GROUNDS} | {f"activity_{kind}" for kind in ACTIVITIES}
+    said |= {"reason_missing", "reason_kept", "camera_fault", "microphone_fault", "self_check_passed", "quiet_on"}
+    said |= {"choose_activity", "key_fault", "storage_low", "clock_untrusted"}
+    assert len(said) > 35
     assert said <= load().keys()

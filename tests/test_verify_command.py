@@ -11,7 +11,8 @@ import pytest
 from bodycam import verify
 from evidence import pki
 from tests.evidence_builder import Camera
-from tests.evidence_keys import AGENCY, Agency, identity
+from tests.evidence_keys import AGENCY, Agency, identity, sha256
+from tests.evidence_media import media
 
 
 class Given:
@@ -21,7 +22,7 @@ class Given:
         camera = Camera()
         camera.boot()
         camera.anchor()
-        camera.record("HTS")
+        camera.record("HTM")
         self.recording = camera.recording
         self.folder, self.root, self.key = tmp_path / "a folder", tmp_path / "root.pem", tmp_path / "office.age"
         for name, data in camera.files.items():
@@ -91,6 +92,14 @@ def test_output_for_programs(given: Given, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], told["decrypted"], told["device"]) == (True, True, "BWC-0001")
     assert [segment["verdict"] for segment in told["recordings"][0]["segments"]] == ["intact", "truncated", "intact"]
+
+
+def test_stills_are_listed_for_people(given: Given, capsys: pytest.CaptureFixture[str]) -> None:
+    assert given.run() == 0
+    told = capsys.readouterr().out
+    assert "  快照 stills：1\n    00002  2026-11-24T06:00:" in told
+    assert f"{len(media().still)} B  {sha256(media().still)}" in told
+    assert "无记录 unlisted" not in told
 
 
 def test_another_agencys_root(given: Given, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from hw_sim import control, main
 from hw_sim import world as worlds
-from hw_sim.world import ClockWorld, DiskWorld, LensWorld, RoomWorld, World
+from hw_sim.world import BatteryWorld, BoardWorld, ClockWorld, DiskWorld, GnssWorld, LensWorld, RoomWorld, World
 from runtime.config import ConfigError
 
 
@@ -21,8 +21,11 @@ def test_a_world_is_read_as_it_was_written(tmp_path: Path) -> None:
     world = World(
         LensWorld("人群.mp4"),
         RoomWorld("tone", noise_dbfs=-30.5, loudspeaker_muted=True, sound_card_ppm=-100.0),
-        ClockWorld(rtc=False),
+        ClockWorld(rtc=False, rtc_offset_ms=-86_400_000),
         DiskWorld(limit_bytes=1 << 20),
+        BatteryWorld(percent=3.5, charging=True),
+        GnssWorld(receiver=True, port=2950, fix=False),
+        BoardWorld(celsius=80.0, card_wear_percent=90.0),
     )
     worlds.create(tmp_path, world)
     assert worlds.load(tmp_path) == world
@@ -41,6 +44,8 @@ def test_a_world_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("[room]\nsound = 'gone.wav'", r"room\.sound: .*gone\.wav does not exist"),
         ("[room]\nsound_card_ppm = 900.0", r"room\.sound_card_ppm: .*at most 200"),
         ("[room]\nvolume = 3", r"room\.volume: unknown key"),
+        ("[battery]\npercent = 101.0", r"battery\.percent: .*at most 100"),
+        ("[gnss]\nreceiver = 1", r"gnss\.receiver: expected true or false"),
         ("[disk]\nlimit_bytes = true", r"disk\.limit_bytes: expected a whole number"),
         ("[lens", "is not TOML"),
     ],

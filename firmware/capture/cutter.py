@@ -1,7 +1,8 @@
 """Cuts the stream of pictures and sound of one part into fragments and segments. Pure: samples in, fragments out.
 
 A fragment is cut by time at any picture; a segment begins at a key frame. A picture's duration is known when the next
-one comes, so one picture is always held back.
+one comes, so one picture is always held back, and where sound goes on alone, one block: once begun, a part can always
+be flushed, and what has to lie in its last fragment finds one.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Cutter:
     fragment_ns: int
     segment_ns: int
     frame_ns: int
+    pictures: bool = True  # False: none will come, and sound waits for none
     _from_ns: int = field(init=False)
     _segment_from_ns: int = field(init=False)
     _opens: bool = True
@@ -86,10 +88,12 @@ class Cutter:
         cut = None
         segment_over = unit.idr and ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
         due = segment_over or self._hurried or ns - self._from_ns >= self.fragment_ns
-        if due and (self._pictures or self._blocks):
+        if due and self._has_before(ns):
             cut = self._cut(ns, new_segment=segment_over)
         else:
             self._count_missing(ns)
+            if segment_over:  # what is open has no picture yet, and so can be the new segment's first itself
+                self._opens, self._segment_from_ns = True, self._from_ns
         self._counted_ns = ns
         self._pictures.append(_Picture(ns, unit.data, unit.idr))
         return cut
@@ -105,9 +109,13 @@ class Cutter:
         self._blocks.append(_Block(start, duration, packet))
         end_ns = self.start_ns + (start + duration) * 1_000_000_000 // SOUND_TIMESCALE
         last = self._pictures[-1].ns if self._pictures else self._from_ns
-        if end_ns - self._from_ns < self.fragment_ns or end_ns - last < _NO_PICTURE_NS:
+        waits = self.pictures and end_ns - last < _NO_PICTURE_NS
+        if waits or end_ns - self._from_ns < self.fragment_ns:
             return None
-        return self._cut(end_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
+        if not self._pictures and len(self._blocks) == 1:
+            return None
+        begin_ns = self.start_ns + start * 1_000_000_000 // SOUND_TIMESCALE
+        return self._cut(begin_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
 
     def hurry(self) -> Fragment | None:
         """Cut at the newest picture: what came before it is not to wait. With one picture only, cut at the next."""
@@ -139,9 +147,17 @@ class Cutter:
         picture_ns = self._pictures[-1].ns + self.frame_ns
         return picture_ns if sound_ns - picture_ns < _STOPPED_NS else sound_ns
 
+    def _edge(self, ns: int) -> int:
+        """A boot time in sound ticks since the part's start."""
+        return (ns - self.start_ns) * SOUND_TIMESCALE // 1_000_000_000
+
+    def _has_before(self, ns: int) -> bool:
+        """Whether a fragment that ends at `ns` holds anything: where both sources stopped, sound may begin later."""
+        return bool(self._pictures or (self._blocks and self._blocks[0].start < self._edge(ns)))
+
     def _cut(self, to_ns: int, *, new_segment: bool, everything: bool = False) -> Fragment:
         self._count_missing(to_ns)
-        edge = (to_ns - self.start_ns) * SOUND_TIMESCALE // 1_000_000_000
+        edge = self._edge(to_ns)
         taken = self._blocks if everything else [block for block in self._blocks if block.start < edge]
         fragment = Fragment(self._opens, self._video(to_ns), _sound(taken), self._from_ns, to_ns, self._drops)
         self._blocks = self._blocks[len(taken) :]

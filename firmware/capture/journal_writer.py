@@ -41,6 +41,10 @@ class Opening:
         }
 
 
+def _nobody(_kind: str, _line: bytes) -> None:
+    """Nobody listens."""
+
+
 @dataclass(slots=True)
 class JournalWriter:
     """Appends records; any thread may. The first call must be `boot`.
@@ -54,6 +58,7 @@ class JournalWriter:
     stamp: Callable[[], Stamp]
     next_file: int
     torn: list[Mapping[str, Any]]
+    on_durable: Callable[[str, bytes], None] = _nobody  # gets kind and line, no line feed; must neither wait nor fail
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _file: AppendFile | None = None
     _number: int = -1
@@ -130,6 +135,7 @@ class JournalWriter:
         self._size += len(line)
         self._published[self._number] = self._size
         self._head = (before[0], self.chain.prev)
+        self.on_durable(kind, line[:-1])
         return before[0]
 
     def _give_up_file(self) -> None:

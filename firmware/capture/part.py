@@ -10,7 +10,7 @@ from evidence.errors import EvidenceError
 from firmware.capture.cutter import Cutter, Fragment
 from firmware.capture.sound_clock import SoundClock
 from firmware.capture.writer import CloseSegment, Job, Place, WriteFragment
-from firmware.hal.ports import Frame
+from firmware.hal.ports import Frame, Still
 
 _WAIT_NS = 2_000_000_000  # how long sound waits for the first picture of a part
 
@@ -32,17 +32,22 @@ class EncoderChangedError(Exception):
 
 
 class Part:
-    """Feeds the cutter and numbers segments and fragments. `utc_ms` tells the UTC claim of a boot time."""
+    """Feeds the cutter and numbers segments and fragments. `utc_ms` tells the UTC claim of a boot time.
+
+    Without `pictures`, it is sound only from its first block on.
+    """
 
     def __init__(
-        self, recording: str, number: int, first_segment: int, form: Format, utc_ms: Callable[[int], int]
-    ) -> None:
+        self, recording: str, number: int, first_segment: int, form: Format, utc_ms: Callable[[int], int],
+        *, pictures: bool = True,
+    ) -> None:  # fmt: skip
         self.recording = recording
         self.number = number
         self.next_segment = first_segment
         self.start_ns: int | None = None
         self.last_ns = 0
         self._form = form
+        self._pictures = pictures
         self._utc_ms = utc_ms
         self._config: mp4.VideoConfig | None = None
         self._cutter: Cutter | None = None
@@ -51,6 +56,7 @@ class Part:
         self._sequence = 0
         self._waiting: list[tuple[bytes, int]] = []  # sound from before the first picture
         self._undecodable: list[int] = []  # times of pictures that came before any key frame, until the part begins
+        self._stills: list[Still] = []  # until a fragment is cut that carries them
 
     def pre_event(self, before: Sequence[Frame], live_from_ns: int) -> list[Job]:
         """The ring's pictures as segments of their own, which end where live begins. Call before any `picture`."""
@@ -85,10 +91,19 @@ class Part:
         """The next block of sound. It waits a moment for the first picture, then goes on alone."""
         self._waiting.append((packet, boot_ns))
         if self._cutter is None:
-            if boot_ns - self._waiting[0][1] < _WAIT_NS:
+            if self._pictures and boot_ns - self._waiting[0][1] < _WAIT_NS:
                 return []
             self._begin(self._waiting[0][1])
         return self._catch_up()
+
+    def still(self, still: Still) -> None:
+        """A still, for the fragment that is cut next. A fragment carries one, or others would wait for the disk."""
+        self._stills.append(still)
+
+    @property
+    def stills(self) -> Sequence[Still]:
+        """Those that wait. Some are left after `finish` only if the part had neither picture nor sound."""
+        return self._stills
 
     def _catch_up(self) -> list[Job]:
         self._sound_clock = self._sound_clock or SoundClock(self.start_ns or 0)
@@ -99,8 +114,8 @@ class Part:
         return jobs
 
     def finish(self) -> list[Job]:
-        """The last fragment, and the end of the open segment."""
-        jobs = self._place(self._cutter.flush() if self._cutter else None)
+        """The last fragment, with all stills that wait, and the end of the open segment."""
+        jobs = self._place(self._cutter.flush() if self._cutter else None, most_stills=len(self._stills))
         if self._segment is not None:
             jobs.append(CloseSegment(self.recording, self._segment))
         return jobs
@@ -120,7 +135,7 @@ class Part:
 
     def _new_cutter(self, from_ns: int) -> Cutter:
         form = self._form
-        cutter = Cutter(self.start_ns or 0, form.fragment_ns, form.segment_ns, form.frame_ns)
+        cutter = Cutter(self.start_ns or 0, form.fragment_ns, form.segment_ns, form.frame_ns, self._pictures)
         cutter.begin(from_ns)
         return cutter
 
@@ -140,7 +155,7 @@ class Part:
             raise EvidenceError("h264-unit", "a part begins with a key frame and its parameter sets")
         return self._place(self._cutter_or_fail().picture(unit, frame.boot_ns))
 
-    def _place(self, fragment: Fragment | None) -> list[Job]:
+    def _place(self, fragment: Fragment | None, most_stills: int = 1) -> list[Job]:
         if fragment is None:
             return []
         jobs: list[Job] = []
@@ -152,6 +167,7 @@ class Part:
             init = mp4.init(self._config, self._form.streaminfo, age.CHUNK)
         self._sequence += 1
         place = Place(self.recording, self.number, self._segment, self._sequence)
-        jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init))
+        stills, self._stills = tuple(self._stills[:most_stills]), self._stills[most_stills:]
+        jobs.append(WriteFragment(place, fragment, self._utc_ms(fragment.from_ns), init, stills))
         self.last_ns = max(self.last_ns, fragment.to_ns)
         return jobs

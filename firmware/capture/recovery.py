@@ -23,6 +23,7 @@ from firmware.capture.late import Unfinished
 from runtime.disk import Disk
 
 _SEGMENT = re.compile(r"([0-9]{5})\.mp4\.age\Z")
+_WARNINGS = ("battery_low", "heat")
 _FRAGMENT = re.compile(rb'"kind":"fragment","body":{"recording":"([^"]*)","part":[0-9]+,"segment":([0-9]+),')
 
 
@@ -62,7 +63,10 @@ class OpenRecording:
 
     id: str
     next_segment: int
+    mode: str
     activity: str | None
+    stopped: str | None  # the ground on which the officer had stopped it
+    warned: str | None  # what the camera had warned of before the cut, which is then the likely cause
     reach: Reach  # of its last part
     unfinished: tuple[Unfinished, ...]
     holes: tuple[Hole, ...]
@@ -161,6 +165,10 @@ def _session(data: bytes) -> Any:
     return open_session(opening.body, opening.device, opening.boot, None)
 
 
+def _is_warning(record: Record, boot: str) -> bool:
+    return record.kind == "alert" and record.boot == boot and record.body["what"] in _WARNINGS
+
+
 class _History:
     """Reads the journal backwards, file by file, until it is known how the latest recording stands."""
 
@@ -212,6 +220,11 @@ class _Books:
         self._started = {r.body["part"]: r for r in mine if r.kind == "recording_started"}
         self._segments = {r.body["segment"]: r for r in mine if r.kind == "segment"}
         self._gaps = [r for r in mine if r.kind == "gap"]
+        self._activity = next((r.body["activity"] for r in reversed(mine) if r.kind == "activity"), None)
+        turns = (r for r in reversed(mine) if r.kind in ("recording_started", "stopped"))
+        latest = next(turns)
+        self._stopped = latest.body["ground"] if latest.kind == "stopped" else None
+        self._warned = next((r.body["what"] for r in reversed(mine) if _is_warning(r, latest.boot)), None)
         self._explained = {r.body["gap_seq"] for r in mine if r.kind == "gap_reason"}
         self._unfinished: dict[int, Unfinished] = {}
         self._last: dict[int, Record] = {}  # by part, what tells its attested end
@@ -231,7 +244,10 @@ class _Books:
         return OpenRecording(
             self._name,
             max(told, default=-1) + 1,
-            first.body["activity"],
+            self._started[last].body["mode"],
+            self._activity or first.body["activity"],
+            self._stopped,
+            self._warned,
             self._reach(last),
             unfinished,
             tuple(self._holes()),

@@ -11,10 +11,13 @@ from firmware.hal.ports import Lamps
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The drivers run and recovery has read the disk."""
+    """The drivers run and recovery has read the disk. A recording that was cut had a mode and a kind of activity."""
 
     cut_recording: bool
     docked: bool
+    mode: str = "picture_and_sound"
+    activity: str | None = None
+    stopped: str | None = None  # the ground on which the officer had stopped it before the power went
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ class RecordHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordReleased:
+    """The record button comes up."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class MarkPressed:
     """The marker button goes down."""
 
@@ -48,6 +58,13 @@ class MarkPressed:
 @dataclass(frozen=True, slots=True)
 class MarkReleased:
     """The marker button comes up."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkHeld:
+    """The marker button, kept down."""
 
     at_ns: int
 
@@ -75,6 +92,22 @@ class SourceBack:
     """Picture or sound comes again."""
 
     picture: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PictureBlind:
+    """Pictures come and show nothing: `camera_frozen` or `camera_black`; None: they show something again."""
+
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is wrong that does not stop a recording: what to say, and the alert to record if it is one."""
+
+    prompt: str
+    what: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +164,13 @@ class ConfirmOver:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceOver:
+    """Nobody went on choosing a kind of activity after the press of `chosen_ns`."""
+
+    chosen_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class HandedIn:
     """The dock brought the office's time anchor: the hand-in is complete."""
 
@@ -144,13 +184,17 @@ Event = (
     Ready
     | SelfChecked
     | RecordPressed
+    | RecordReleased
     | RecordHeld
     | MarkPressed
+    | MarkHeld
     | MarkReleased
     | Docked
     | Undocked
     | SourceLost
     | SourceBack
+    | PictureBlind
+    | Warned
     | StorageFailed
     | StorageBack
     | PartBegan
@@ -158,6 +202,7 @@ Event = (
     | NoticeChecked
     | AnswerOver
     | ConfirmOver
+    | ChoiceOver
     | HandedIn
     | Quit
 )
@@ -172,6 +217,8 @@ class BeginPart:
 
     pressed_ns: int | None
     cause: str | None
+    mode: str = "picture_and_sound"
+    activity: str | None = None  # its kind so far (rule 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +228,33 @@ class EndPart:
 
 @dataclass(frozen=True, slots=True)
 class EndRecording:
-    """Close the recording's books. `interrupted`: it ends inside a gap of that cause."""
+    """Close the recording's books. `interrupted`: it ends inside a gap of that cause. `ground`: chosen on ending."""
 
     interrupted: str | None
+    ground: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepStop:
+    """Record that the officer stopped the recording on that ground, to go on later."""
+
+    ground: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepActivity:
+    """Record the kind of activity that was chosen while the recording ran (rule 5)."""
+
+    activity: str
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Play a prompt."""
+    """Play prompts, as one phrase."""
 
     key: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +285,10 @@ class KeepReason:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Record a marked moment."""
+    """Record a marked moment, and take a still of it where pictures are recorded."""
 
     at_ns: int
+    still: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +296,27 @@ class AwaitConfirm:
     """Tell `ConfirmOver` when the time to confirm the hold of `held_ns` by another has passed."""
 
     held_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitChoice:
+    """Tell `ChoiceOver` when nobody has gone on choosing for a while."""
+
+    chosen_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellStatus:
+    """Say what battery, storage and clock still give; `check`: after a self-check (rule 10)."""
+
+    check: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Vibration and lamps instead of voice, or voice again. The notice is said all the same."""
+
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +359,17 @@ Command = (
     BeginPart
     | EndPart
     | EndRecording
+    | KeepStop
+    | KeepActivity
     | Say
     | CheckNotice
     | ListenForAnswer
     | KeepReason
     | Mark
     | AwaitConfirm
+    | AwaitChoice
+    | TellStatus
+    | Quiet
     | Alert
     | Arm
     | OpenDockPort

@@ -9,17 +9,21 @@ slow: nothing is dropped for that here.
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from evidence import age, mp4
 from firmware.capture.cutter import Fragment
 from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.late import LateSegment, Unfinished
 from firmware.capture.segment_writer import SegmentWriter
+from firmware.hal.ports import Still
 from runtime.disk import Disk
 
 _log = logging.getLogger(__name__)
@@ -47,6 +51,7 @@ class WriteFragment:
     fragment: Fragment
     utc_ms: int
     init: bytes | None
+    stills: tuple[Still, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,11 @@ class Writer:
         with self._changed:
             spans = [job.fragment.to_ns - job.fragment.from_ns for job in self._live if isinstance(job, WriteFragment)]
         return sum(spans)
+
+    def stills(self) -> list[Still]:
+        """Those that wait to become durable."""
+        with self._changed:
+            return [still for job in self._live if isinstance(job, WriteFragment) for still in job.stills]
 
     def spans(self, recording: str, part: int) -> dict[int, Span]:
         """Attested span of each segment of a part of this boot, on the boot clock. In the writer's order only."""
@@ -239,10 +249,13 @@ class Writer:
                 raise ValueError(f"segment {place.segment} was never opened")
             writer = SegmentWriter(self._disk, key[0], place.part, key[1], job.init, self._recipients)
             self._open[key] = writer
-        data = mp4.fragment(place.sequence, fragment.video, fragment.sound, job.utc_ms, age.CHUNK)
+        stills = tuple(piece for still in job.stills for piece in mp4.still(still.boot_ns, still.jpeg))
+        data = mp4.fragment(place.sequence, fragment.video, fragment.sound, job.utc_ms, age.CHUNK, stills)
         body = writer.write(fragment, data)
         self._journal.append("fragment", body)
         writer.attested(body)
+        for told in _still_bodies(body, job.stills):
+            self._record(Run(partial(self._journal.append, "still", told)))
         spans = self._spans.setdefault(self._key(job), {})
         spans[place.segment] = (spans.get(place.segment, (fragment.from_ns, 0))[0], fragment.to_ns)
 
@@ -268,15 +281,32 @@ class Writer:
         for writer in abandoned.values():
             writer.abandon()
             self._close_late(writer.unfinished())
-        if isinstance(job, WriteFragment) and (job.place.recording, job.place.segment) not in abandoned:
-            self._account_for(job)
+        if isinstance(job, WriteFragment):
+            self._account_for(job, opened=(job.place.recording, job.place.segment) in abandoned)
         self._on_failure(error)
 
-    def _account_for(self, job: WriteFragment) -> None:
-        """A segment that a failed part would have opened has a number, and so needs a record."""
-        if job.init is not None:
+    def _account_for(self, job: WriteFragment, *, opened: bool = False) -> None:
+        """A segment that a failed part would have opened has a number, and so needs a record; a lost still is told."""
+        if job.stills:
+            self._on_fault("still", f"{len(job.stills)} lost: the disk did not take the fragment that carries it")
+        if job.init is not None and not opened:
             self._close_late(Unfinished(job.place.recording, job.place.part, job.place.segment, refused=True))
 
     def _close_late(self, unfinished: Unfinished) -> None:
         late = LateSegment(self._disk, unfinished)
         self._record(Run(lambda: self._journal.append("segment", late.body())))
+
+
+def _still_bodies(fragment: Mapping[str, Any], stills: Sequence[Still]) -> Iterator[dict[str, Any]]:
+    """The records of the stills that stand at the beginning of a fragment."""
+    at = fragment["plain_offset"]
+    for still in stills:
+        yield {
+            "recording": fragment["recording"],
+            "segment": fragment["segment"],
+            "at_ns": still.boot_ns,
+            "plain_offset": at + mp4.STILL_HEAD,
+            "size": len(still.jpeg),
+            "sha256": hashlib.sha256(still.jpeg).hexdigest(),
+        }
+        at += mp4.STILL_HEAD + len(still.jpeg)

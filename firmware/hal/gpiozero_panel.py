@@ -100,6 +100,7 @@ class GpiozeroPanel:
 
         self._record.when_pressed = tell(Control.RECORD_PRESSED, bounce_ns)
         self._record.when_held = tell(Control.RECORD_HELD)
+        self._record.when_released = tell(Control.RECORD_RELEASED, bounce_ns)
         self._mark.when_pressed = tell(Control.MARK_PRESSED, bounce_ns)
         self._mark.when_held = tell(Control.MARK_HELD)
         self._mark.when_released = tell(Control.MARK_RELEASED, bounce_ns)

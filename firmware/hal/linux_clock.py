@@ -23,11 +23,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LinuxClockConfig:
-    """`state` remembers the last trusted time within one power-on; `rtc` says that a real-time clock is on board."""
+    """`state` remembers the last trusted time within one power-on; `rtc` says that a real-time clock is on board.
+
+    A real-time clock that tells a time outside the bounds is not believed: its battery was empty, or it was set wrong.
+    """
 
     state: Path
     rtc: bool = False
     rtc_error_ms: int = 2000
+    earliest_ms: int = 0
+    latest_ms: int = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,12 @@ class LinuxClock:
             _log.exception("the time could not be remembered in %s; a restart will not know it", self._state)
 
     def _from_system(self, config: LinuxClockConfig) -> _Anchor:
-        source, error_ms = ("rtc", config.rtc_error_ms) if config.rtc else ("none", None)
-        return _Anchor(self._kernel_boot, self.boot_ns(), time.time_ns() // 10**6, source, error_ms)
+        ms = time.time_ns() // 10**6
+        believed = config.rtc and config.earliest_ms <= ms <= config.latest_ms
+        if config.rtc and not believed:
+            _log.error("the real-time clock tells %s ms since 1970, which cannot be; the clock counts as unset", ms)
+        source, error_ms = ("rtc", config.rtc_error_ms) if believed else ("none", None)
+        return _Anchor(self._kernel_boot, self.boot_ns(), ms, source, error_ms)
 
     def _remembered(self) -> _Anchor | None:
         try:

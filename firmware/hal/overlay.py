@@ -1,28 +1,31 @@
-"""The line of date, time, device and officer in every picture, drawn on the YUV420 buffer before it is encoded.
+"""Who, when and where, in every picture: drawn on the YUV420 buffer before it is encoded (GA/T 947; rule 13).
 
-A strip is set from cached glyphs once a second; a frame costs one copy into luma and one fill of each chroma plane.
-cv2's built-in fonts draw ASCII in any version; from OpenCV 5 on they, or a font file named in the configuration, draw
-Chinese as well.
+A strip of two lines is set from cached glyphs once a second; a frame costs one copy into luma and one fill of each
+chroma plane. Nothing in it moves: the parts that come, go or change their width stand at the ends of the lines, digits
+are all of one width, and the strip never becomes narrower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.hal.ports import DriverError
+from firmware.hal.ports import DriverError, Fix
 
 _PAPER, _INK = 16, 235  # black and white of television range
 _NEUTRAL = 128
 _MISSING = "?"  # what cv2 draws for a character that no font has
 _BOLD = 600
+_SMALLEST = 8
+_UNTRUSTED = "时间未校准 clock untrusted"
+_NO_PLACE = "未定位 no position"
+_WIDEST_FIX = Fix(0, 88.88888, 188.88888, None, 8888.0, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,54 +38,104 @@ class OverlayConfig:
     font: Path | None = None
 
 
-def caption(device_id: str, officer_number: str, zone: tzinfo | None = None) -> Callable[[int], str]:
-    """Give the overlay's text for a moment: date, time, zone offset, device, officer (GA/T 947).
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the caption tells besides who and when."""
 
-    `zone` None is the device's own time zone.
-    """
+    clock_trusted: bool = True
+    fix: Fix | None = None
 
-    def text(utc_ms: int) -> str:
-        moment = datetime.fromtimestamp(utc_ms // 1000, UTC).astimezone(zone)
+
+class Caption:
+    """The overlay's text for a moment: date, time, zone, device, officer; beneath them unit and place."""
+
+    def __init__(
+        self,
+        device: str,
+        officer_number: str,
+        unit: str,
+        situation: Callable[[], Situation] = Situation,
+        *,
+        receiver: bool = False,
+        zone: tzinfo | None = None,
+    ) -> None:
+        """`situation` is asked once a second, from the camera's thread; it must not block.
+
+        Without a satellite `receiver` nothing is said of the place. `zone` None is the device's own time zone.
+        """
+        self._who = f"{device}  {officer_number}"
+        self._unit = unit
+        self._situation = situation
+        self._receiver = receiver
+        self._zone = zone
+
+    def __call__(self, utc_ms: int) -> str:
+        """Two lines of text."""
+        return self._text(utc_ms, self._situation())
+
+    def samples(self) -> Sequence[str]:
+        """Texts that hold every part at its widest, for `Overlay` to choose its size by, and every word."""
+        return [self._text(0, Situation(clock_trusted=False, fix=fix)) for fix in (_WIDEST_FIX, None)] + [
+            "0123456789-SW"
+        ]
+
+    def _text(self, utc_ms: int, situation: Situation) -> str:
+        moment = datetime.fromtimestamp(utc_ms // 1000, UTC).astimezone(self._zone)
         stamp = moment.isoformat(sep=" ", timespec="seconds")
-        return f"{stamp[:19]} {stamp[19:]}  {device_id}  {officer_number}"
+        above = [f"{stamp[:19]} {stamp[19:]}", self._who]
+        if not situation.clock_trusted:
+            above.append(_UNTRUSTED)
+        beneath = [self._unit]
+        if self._receiver:
+            beneath.append(_place(situation.fix) if situation.fix else _NO_PLACE)
+        return f"{'  '.join(above)}\n{'  '.join(beneath)}"
 
-    return text
+
+def _place(fix: Fix) -> str:
+    latitude, longitude = fix.latitude_deg, fix.longitude_deg
+    place = f"{abs(latitude):08.5f}°{'NS'[latitude < 0]} {abs(longitude):09.5f}°{'EW'[longitude < 0]}"
+    return place if fix.error_m is None else f"{place} ±{fix.error_m:.0f} m"
 
 
 class Overlay:
-    """Draws `text(utc_ms)` at the top left of a picture.
+    """Draws `text(utc_ms)` at the top left of a picture."""
 
-    Built with a font that cannot draw the present text, it raises `DriverError`; later it draws "?" instead.
-    """
+    def __init__(self, config: OverlayConfig, text: Callable[[int], str], samples: Sequence[str] = ()) -> None:
+        """Choose the size so that each of `samples` fits the picture.
 
-    def __init__(self, config: OverlayConfig, text: Callable[[int], str]) -> None:
+        Raises `DriverError` if the font lacks a character of them; later it draws "?" instead.
+        """
         self._config = config
         self._text = text
-        self._glyphs = _Glyphs(max(8, round(config.height * config.text_height)), config.font)
+        self._glyphs = _fitting(config, samples)
+        missing = sorted({character for text in samples for character in text if self._glyphs.missing(character)})
+        if missing:
+            raise DriverError("overlay", f"no font for {''.join(missing)}; name a font file that has it")
         self._second = -1
         self._strip = np.empty((0, 0), np.uint8)
-
-    def check(self, utc_ms: int) -> None:
-        """Raise `DriverError` if the font lacks a character of the text of that moment."""
-        missing = sorted({character for character in self._text(utc_ms) if self._glyphs.missing(character)})
-        if missing:
-            raise DriverError(
-                "overlay", f"no font for {''.join(missing)}; install OpenCV 5 or name a font file that has it"
-            )
 
     def __call__(self, frame: NDArray[np.uint8], utc_ms: int) -> None:
         """Draw onto `frame`: a YUV420 buffer (height * 3 / 2, stride) as picamera2's MappedArray gives it."""
         second = utc_ms // 1000
         if second != self._second:
-            self._strip = self._glyphs.set_line(self._text(utc_ms), self._config.width)
+            self._strip = self._glyphs.set_text(self._text(utc_ms), self._strip.shape[1], self._config.width)
             self._second = second
         rows, columns = self._strip.shape
-        margin = rows // 2 // 2 * 2
+        margin = self._glyphs.margin
         right = min(self._config.width, margin + columns)
         frame[margin : margin + rows, margin:right] = self._strip[:, : right - margin]
         height, stride = self._config.height, frame.shape[1]
         chroma = frame[height:].reshape(2, height // 2, stride // 2)
         chroma[:, margin // 2 : (margin + rows) // 2, margin // 2 : right // 2] = _NEUTRAL
+
+
+def _fitting(config: OverlayConfig, samples: Sequence[str]) -> _Glyphs:
+    """Glyphs of the size asked for, or as much smaller as the widest sample wants."""
+    size = max(_SMALLEST, round(config.height * config.text_height))
+    glyphs = _Glyphs(size, config.font)
+    room = config.width - 2 * glyphs.margin
+    widest = max((glyphs.set_text(text, 0, 2**16).shape[1] for text in samples), default=0)
+    return glyphs if widest <= room else _Glyphs(max(_SMALLEST, size * room // widest), config.font)
 
 
 class _Glyphs:
@@ -91,18 +144,27 @@ class _Glyphs:
     def __init__(self, size: int, font: Path | None) -> None:
         self._size = size
         self._rows = (size * 3 // 2 + 1) // 2 * 2
+        self.margin = self._rows // 2 // 2 * 2
         self._face = _open_face(font)
         self._cache: dict[str, NDArray[np.uint8]] = {}
         self._digit_width = max(self._width(digit) for digit in "0123456789")
 
     def missing(self, character: str) -> bool:
         """Is there no bitmap for that character but the replacement?"""
-        return character != _MISSING and np.array_equal(self._glyph(character), self._glyph(_MISSING))
+        return character not in {_MISSING, "\n"} and np.array_equal(self._glyph(character), self._glyph(_MISSING))
 
-    def set_line(self, text: str, widest: int) -> NDArray[np.uint8]:
-        """Set a line of text (rows, columns), both even, at most `widest` columns."""
-        line = np.concatenate([self._edge(), *(self._glyph(character) for character in text), self._edge()], axis=1)
-        return line[:, : min(widest, line.shape[1] // 2 * 2)]
+    def set_text(self, text: str, narrowest: int, widest: int) -> NDArray[np.uint8]:
+        """Set lines of text (rows, columns), both even, `narrowest` to `widest` columns wide."""
+        lines = [self._set_line(line) for line in text.split("\n")]
+        columns = min(widest, max(narrowest, *(line.shape[1] // 2 * 2 for line in lines), 0))
+        strip = np.full((self._rows * len(lines), columns), _PAPER, np.uint8)
+        for number, line in enumerate(lines):
+            part = line[:, :columns]
+            strip[number * self._rows : (number + 1) * self._rows, : part.shape[1]] = part
+        return strip
+
+    def _set_line(self, line: str) -> NDArray[np.uint8]:
+        return np.concatenate([self._edge(), *(self._glyph(character) for character in line), self._edge()], axis=1)
 
     def _edge(self) -> NDArray[np.uint8]:
         return np.full((self._rows, self._size // 3), _PAPER, np.uint8)
@@ -118,29 +180,17 @@ class _Glyphs:
         width = self._digit_width if character.isdigit() else advance
         glyph = np.full((self._rows, width), _PAPER, np.uint8)
         origin = ((width - advance) // 2, self._size * 10 // 9)
-        if self._face is None:
-            cv2.putText(glyph, character, origin, cv2.FONT_HERSHEY_DUPLEX, self._size / 30, _INK, 1, cv2.LINE_AA)
-        else:
-            cv2.putText(glyph, character, origin, (_INK,), self._face, self._size, _BOLD)
+        cv2.putText(glyph, character, origin, (_INK,), self._face, self._size, _BOLD)
         return glyph
 
     def _width(self, character: str) -> int:
-        if self._face is None:
-            (width, _), _ = cv2.getTextSize(character, cv2.FONT_HERSHEY_DUPLEX, self._size / 30, 1)
-            return max(1, int(width))
         pair = cv2.getTextSize((0, 0), f"|{character}|", (0, 0), self._face, self._size, _BOLD)[2]
         bars = cv2.getTextSize((0, 0), "||", (0, 0), self._face, self._size, _BOLD)[2]
         return max(1, int(pair - bars))  # between bars, so that a space has its width
 
 
-def _open_face(font: Path | None) -> Any:
-    """Open a font file or the built-in font; None if this OpenCV has only the built-in one."""
-    if not hasattr(cv2, "FontFace"):
-        if font is not None:
-            raise DriverError(
-                "overlay", f"OpenCV {cv2.__version__} cannot read {font}; install OpenCV 5 or name no font"
-            )
-        return None
+def _open_face(font: Path | None) -> cv2.FontFace:
+    """Open a font file, or cv2's own font, which has Chinese."""
     face = cv2.FontFace(str(font) if font else "sans")
     if not face.getName():
         raise DriverError("overlay", f"{font} is not a font that can be read; name a TrueType or OpenType file")

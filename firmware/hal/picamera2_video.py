@@ -1,18 +1,19 @@
 """`VideoSource` on picamera2: libcamera's pictures, our overlay, picamera2's encoder, each frame handed on at once.
 
+A second, small stream of the same exposures is made by the camera's own scaler; twice a second its luma is handed on as
+a `Look`. Stills are copies of the recorded stream, after the overlay.
+
 Threads: picamera2's event thread calls `_on_picture` and, with the software encoder, `_on_encoded`; the hardware
 encoder has a thread of its own for the latter. Neither may ever see an exception of ours: it would end the thread.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import logging
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware.hal.ports import Clock, DriverError, Frame, Look, SourceFault, Still
+from firmware.hal.video_still import StillFormat, Stills
+from firmware.hal.video_watch import Faults, Ledger, Watchdog
 
 _log = logging.getLogger(__name__)
 
 _DRIVER = "picamera2"
-_STREAM = "main"
+_STREAM, _LOOK_STREAM = "main", "lores"
 _BUFFERS = 6  # one held by the encoder, one by picamera2, the rest in flight
-_STALL_NS = 1_000_000_000
-_FIRST_PICTURE_NS = 3_000_000_000  # a sensor needs up to two seconds to start
-_WATCH_SECONDS = 0.1
+_LOOK_COLUMNS = 320
+_LOOK_NS = 500_000_000
 _SPS, _PPS = 7, 8  # NAL unit types
 
 
@@ -49,8 +51,8 @@ class Picamera2Video:
     """One camera. `overlay(frame, utc_ms)` draws on the YUV420 buffer (height * 3 / 2, stride) of each picture.
 
     Building it raises `DriverError` if the library or the camera is missing. Faults told: `camera_stall`,
-    `camera_lost`, `encoder_stall` when a second has brought nothing; `overlay_failed` (pictures go on without it);
-    `unknown` if `on_frame` raises (the next frame is offered again).
+    `camera_lost`, `encoder_stall` when a second has brought nothing; `overlay_failed`, `look_failed` (pictures go on
+    without); `unknown` if `on_frame` raises (the next frame is offered again).
     """
 
     def __init__(self, config: VideoConfig, overlay: Callable[[NDArray[np.uint8], int], None], clock: Clock) -> None:
@@ -60,14 +62,16 @@ class Picamera2Video:
         self._library = _import_library()
         self._info = self._find_camera()
         self._before: Counter[str] = Counter()
-        self._ledger = _Ledger(1_000_000_000 // config.frames_per_second)
+        self._ledger = Ledger(1_000_000_000 // config.frames_per_second)
         self._parameter_sets = _ParameterSets()
         self._camera: Any = None
         self._encoder: Any = None
-        self._watchdog: _Watchdog | None = None
-        self._faults = _Faults(lambda _fault: None)
+        self._watchdog: Watchdog | None = None
+        self._faults = Faults(lambda _fault: None)
         self._on_frame: Callable[[Frame], None] = lambda _frame: None
         self._on_look: Callable[[Look], None] = lambda _look: None
+        self._next_look_ns = 0
+        self._stills = Stills(_DRIVER)
 
     def start(
         self,
@@ -78,12 +82,13 @@ class Picamera2Video:
         """Open the camera and deliver frames. Raises `DriverError`; nothing is left open then."""
         if self._camera is not None:
             raise DriverError(_DRIVER, "already started; stop it first")
-        self._on_frame, self._faults, self._on_look = on_frame, _Faults(on_fault), on_look
+        self._on_frame, self._faults, self._on_look = on_frame, Faults(on_fault), on_look
         self._before = Counter(self.counts())
-        self._ledger = _Ledger(1_000_000_000 // self._config.frames_per_second)
+        self._ledger = Ledger(1_000_000_000 // self._config.frames_per_second)
         self._parameter_sets = _ParameterSets()
+        self._next_look_ns = 0
         self._info = self._find_camera()
-        self._watchdog = _Watchdog(self._clock, self._ledger, self._faults, self._is_plugged)
+        self._watchdog = Watchdog(self._clock, self._ledger, self._faults, self._is_plugged)
         try:
             self._camera = self._library.Picamera2(self._config.camera_num)
             self._encoder = self._build_encoder()
@@ -96,8 +101,14 @@ class Picamera2Video:
         self._watchdog.start()
 
     def still(self) -> Still:
-        """Take a still of the next picture."""
-        raise DriverError(_DRIVER, "takes no stills yet")
+        """Take a still of the next picture. Two threads that ask at once are served one after the other."""
+        camera, config = self._camera, self._config
+        if camera is None:
+            raise DriverError(_DRIVER, "takes no still while it is stopped; start it first")
+        matrix: Literal["bt601", "bt709"] = (
+            "bt709" if str(camera.camera_configuration()["colour_space"]) == "Rec709" else "bt601"
+        )
+        return self._stills.take(StillFormat(config.width, config.height, matrix))
 
     def stop(self) -> None:
         """Stop, flush the encoder, release the camera, end the threads. Not to be called from a callback."""
@@ -144,6 +155,7 @@ class Picamera2Video:
         frame_us = 1_000_000 // config.frames_per_second
         return self._camera.create_video_configuration(
             main={"format": "YUV420", "size": (config.width, config.height)},
+            lores={"format": "YUV420", "size": _look_size(config)},
             raw=None,
             buffer_count=_BUFFERS,
             controls={"FrameDurationLimits": (frame_us, frame_us)},
@@ -173,125 +185,30 @@ class Picamera2Video:
         return "is another program using it?"
 
     def _on_picture(self, request: Any) -> None:
-        """Take note of a picture and draw the overlay. `pre_callback` of picamera2, before the encoder."""
+        """Take note of a picture, look, and draw the overlay. `pre_callback` of picamera2, before the encoder."""
         with self._faults.told("overlay_failed"):
             sensor_ns = int(request.get_metadata()["SensorTimestamp"])
             self._ledger.exposed(sensor_ns)
+            if sensor_ns >= self._next_look_ns:
+                self._look(request, sensor_ns)
             utc_ms = self._clock.utc().ms - (self._clock.boot_ns() - sensor_ns) // 1_000_000
             with self._library.MappedArray(request, _STREAM) as mapped:
-                self._overlay(mapped.array, utc_ms)
+                try:
+                    self._overlay(mapped.array, utc_ms)
+                finally:
+                    self._stills.offer(mapped.array, sensor_ns)
+
+    def _look(self, request: Any, sensor_ns: int) -> None:
+        self._next_look_ns = (sensor_ns // _LOOK_NS + 1) * _LOOK_NS
+        columns, rows = _look_size(self._config)
+        with self._faults.told("look_failed"), self._library.MappedArray(request, _LOOK_STREAM, write=False) as mapped:
+            self._on_look(Look(mapped.array[:rows, :columns].copy(), sensor_ns))
 
     def _on_encoded(self, data: Any, keyframe: bool, timestamp_us: int) -> None:
         with self._faults.told("unknown"):
             boot_ns = self._ledger.encoded(self._encoder.firsttimestamp + timestamp_us)
             unit = bytes(data)
             self._on_frame(Frame(self._parameter_sets.complete(unit) if keyframe else unit, boot_ns, keyframe))
-
-
-class _Ledger:
-    """Follows each picture from the sensor through the encoder."""
-
-    def __init__(self, frame_ns: int) -> None:
-        self._frame_ns = frame_ns
-        self._lock = threading.Lock()
-        self._in_encoder: deque[tuple[int, int]] = deque()
-        self.last_ns: int | None = None  # boot time of the last picture
-        self._counts = dict.fromkeys(("delivered", "encoded", "dropped", "lost"), 0)
-
-    def exposed(self, boot_ns: int) -> None:
-        """Take note of a picture that libcamera delivered; a gap before it are pictures that it did not."""
-        with self._lock:
-            if self.last_ns is not None:
-                self._counts["lost"] += max(0, round((boot_ns - self.last_ns) / self._frame_ns) - 1)
-            self.last_ns = boot_ns
-            self._counts["delivered"] += 1
-            self._in_encoder.append((_encoder_us(boot_ns), boot_ns))
-
-    def encoded(self, encoder_us: int) -> int:
-        """Give the exact boot time of an encoded frame, whose own time was cut to microseconds."""
-        with self._lock:
-            self._counts["encoded"] += 1
-            while self._in_encoder and self._in_encoder[0][0] < encoder_us:
-                self._in_encoder.popleft()
-                self._counts["dropped"] += 1
-            if self._in_encoder and self._in_encoder[0][0] == encoder_us:
-                return self._in_encoder.popleft()[1]
-            return encoder_us * 1_000
-
-    def oldest_ns(self) -> int | None:
-        """Give the boot time of the picture that has waited longest for the encoder; None if none waits."""
-        with self._lock:
-            return self._in_encoder[0][1] if self._in_encoder else None
-
-    def counts(self) -> dict[str, int]:
-        with self._lock:
-            return dict(self._counts)
-
-
-class _Faults:
-    """Tells faults, each cause once until it has passed."""
-
-    def __init__(self, on_fault: Callable[[SourceFault], None]) -> None:
-        self._on_fault = on_fault
-        self._present: set[str] = set()
-
-    def raised(self, cause: str, detail: str) -> None:
-        if cause in self._present:
-            return
-        self._present.add(cause)
-        try:
-            self._on_fault(SourceFault(cause, detail))
-        except Exception:  # noqa: BLE001 - a listener must not end the thread that tells it
-            _log.exception("%s: the listener for faults failed on %s", _DRIVER, cause)
-
-    def passed(self, cause: str) -> None:
-        self._present.discard(cause)
-
-    @contextlib.contextmanager
-    def told(self, cause: str) -> Iterator[None]:
-        """Tell an exception as a fault instead of raising it."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end picamera2's thread
-            self.raised(cause, f"{type(error).__name__}: {error}")
-        else:
-            self.passed(cause)
-
-
-class _Watchdog:
-    """Tells of a camera or an encoder that has given nothing for a second."""
-
-    def __init__(self, clock: Clock, ledger: _Ledger, faults: _Faults, is_plugged: Callable[[], bool]) -> None:
-        self._clock = clock
-        self._ledger = ledger
-        self._faults = faults
-        self._is_plugged = is_plugged
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="video-watchdog", daemon=True)
-        self._grace_ns = clock.boot_ns() + _FIRST_PICTURE_NS - _STALL_NS
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(_WATCH_SECONDS):
-            present = self._present_cause()
-            for cause in ("camera_stall", "camera_lost", "encoder_stall"):
-                if cause == present:
-                    self._faults.raised(cause, "nothing has come for a second")
-                else:
-                    self._faults.passed(cause)
-
-    def _present_cause(self) -> str | None:
-        expected_ns = self._clock.boot_ns() - _STALL_NS
-        if (self._ledger.last_ns or self._grace_ns) < expected_ns:
-            return "camera_stall" if self._is_plugged() else "camera_lost"
-        return "encoder_stall" if (self._ledger.oldest_ns() or expected_ns) < expected_ns else None
 
 
 class _ParameterSets:
@@ -311,9 +228,10 @@ class _ParameterSets:
         return unit
 
 
-def _encoder_us(boot_ns: int) -> int:
-    """Cut a boot time to microseconds exactly as picamera2's encoders do."""
-    return int(boot_ns / 1_000)
+def _look_size(config: VideoConfig) -> tuple[int, int]:
+    """Give columns and rows of the small stream: even, of the picture's own shape, and never larger than it."""
+    columns = min(_LOOK_COLUMNS, config.width)
+    return columns, round(config.height * columns / config.width / 2) * 2
 
 
 def _output(sink: Callable[[Any, bool, int], None]) -> Any:

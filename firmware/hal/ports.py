@@ -63,7 +63,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SourceFault:
-    """A source has failed; `cause` is one of the specification's gap causes, or `overlay_failed`, which is no gap."""
+    """A source has failed; `cause` is one of the specification's gap causes.
+
+    No gaps: `overlay_failed`, `look_failed`; `position_lost`, when the satellite receiver's service is not there.
+    """
 
     cause: str
     detail: str
@@ -132,7 +135,9 @@ class Microphone(Protocol):
     def start(self, on_block: Callable[[SoundBlock], None], on_fault: Callable[[SourceFault], None]) -> None:
         """Deliver blocks in order, none left out, from a thread of the driver; `on_block` must not block.
 
-        Sound that stops arriving for one second is told by `on_fault` ("microphone_lost").
+        `on_fault` tells, each once in an outage that the next block ends: "microphone_lost", nothing has come for a
+        second; "microphone_silent", two seconds of one and the same sample (no more such blocks are delivered);
+        "microphone_moved", the sound was another source's (what is delivered next is the microphone's again).
         """
 
     def stop(self) -> None:
@@ -229,6 +234,7 @@ class Control(enum.Enum):
     """What the wearer or the dock does, as the pins tell it."""
 
     RECORD_PRESSED = "record_pressed"
+    RECORD_RELEASED = "record_released"
     RECORD_HELD = "record_held"
     MARK_PRESSED = "mark_pressed"
     MARK_HELD = "mark_held"

@@ -23,11 +23,12 @@ A hole of three quarters of a second in the middle of the sentence is not told f
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from firmware.voice import matching
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     _Signal = NDArray[np.float64]
 
 RECORDING_RATE = 48_000
-_RATE = 8_000
-_BAND_HERTZ = (300, 3_400)
-_TILT = 0.5  # speech falls off with frequency: lifted by 3 dB an octave, low noise does not drown the rest of it
 _SLICES = 8
 _SMOOTHING_SECONDS = 0.02
 _LOUDNESS_POWER = 0.35  # of the energy: slices of equal loudness are cut, else all of a quiet ending is in one slice
@@ -62,11 +60,11 @@ def find(recording: NDArray[np.int16], notice: NDArray[np.int16], notice_rate: i
 
     It takes 0.15 s of CPU for ten seconds on a small server's core. Rule article 11.
     """
-    signal = _speech_band(recording, RECORDING_RATE)
-    template = _speech_band(notice, notice_rate)
+    signal = matching.speech_band(recording, RECORDING_RATE)
+    template = matching.speech_band(notice, notice_rate)
     if signal.size < template.size or not signal.any():
         return NoticeFinding(0.0, 0, 0, heard=False)
-    tracks = _slice_correlations(signal, template)
+    tracks = matching.correlations(signal, template, _cuts(template))
     nearby = np.lib.stride_tricks.sliding_window_view(
         np.pad(tracks, ((0, 0), (_TOLERANCE, _TOLERANCE))), _WINDOW, axis=1
     )
@@ -78,45 +76,15 @@ def find(recording: NDArray[np.int16], notice: NDArray[np.int16], notice_rate: i
     slices_heard = int(np.count_nonzero(values >= _SLICE_HEARD))
     return NoticeFinding(
         score,
-        max(0, round((place + shift) * RECORDING_RATE / _RATE)),
+        max(0, round((place + shift) * RECORDING_RATE / matching.RATE)),
         slices_heard,
         heard=score >= _SCORE_HEARD and slices_heard == _SLICES,
     )
 
 
-def _speech_band(samples: NDArray[np.int16], rate: int) -> _Signal:
-    """Bring a sound to 8 kHz, speech band only, tilted."""
-    count = samples.size * _RATE // rate
-    if count == 0:
-        return np.zeros(0)
-    spectrum = np.fft.rfft(samples.astype(np.float64))[: count // 2 + 1]
-    hertz = np.arange(spectrum.size) * (rate / samples.size)
-    low, high = _BAND_HERTZ
-    spectrum *= np.where((hertz >= low) & (hertz <= high), np.maximum(hertz, 1.0) ** _TILT, 0.0)
-    return np.fft.irfft(spectrum, count)
-
-
-def _slice_correlations(signal: _Signal, template: _Signal) -> _Signal:
-    """Return, for each slice and each place of the whole notice, the normalised correlation of that slice."""
-    length = 1 << (signal.size + template.size - 1).bit_length()
-    spectrum = np.fft.rfft(signal, length)
-    energy = np.concatenate([np.zeros(1), np.cumsum(signal**2)])
-    places = signal.size - template.size + 1
-    cuts = _cuts(template)
-    tracks = []
-    for start, end in itertools.pairwise(cuts):
-        part = template[start:end]
-        product = np.fft.irfft(spectrum * np.conj(np.fft.rfft(part, length)), length)[start : start + places]
-        heard = energy[end : end + places] - energy[start : start + places]
-        # Digital silence correlates with nothing; without a floor, rounding errors would be divided by nearly zero.
-        floor = 1e-9 * float(energy[-1])
-        tracks.append(product / np.sqrt(np.maximum(heard, floor) * float(part @ part)))
-    return np.array(tracks)
-
-
 def _cuts(template: _Signal) -> list[int]:
     """Return where the slices of equal loudness begin, and the end."""
-    window = np.ones(round(_SMOOTHING_SECONDS * _RATE))
+    window = np.ones(round(_SMOOTHING_SECONDS * matching.RATE))
     loudness = np.cumsum(np.convolve(template**2, window, "same").clip(0) ** _LOUDNESS_POWER)
     inner = np.searchsorted(loudness, loudness[-1] * np.arange(1, _SLICES) / _SLICES)
     return [0, *(int(cut) for cut in inner), template.size]

@@ -20,7 +20,7 @@ from hw_sim.demo.stage import Stage
 from hw_sim.scene import read_number
 
 _SMALL = (160, 90)
-_OVERLAY_ROWS = 10  # of 90: the caption is ours, not the scene's
+_OVERLAY_ROWS = 12  # of 90: the caption is ours, not the scene's
 _ROUNDING_NS = 1_000_000  # a part ends one nominal frame after its last picture, where the next delivery may stand
 _T = TypeVar("_T")
 

@@ -30,7 +30,14 @@ class DemoError(Exception):
 class Program:
     """One running program. Its log (JSON lines) goes to a file, which `wait` reads on from where it last stood."""
 
-    def __init__(self, name: str, arguments: Sequence[str], logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        logs: Path,
+        environment: Mapping[str, str],
+        program: Sequence[str] = (sys.executable, "-m", "bodycam"),
+    ) -> None:
         self.name = name
         self.alerts_end_it = True  # whoever provokes faults waits through the alerts that they cause
         self.log = logs / f"{name}.log"
@@ -39,7 +46,7 @@ class Program:
         self._began = self._read.seek(0, os.SEEK_END)
         self._rest = b""
         # The kernel ends it if this process dies, however that happens: nothing is left behind.
-        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "bodycam", *arguments]
+        command = ["setpriv", "--pdeathsig", "TERM", *program, *arguments]
         env = {**os.environ, "BODYCAM_LOG": "json", **environment}
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file, env=env, start_new_session=True

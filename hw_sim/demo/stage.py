@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hw_sim import world as worlds
 from hw_sim.acoustics import noise_level
 from hw_sim.demo.programs import command
+from hw_sim.senses import camera_tables
 from hw_sim.world import ClockWorld, DiskWorld, LensWorld, RoomWorld, World
 
 CAMERA, DOCK, OFFICE = "BWC-0001", "DOCK-1", "OFFICE-1"
 RECORD_PIN, MARK_PIN, DOCK_PIN = 17, 27, 22
+_SETTINGS: Mapping[str, object] = {
+    "officer": "000123",
+    "officer_name": "张三",
+    "unit": "执法大队",
+    "activity": "inspection",
+    "segment_seconds": 10,
+    "pre_event_seconds": 5,
+    "answer_seconds": 8,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +82,11 @@ class Stage:
         return self.camera / "certs" / "root.pem"
 
 
-def build(root: Path, world: World) -> Stage:
-    """Provision everybody with the product's own commands and write their configurations."""
+def build(root: Path, world: World, settings: Mapping[str, object] = _SETTINGS) -> Stage:
+    """Provision everybody with the product's own commands and write their configurations.
+
+    `settings`: options of `provision camera`, by their names without dashes; a truth value is a switch.
+    """
     stage = Stage(root, *_free_ports(3))
     for folder in (stage.logs, stage.card, stage.mounted_card):
         folder.mkdir(parents=True)
@@ -79,13 +94,12 @@ def build(root: Path, world: World) -> Stage:
     agency = ["--agency", str(stage.agency)]
     command(["provision", "office", OFFICE, *agency, "--dir", str(stage.office)])
     command(["provision", "dock", DOCK, *agency, "--dir", str(stage.dock)])
-    officer = ["--officer", "000123", "--officer-name", "张三", "--unit", "执法大队", "--activity", "inspection"]
-    settings = ["--segment-seconds", "10", "--pre-event-seconds", "5", "--answer-seconds", "8"]
     camera = ["provision", "camera", CAMERA, *agency, "--office", str(stage.office), "--dir", str(stage.camera)]
-    command([*camera, *officer, *settings])
+    command([*camera, *itertools.chain.from_iterable(itertools.starmap(_option, settings.items()))])
     (stage.office / "office.toml").write_text(_OFFICE.format(s=stage), encoding="utf-8")
     (stage.dock / "dock.toml").write_text(_DOCK.format(s=stage), encoding="utf-8")
-    (stage.camera / "camera.toml").write_text(_CAMERA.format(s=stage), encoding="utf-8")
+    senses = camera_tables(stage.world, world.gnss)
+    (stage.camera / "camera.toml").write_text(f"{_CAMERA.format(s=stage)}\n{senses}", encoding="utf-8")
     worlds.create(stage.world, world)
     return stage
 
@@ -97,6 +111,13 @@ def make_world(
     noise_dbfs = None if snr_db is None else noise_level(snr_db)
     room = RoomWorld(speech, noise_dbfs, muted, ppm)
     return World(LensWorld(video), room, ClockWorld(rtc=True, rtc_error_ms=500), DiskWorld(card_bytes))
+
+
+def _option(name: str, value: object) -> list[str]:
+    words = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{words}" if value else f"--no-{words}"]
+    return [f"--{words}", str(value)]
 
 
 def _free_ports(count: int) -> list[int]:

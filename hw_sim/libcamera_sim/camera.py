@@ -75,7 +75,7 @@ class Optics(Protocol):
         """Decide what becomes of the next exposure."""
 
     def paint(self, pictures: list[Planes], sensor_ns: int) -> None:
-        """Paint the exposure into every picture stream."""
+        """Paint the exposure into every picture stream; the smaller is the larger one scaled down."""
 
     def record(self, fate: Fate, sensor_ns: int, sequence: int) -> None:
         """Note what became of an exposure, before the application learns of it."""

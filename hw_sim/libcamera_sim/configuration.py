@@ -14,6 +14,7 @@ RAW_FORMAT = PixelFormat("SRGGB10")
 _PICTURE_FORMAT = PixelFormat("YUV420")
 _STRIDE_ALIGNMENT = 64  # bytes of luma, as on a Pi
 _RAW_BYTES_PER_PIXEL = 2
+_SCALERS = 2  # outputs of a Pi's image processor: one large, one that is not larger
 
 
 class StreamRole(enum.Enum):
@@ -97,8 +98,9 @@ class CameraConfiguration:
         return len(self._streams)
 
     def validate(self) -> CameraConfiguration.Status:
-        """Adjust every stream; invalid if one has no area."""
-        if any(stream.size.width <= 0 or stream.size.height <= 0 for stream in self._streams):
+        """Adjust every stream; invalid if one has no area, or if there are more pictures than scalers."""
+        pictures = sum(stream.role is not StreamRole.Raw for stream in self._streams)
+        if pictures > _SCALERS or any(stream.size.width <= 0 or stream.size.height <= 0 for stream in self._streams):
             return self.Status.Invalid
         unchanged = [stream.validate() for stream in self._streams]
         return self.Status.Valid if all(unchanged) else self.Status.Adjusted

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from textual import events, work
@@ -59,6 +60,7 @@ class PanelApp(App[None]):
         Binding("p", "power"),
         Binding("s", "program"),
         Binding("f", "faults"),
+        Binding("w", "save"),
         Binding("question_mark", "help"),
         Binding("q", "quit"),
         Binding("up", "slider(-1)"),
@@ -212,6 +214,13 @@ class PanelApp(App[None]):
     async def _toggle(self, fault: Fault) -> None:
         if await self._try(lambda: self._orders.toggle(fault)):
             self._tell(f"{fault.name}：{'开始 on' if fault in self._orders.faults else '结束 off'}")
+
+    @work
+    async def action_save(self) -> None:
+        """Save what was done as a scenario."""
+        saved: list[Path] = []
+        if await self._by_hand(lambda: saved.append(self._rig.save())):
+            self._tell(f"已存成脚本 saved: bodycam sim run {saved[0]}")
 
     def action_help(self) -> None:
         """Show every key at length."""

@@ -17,6 +17,7 @@ HELP = [
     Key("p", "断电（未落盘的数据丢失）或上电", "cut the power (unsynced data is lost), or on"),
     Key("s", "正常停止程序，或启动", "stop the program in order, or start it"),
     Key("f", "故障菜单：镜头、声音、存储卡、定位", "faults: lens, sound, card, position"),
+    Key("w", "把做过的操作存成脚本", "save what was done as a scenario"),
     Key("↑ ↓", "选择电量、温度、存储、时钟", "choose battery, heat, storage, clock"),
     Key("← →", "调节", "change it"),
     Key("PgUp", "往回看日志", "scroll the journal back"),
@@ -38,6 +39,7 @@ def bar(*, docked: bool, powered: bool, running: bool) -> list[Key]:
         Key("p", "断电", "cut") if powered else Key("p", "上电", "power"),
         Key("s", "停止", "stop") if running else Key("s", "启动", "start"),
         Key("f", "故障", "fault"),
+        Key("w", "存盘", "save"),
         Key("?", "帮助", "help"),
         Key("q", "退出", "quit"),
     ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hw_sim.demo import stage
 from hw_sim.demo.programs import DemoError
 from hw_sim.panel.rig import Rig
-from hw_sim.world import World
+from hw_sim.world import GnssWorld, World
 
 
 def main(argv: list[str]) -> int:
@@ -86,4 +88,8 @@ def _world(scene: str | None) -> World:
                 f"--scene: {scene} does not exist; give drawn, or a file that ffmpeg can read", os.EX_NOINPUT
             )
         scene = str(Path(scene).absolute())
-    return stage.make_world(scene, "silence", muted=False, snr_db=None, ppm=0.0, card_bytes=None)
+    world = stage.make_world(scene, "silence", muted=False, snr_db=None, ppm=0.0, card_bytes=None)
+    if shutil.which("gpsd") is None:
+        return world
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return replace(world, gnss=GnssWorld(receiver=True, port=free.getsockname()[1]))

@@ -16,7 +16,7 @@ from pathlib import Path
 from hw_sim import control, forgetful_fs, room
 from hw_sim import world as worlds
 from hw_sim.demo import stage as stages
-from hw_sim.demo.programs import DemoError, Program
+from hw_sim.demo.programs import DemoError, Program, command
 from hw_sim.demo.stage import Stage
 from hw_sim.world import World
 
@@ -55,6 +55,11 @@ class Rig:
         return self.stage.card if self.has_card else self.stage.mounted_card
 
     @property
+    def orders(self) -> Path:
+        """Where what is done to this camera is noted."""
+        return self.stage.world / "orders.jsonl"
+
+    @property
     def sockets(self) -> Mapping[str, Path]:
         """Where each part takes orders."""
         world = self.stage.world
@@ -69,6 +74,8 @@ class Rig:
         if self._new_world is not None:
             say("正在发证并建立仿真环境…  provisioning a camera and its world")
             self.stage = stages.build(self.stage.root, self._new_world)
+        elif self.orders.exists():  # of another sitting
+            self.orders.rename(self.orders.with_name(f"orders-{self.orders.stat().st_mtime_ns}.jsonl"))
         say("正在启动房间的声音…  starting the sound of the room")
         self._await_room(self._beside("room", ["sim", "room", str(self.stage.world)]))
         if self._station:
@@ -94,6 +101,8 @@ class Rig:
         if self._disk is not None:
             with contextlib.suppress(control.ControlError):  # it dies before it can answer
                 control.ask(self.sockets["card"], {"do": "cut", "keep": "none"})
+        else:
+            worlds.note(self.stage.world, "power", do="cut", keep="none")
         self._remove_card()
 
     def start(self) -> None:
@@ -107,6 +116,12 @@ class Rig:
         """Stop the camera's program in order and return its exit status."""
         self._expected = False
         return self.camera.stop() if self.camera is not None else os.EX_OK
+
+    def save(self) -> Path:
+        """Make a scenario of what was done in this sitting, and return its file."""
+        out = self.stage.root / f"panel-{time.strftime('%m%d-%H%M%S')}.toml"
+        command(["sim", "record", str(self.stage.world), str(out)])
+        return out
 
     def ended(self) -> list[str]:
         """An obituary for each program that has ended by itself, told once."""
@@ -148,9 +163,9 @@ class Rig:
         forgetful_fs.unmount(stage.mounted_card)  # a panel that was killed may have left it
         limit = worlds.load(stage.world).disk.limit_bytes
         size = [] if limit is None else ["--limit-bytes", str(limit)]
-        control_socket = ["--control", str(self.sockets["card"])]
-        self._disk = Program("disk", ["sim", "disk", str(stage.card), str(stage.mounted_card), *control_socket, *size],
-                             stage.logs, {})  # fmt: skip
+        told = ["--control", str(self.sockets["card"]), "--orders", str(self.orders)]
+        arguments = ["sim", "disk", str(stage.card), str(stage.mounted_card), *told, *size]
+        self._disk = Program("disk", arguments, stage.logs, {})
         self._await(lambda: os.path.ismount(stage.mounted_card), self._disk)
 
     def _remove_card(self) -> None:

@@ -129,7 +129,7 @@ def _step(label: str, seconds: int) -> Position:
 
 
 SCALES = (
-    Scale("battery", "电量", "battery", [Position(f"{percent} %", percent) for percent in range(0, 101, 5)], 18),
+    Scale("battery", "电量", "battery", [Position(f"{percent} %", percent) for percent in range(0, 101, 5)], 20),
     Scale("temperature", "温度", "heat", [Position(f"{celsius} °C", celsius) for celsius in range(-20, 96, 5)], 13),
     Scale(
         "storage", "存储", "storage",

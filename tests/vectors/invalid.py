@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evidence import age, jose, records
+from evidence.records import Chain
 from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY, Stream, key, kid, recipients, sha256
 
@@ -166,3 +167,27 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
              [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
         )
     )  # fmt: skip
+
+
+def invalid_stills(camera: Camera) -> Iterator[dict[str, Any]]:
+    """Records that the camera itself signs at the end of its journal, and the step and verdict that must be found.
+
+    Step 12 needs the office's identity: without it, nothing is found.
+    """
+    good, last = next(record.body for record in camera.records if record.kind == "still"), camera.records[-1]
+    begin, size, last_file = good["plain_offset"], good["size"], records.journal_path(camera.file)
+    for name, step, changed in (
+        ("a still in a segment that was not told", 6, {"segment": 3}),
+        ("a still in a segment of another boot", 6, {"segment": 1}),
+        ("a still in the initialisation", 7, {"plain_offset": 100}),
+        ("a still that no fragment holds", 7, {"plain_offset": 2**62}),
+        ("a still that begins in one fragment and ends after it", 7, {"plain_offset": 130_000, "size": 2_000}),
+        ("a still twice", 7, {}),
+        ("a still in another's place", 7, {"plain_offset": begin + size - 1}),
+        ("a still among the samples", 12, {"plain_offset": 68_000}),
+    ):
+        chain = Chain(DEVICE, last.boot, key(camera.session_key), kid(camera.session_key), seq=last.seq + 1,
+                      prev=last.sha256)  # fmt: skip
+        line = chain.append("still", {**good, **changed}, last.clock, deterministic=True)
+        steps = [{"do": "append", "path": last_file, "text": line.decode() + "\n"}]
+        yield {"name": name, "steps": steps, "step": step, "verdict": "altered"}

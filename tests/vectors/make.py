@@ -46,22 +46,25 @@ def vectors() -> dict[str, bytes]:
         "report-opened.json": _json(reported(camera, keys_of.identity("office"))),
         "invalid-lines.json": _json(list(invalid.invalid_lines(line()))),
         "invalid-age.json": _json(list(invalid.invalid_age(*age_files()))),
-        "invalid-folders.json": _json(list(invalid.invalid_folders(camera, torn))),
+        "invalid-folders.json": _json([*invalid.invalid_folders(camera, torn), *invalid.invalid_stills(camera)]),
     }
     return made | {f"folder/{path}": data for path, data in camera.files.items()}
 
 
 def example() -> tuple[Camera, bytes]:
-    """The folder that all vectors are about: two boots, a torn tail, a released, a truncated and a closed segment."""
+    """The folder that all vectors are about: two boots, a torn tail, a released, a truncated and a closed segment.
+
+    The truncated one has a still whose record the power cut kept from being written, the closed one a listed one.
+    """
     camera = Camera(DEVICE)
     camera.boot()
     camera.anchor()
     camera.line("assigned", sealed_bodies()["assigned"]["record_body"])
     camera.record("R", stop=False)
-    camera.segment(cut=True)
+    camera.segment(cut=True, stills=1, listed=False)
     torn = b"eyJhbGciOiJFUzI1NiIsImtpZCI6I"
     camera.resume(torn=torn)
-    camera.segment()
+    camera.segment(stills=1)
     camera.stop()
     camera.summary()
     camera.line("shutdown", {"clean": True})
@@ -305,6 +308,7 @@ def segments(camera: Camera) -> Iterator[dict[str, Any]]:
             "plain_size": len(opened.plain),
             "plain_sha256": sha256(opened.plain),
             "boxes": _boxes(opened.plain),
+            "stills": list(_stills(opened.plain)),
             "fragments": [r.body for r in camera.records if r.kind == "fragment" and r.body["segment"] == index],
         }
 
@@ -316,6 +320,14 @@ def _boxes(plain: bytes) -> list[list[Any]]:
         found.append([plain[position + 4 : position + 8].decode(), position, size])
         position += size
     return found
+
+
+def _stills(plain: bytes) -> Iterator[dict[str, Any]]:
+    for kind, start, size in _boxes(plain):
+        if kind == "uuid":
+            uuid, at_ns = plain[start + 8 : start + 24].hex(), int.from_bytes(plain[start + 24 : start + 32], "big")
+            jpeg = plain[start + 32 : start + size]
+            yield {"uuid": uuid, "at_ns": at_ns, "plain_offset": start + 32, "size": len(jpeg), "sha256": sha256(jpeg)}
 
 
 def reported(camera: Camera, identity: str | None) -> dict[str, Any]:

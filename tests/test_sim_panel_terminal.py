@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from hw_sim.scenario import plan
 from tests.test_demo import left_behind
 
 pytestmark = [pytest.mark.sound, pytest.mark.fuse, pytest.mark.net]
@@ -131,6 +132,14 @@ def test_a_shift_is_lived_through_by_keys(terminal: Terminal, tmp_path: Path) ->
     terminal.until(lambda shown: "至少 100 列 30 行，现在 99 列 30 行" in shown, "too small is told")
     terminal.tmux("resize-window", "-x", str(WIDTH), "-y", str(HEIGHT))
     terminal.shows("入座 docked")
+    # What was done becomes a scenario.
+    terminal.keys("w")
+    terminal.shows("已存成脚本 saved")
+    (script,) = (tmp_path / "记录仪").glob("panel-*.toml")
+    steps = plan.load(script).at
+    done = [f"{step.actor} {step.action}" for step in steps]
+    wanted = ["officer press", "lens fault", "power cut", "power on", "officer say", "officer press", "dock insert"]
+    assert [one for one in wanted if one not in done] == []
     terminal.keys("q")
     screen = terminal.until(lambda shown: "STATUS" in shown, "the end")
     assert "STATUS 0" in screen

@@ -1,0 +1,168 @@
+"""`Positioning` by gpsd, over its own JSON protocol on a local TCP connection (gpsd_json(5)).
+
+gpsd is a service of the system: it owns the receiver. It is asked to watch, and tells of each cycle of the receiver in
+a TPV object, usually one a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from firmware.hal.ports import Clock, Fix, SourceFault
+from runtime.config import Between
+
+_DRIVER = "gpsd"
+_WATCH = b'?WATCH={"enable":true,"json":true};\n'
+_POSITION_MODE = 2  # TPV's mode: 0 and 1 no fix, 2 place, 3 place and altitude
+_TICK_SECONDS = 0.5
+_LOST_NS = 4_000_000_000  # a fix that is not renewed for so long is lost: told within five seconds
+_RETRY_SECONDS = 2.0
+_GREETING_SECONDS = 0.2
+_LINE_LIMIT = 1 << 16
+# A receiver tells of a second by the next one, and gpsd passes it on at once: so the second began 0 to 1,000 ms ago.
+_LATENESS_MS = 500
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GnssConfig:
+    """Where gpsd listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Between(1, 65535)] = 2947
+
+
+class GpsdPositioning:
+    """A client of gpsd. It comes back by itself when gpsd or the receiver does."""
+
+    def __init__(self, config: GnssConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._fixed_ns: int | None = None  # when the last fix was told; None: none, or it was lost
+        self._model = f"not connected to {config.host}:{config.port}"
+        self._device = "unknown"
+
+    def start(self, on_fix: Callable[[Fix | None], None], on_fault: Callable[[SourceFault], None]) -> None:
+        """Begin to tell. `on_fault` gets `position_lost` once whenever gpsd is not there; that is no gap."""
+        self._thread = threading.Thread(target=self._run, args=(on_fix, on_fault), name="gpsd", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def describe(self) -> Mapping[str, str]:
+        """Tell driver, gpsd's release and the receiver, as far as they are known by now; asks gpsd, if need be."""
+        if self._thread is None:
+            self._greet()
+        return {"driver": _DRIVER, "model": self._model, "receiver": self._device}
+
+    def _greet(self) -> None:
+        """Hear gpsd's first line, which it says unasked. The boot record must not wait for it for long."""
+        address = (self._config.host, self._config.port)
+        with contextlib.suppress(OSError, ValueError), socket.create_connection(address, _GREETING_SECONDS) as link:
+            self._take(link.recv(4096).partition(b"\n")[0], lambda _: None)
+
+    def _run(self, on_fix: Callable[[Fix | None], None], on_fault: Callable[[SourceFault], None]) -> None:
+        told = False
+        while not self._stopping.is_set():
+            try:
+                with socket.create_connection((self._config.host, self._config.port), _RETRY_SECONDS) as link:
+                    for line in self._lines(link):
+                        told = False
+                        self._take(line, on_fix)
+            except Exception as error:  # noqa: BLE001 - no thread dies silently
+                if not isinstance(error, OSError):
+                    _log.exception("gpsd told something that could not be used; connecting anew")
+                self._lose(on_fix)
+                if not told:
+                    told = True
+                    on_fault(SourceFault("position_lost", f"gpsd at {self._where()}: {error}; is gpsd running?"))
+            self._stopping.wait(_RETRY_SECONDS)
+
+    def _where(self) -> str:
+        return f"{self._config.host}:{self._config.port}"
+
+    def _lines(self, link: socket.socket) -> Iterator[bytes]:
+        """What gpsd says, a line each, or an empty one if it says nothing for a while."""
+        link.settimeout(_TICK_SECONDS)
+        link.sendall(_WATCH)
+        waiting = b""
+        while not self._stopping.is_set():
+            try:
+                data = link.recv(4096)
+            except TimeoutError:
+                yield b""
+                continue
+            if not data:
+                raise OSError("it hung up")
+            *lines, waiting = (waiting + data).split(b"\n")
+            if len(waiting) > _LINE_LIMIT:
+                raise OSError("it is not gpsd that answers")
+            yield from lines
+
+    def _take(self, line: bytes, on_fix: Callable[[Fix | None], None]) -> None:
+        now_ns = self._clock.boot_ns()
+        told: Any = json.loads(line) if line.strip() else {}
+        if not isinstance(told, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - as for any other text that is not gpsd's
+        match told.get("class"):
+            case "VERSION":
+                self._model = f"gpsd {told.get('release')} at {self._where()}"
+            case "DEVICE":
+                self._device = " ".join(str(told[key]) for key in ("subtype", "driver", "path") if told.get(key))
+            case "TPV":
+                fix = _fix(told, now_ns)
+                if fix is not None:
+                    self._fixed_ns = now_ns
+                    on_fix(fix)
+                else:
+                    self._lose(on_fix)
+        if self._fixed_ns is not None and now_ns - self._fixed_ns > _LOST_NS:
+            self._lose(on_fix)
+
+    def _lose(self, on_fix: Callable[[Fix | None], None]) -> None:
+        if self._fixed_ns is not None:
+            self._fixed_ns = None
+            on_fix(None)
+
+
+def _fix(tpv: Mapping[str, Any], now_ns: int) -> Fix | None:
+    """The fix in a TPV object, None if it has none. gpsd's error estimates hold in 95 of 100 cases."""
+    if tpv.get("mode", 0) < _POSITION_MODE or "lat" not in tpv or "lon" not in tpv:
+        return None
+    utc_ms, utc_error_ms = _time(tpv)
+    return Fix(
+        now_ns,
+        float(tpv["lat"]),
+        float(tpv["lon"]),
+        tpv.get("altMSL"),
+        tpv.get("eph") or _radius(tpv),
+        tpv.get("speed"),
+        utc_ms,
+        utc_error_ms,
+    )
+
+
+def _radius(tpv: Mapping[str, Any]) -> float | None:
+    return math.hypot(tpv["epx"], tpv["epy"]) if "epx" in tpv and "epy" in tpv else None
+
+
+def _time(tpv: Mapping[str, Any]) -> tuple[int, int] | tuple[None, None]:
+    """UTC when the object came, and how far off it may be, in ms."""
+    if "time" not in tpv:
+        return None, None
+    second_ms = round(datetime.fromisoformat(tpv["time"]).timestamp() * 1000)
+    return second_ms + _LATENESS_MS, math.ceil(tpv.get("ept", 0.0) * 1000) + _LATENESS_MS

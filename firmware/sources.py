@@ -1,0 +1,102 @@
+"""Picture and sound: started, watched, and started again; what becomes of them is told to the recorder.
+
+Called from the runner's loop. Losing one of the two never stops the other, not even at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from firmware.capture.vocabulary import Event, PictureBlind, SourceBack, SourceLost
+from firmware.hal.ports import DriverError, Look, Microphone, SourceFault, VideoSource
+from firmware.worker import Worker
+
+_RETRY_SECONDS = 5.0
+_PICTURE_CAUSES = frozenset({"camera_stall", "camera_lost", "encoder_stall"})
+_SOUND_CAUSES: Final = {
+    # What the driver finds out → the gap's cause (specification 3.7), should the picture be lost as well.
+    "microphone_lost": "microphone_lost",
+    "microphone_silent": "microphone_lost",
+    "microphone_moved": "microphone_lost",
+}
+
+
+class Sources:
+    """`put` takes frames, blocks and faults from the drivers' threads; `step`, `after` and `fault` are the loop's."""
+
+    def __init__(
+        self, video: VideoSource, microphone: Microphone, put: Callable[[Any], None], look: Callable[[Look], None],
+        step: Callable[[Event], None], after: Callable[[float, Callable[[], None]], None],
+        fault: Callable[[str, str], None], reviver: Worker,
+    ) -> None:  # fmt: skip
+        self._video = video
+        self._microphone = microphone
+        self._put = put
+        self._look = look
+        self._step = step
+        self._after = after
+        self._fault = fault
+        self._reviver = reviver
+        self.picture = True
+        self.sound = True
+        self.awake = {"picture": False, "sound": False}  # whether anything has come from it in this boot
+
+    def start(self) -> None:
+        """Start both."""
+        self._start_microphone()
+        try:
+            self._start_video()
+        except DriverError as error:
+            self.failed(SourceFault("camera_lost", str(error)))  # which goes on trying
+
+    def came(self, *, picture: bool) -> None:
+        """A frame or a block of sound has come."""
+        self.awake["picture" if picture else "sound"] = True
+        if picture and not self.picture:
+            self.picture = True
+            self._step(SourceBack(picture=True))
+        elif not picture and not self.sound:
+            self.sound = True
+            self._step(SourceBack(picture=False))
+
+    def failed(self, fault: SourceFault) -> None:
+        """A driver has told a fault."""
+        self._fault(fault.cause, fault.detail)
+        if fault.cause in _PICTURE_CAUSES and self.picture:
+            self.picture = False
+            self._step(SourceLost(picture=True, cause=fault.cause))
+            self._after(_RETRY_SECONDS, self._revive)
+        elif fault.cause in _SOUND_CAUSES and self.sound:
+            self.sound = False
+            self._step(SourceLost(picture=False, cause=_SOUND_CAUSES[fault.cause]))
+
+    def blind(self, cause: str | None) -> None:
+        """Pictures come and show nothing. A camera whose picture stands still is started again."""
+        if cause is not None:
+            self._fault(cause, "pictures come and show nothing")
+        if cause == "camera_frozen":
+            self.restart()
+        self._step(PictureBlind(cause))
+
+    def restart(self) -> None:
+        """Stop the camera and start it, in a thread that may hang with it."""
+        self._reviver.do(self._video.stop)
+        self._reviver.do(self._start_video)
+
+    def _revive(self) -> None:
+        """A camera that does not come back by itself is started again and again."""
+        if not self.picture:
+            self.restart()
+            self._after(2 * _RETRY_SECONDS, self._revive)
+
+    def _start_video(self) -> None:
+        self._video.start(self._put, self._put, self._look)
+
+    def _start_microphone(self) -> None:
+        """Once started, the microphone's driver comes back by itself."""
+        try:
+            self._microphone.start(self._put, self._put)
+        except DriverError as error:
+            self.failed(SourceFault("microphone_lost", str(error)))
+            self._after(_RETRY_SECONDS, self._start_microphone)
