@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from evidence import records
+from firmware.capture.state import Phase
 from firmware.hal.gpiozero_panel import GpiozeroPanelConfig
 from hw_sim import control
 from hw_sim.control import ControlError
@@ -239,15 +240,19 @@ def test_the_story_adds_up_from_the_journal_and_the_log(tmp_path: Path) -> None:
     assert story.recorded_ns == 2_000_000_000
     story.hear({"message": "phase", "phase": "recording"})
     story.hear({"message": "say", "prompt": "ask_reason"})
-    assert story.asked
+    assert story.situation == "asked"
     story.hear({"message": "said", "prompt": "ask_reason"})
-    assert story.spoken[-1].over
+    story.hear({"message": "say", "prompt": "quiet_on"})
+    assert story.quiet
+    assert [one.over for one in story.spoken] == [True, False]
     story.silence("off")
-    assert not story.asked
+    assert story.situation == "off"
 
 
 def test_everything_the_camera_can_tell_has_a_chinese_word() -> None:
     assert records.BODIES.keys() <= words.KINDS.keys()
+    assert {phase.value for phase in Phase} <= words.PHASES.keys()
+    assert {phase.value for phase in Phase} - {"shutting_down"} <= words.HINTS.keys()
     assert set(records.CAUSES) <= words.CAUSES.keys()
     assert words.prompts()["notice"].startswith("为保护您的合法权益")
 

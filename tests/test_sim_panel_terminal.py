@@ -149,7 +149,7 @@ def test_a_camera_that_dies_is_told_and_a_panel_that_is_killed_leaves_nothing(
     terminal.shows("待录 armed")
     (camera,) = pids(tmp_path, "sim camera")
     subprocess.run(["kill", "-KILL", camera], check=True)
-    screen = terminal.shows("程序已停 stopped", "camera 已退出 ended", "s 启动")
+    screen = terminal.shows("程序已停 halted", "camera 已退出 ended", "s 启动")
     assert re.search(r"ended: SIGKILL\s+日志 log: \S+camera\.log", screen)
     terminal.keys("s")
     terminal.shows("待录 armed")

@@ -109,13 +109,13 @@ class Eyes:
         for line in obituaries:
             self._tell(line, "error")
         if not self._rig.camera_runs:
-            self._story.silence("stopped" if self._rig.powered else "off")
+            self._story.silence("halted" if self._rig.powered else "off")
         self._screen.query_one(Speech).tell(self._story, self._texts)
 
     def _hear(self, fact: Any) -> None:
         self._story.hear(fact)
         match fact.get("message"):
-            case "say" if self._aloud is not None:
+            case "say" if self._aloud is not None and (not self._story.quiet or fact["prompt"] == "notice"):
                 self._aloud.say(fact["prompt"])
             case "notice":
                 heard = "听到了告知语 notice heard" if fact["heard"] else "没有听到告知语 notice not heard"

@@ -23,6 +23,7 @@ class Story:
     """The camera as far as it has told. `phase` is the recorder's word."""
 
     phase: str = "off"
+    quiet: bool = False  # buzzes in place of prompts
     recording: str | None = None
     open: bool = False  # the recording has not ended
     recorded_ns: int = 0  # attested: the sum of its fragments
@@ -33,11 +34,15 @@ class Story:
     spoken: deque[Spoken] = field(default_factory=lambda: deque(maxlen=8))
 
     @property
-    def asked(self) -> bool:
-        """Whether the last thing said is a question after the reason of a gap."""
-        if self.phase not in {"recording", "degraded"} or not self.spoken:
-            return False
-        return self.spoken[-1].key.startswith("ask_reason")
+    def situation(self) -> str:
+        """The phase, or what the wearer was asked last: the key of `words.HINTS`."""
+        if self.phase in {"recording", "degraded"} and self.spoken:
+            key = self.spoken[-1].key
+            if key.startswith("ask_reason"):
+                return "asked"
+            if key == "hold_again_to_end" or key.startswith("ground_"):
+                return "confirm"
+        return self.phase
 
     def hear(self, fact: Mapping[str, Any]) -> None:
         """Take a fact of the program's log."""
@@ -45,7 +50,9 @@ class Story:
             case "phase":
                 self.phase = str(fact["phase"])
             case "say":
-                self.spoken.append(Spoken(str(fact["prompt"])))
+                key = str(fact["prompt"])
+                self.spoken.append(Spoken(key))
+                self.quiet = key == "quiet_on" if key in {"quiet_on", "quiet_off"} else self.quiet
             case "said":
                 waiting = [one for one in self.spoken if one.key == fact["prompt"] and not one.over]
                 if waiting:
@@ -73,7 +80,7 @@ class Story:
 
     def silence(self, phase: str) -> None:
         """The program is gone: nothing that it was about to say will be heard."""
-        self.phase = phase
+        self.phase, self.quiet = phase, False
         for one in self.spoken:
             one.over = True
 

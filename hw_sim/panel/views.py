@@ -26,7 +26,8 @@ _PHASE_STYLES = {
     "degraded": "bold black on yellow",
     "interrupted": "bold black on yellow",
     "off": "dim",
-    "stopped": "dim",
+    "halted": "dim",
+    "stopped": "bold black on cyan",
 }
 
 
@@ -60,13 +61,14 @@ class State(_Text):
         lines = [
             self._line("灯", *self._lamp_texts(seen)),
             self._line("状态", (f" {words.both(words.PHASES, story.phase)} ", _PHASE_STYLES.get(story.phase, "bold")),
-                       "   ● 在采集站 in the dock" if seen.docked and story.phase != "docked" else ""),
+                       "   ● 在采集站 in the dock" if seen.docked and story.phase != "docked" else "",
+                       "   静音 quiet" if story.quiet else ""),
             self._line("录像", *self._recording(story)),
             self._line("已录", (clock(story.recorded_ns), "bold"), f"  分片 {story.fragments}  标记 {story.markers}"),
             self._line("中断", *self._gaps(story)),
             self._line("故障", ("、".join(seen.faults), "yellow") if seen.faults else ("无 none", "dim")),
         ]  # fmt: skip
-        hint = words.HINTS.get("asked" if story.asked else story.phase, ("", ""))
+        hint = words.HINTS.get(story.situation, ("", ""))
         lines += [self._line("可以", (hint[0], "bold #8fb4d8")), self._line("", (hint[1], "dim"))]
         self.show(lines)
 

@@ -8,33 +8,34 @@ from importlib import resources
 
 from rich.cells import cell_len, set_cell_size
 
+# `off` and `halted` are the panel's own: without power, and with power but without the program.
 PHASES = {
     "off": "无电",
-    "stopped": "程序已停",
+    "halted": "程序已停",
     "starting": "启动",
-    "self_checking": "自检",
     "armed": "待录",
     "recording": "录像中",
     "degraded": "降级录制",
     "interrupted": "中断",
-    "paused": "暂停",
+    "stopped": "暂停",
     "docked": "入座",
-    "faulted": "故障",
     "shutting_down": "关机",
 }
 
 HINTS = {
     "off": ("按 p 上电", "p switches the power on"),
-    "stopped": ("按 s 启动程序", "s starts the program"),
+    "halted": ("按 s 启动程序", "s starts the program"),
     "starting": ("请稍候；现在按 r 会被记住", "wait; r is kept"),
     "armed": ("按 r 开始录像，按 M 只录音", "r records, M sound only"),
     "recording": ("按 m 标记，按 R 两次结束", "m marks, R twice ends"),
     "degraded": ("只剩图像或声音：按 f 看故障", "picture or sound only: f shows faults"),
     "interrupted": ("录制中断：按 f 看故障，会自行恢复", "interrupted: f shows faults, it resumes by itself"),
+    "stopped": ("按 r 继续录像，按 M 结束", "r goes on, M ends it"),
     "docked": ("按 d 取出", "d takes it out"),
+    "confirm": ("再按 R 结束，按 m 换停止原因", "R again ends, m changes the ground"),
     "asked": ("设备在问原因：按 a 回答", "it asks for the reason: a answers"),
 }
-"""What to do next, by phase; `asked`: the reason of a gap is being asked."""
+"""What to do next, by phase; `asked`: the reason of a gap is being asked; `confirm`: the record button was held once."""
 
 KINDS = {
     "boot": "开机",
