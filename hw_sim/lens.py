@@ -13,6 +13,7 @@ import enum
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from hw_sim.deliveries import Delivery, DeliveryLog
 from hw_sim.libcamera_sim import CameraManager, dma_heap, kms
 from hw_sim.libcamera_sim.camera import Fate, Planes
 from hw_sim.scene import open_scene
+
+_LOOK_SECONDS, _LOOK_MOST = 1.0, 640
 
 
 class Fault(enum.Enum):
@@ -91,6 +94,7 @@ class Lens:
         self._writable.set()
         self._view: tuple[int, int] | None = None
         self._source: int | None = None
+        self._onlookers: list[tuple[tuple[int, int], Future[Planes]]] = []
 
     def set_fault(
         self, kind: Fault | str, frames: int | None = None, degrees: float = spoiled_view.TILT_DEGREES
@@ -105,6 +109,21 @@ class Lens:
             self._writable.clear()
         else:
             self._writable.set()
+
+    def look(self, columns: int, rows: int) -> Planes:
+        """Show the next exposure, before any overlay, in planes of that size each. Raises LookupError if none comes."""
+        if not (0 < columns <= _LOOK_MOST and 0 < rows <= _LOOK_MOST):
+            raise ValueError(f"columns and rows are from 1 to {_LOOK_MOST}")
+        seen: Future[Planes] = Future()
+        with self._lock:
+            self._onlookers.append(((columns, rows), seen))
+        try:
+            return seen.result(_LOOK_SECONDS)
+        except TimeoutError:
+            raise LookupError("the lens delivers no picture") from None
+        finally:
+            with self._lock:
+                self._onlookers = [one for one in self._onlookers if one[1] is not seen]
 
     def close(self) -> None:
         """Release scene and log. The camera must be closed before."""
@@ -152,6 +171,10 @@ class Lens:
                 cv2.resize(plane, target.shape[::-1], dst=target, interpolation=cv2.INTER_AREA)
             if self._exposure_fault is not Fault.BLACK:
                 spoiled_view.add_noise(picture.y, self._view[0], spoiled_view.CLEAN_NOISE)
+        with self._lock:
+            onlookers, self._onlookers = self._onlookers, []
+        for size, seen in onlookers:
+            seen.set_result(Planes(*(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in large)))
 
     def record(self, fate: Fate, sensor_ns: int, sequence: int) -> None:
         """Write the exposure into the deliveries log (for libcamera_sim)."""
