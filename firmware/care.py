@@ -1,4 +1,4 @@
-"""Battery, heat and storage: looked at every three seconds, told to the wearer when they get worse (rules 10 and 15)."""
+"""Battery, heat and storage: looked at often, told to the wearer when they get worse (rules 10 and 15)."""
 
 from __future__ import annotations
 
