@@ -44,6 +44,8 @@ class Fault(enum.Enum):
     TILTED = "tilted"  # turned about its axis
     SKY = "sky"  # leaned back: bright, and the horizon at the bottom
     UNPLUGGED = "unplugged"  # the cable is off; after NONE the camera is found again
+    UNTIMED = "untimed"  # exposures without their time, which ends the thread of picamera2 that meets one
+    HELD = "held"  # exposures arrive, and nobody may write to their memory: neither overlay nor encoder goes on
 
 
 _FATES = {
@@ -52,6 +54,7 @@ _FATES = {
     Fault.CANCEL: Fate.CANCELLED,
     Fault.HANG: Fate.HANG,
     Fault.UNPLUGGED: Fate.UNPLUGGED,
+    Fault.UNTIMED: Fate.UNTIMED,
 }
 _SPOILED: Mapping[Fault, spoiled_view.Spoil] = {
     Fault.BLACK: spoiled_view.black,
@@ -87,6 +90,8 @@ class Lens:
         self._frames_left: int | None = None
         self._degrees = spoiled_view.TILT_DEGREES
         self._exposure_fault = Fault.NONE  # of the exposure in hand
+        self._writable = threading.Event()
+        self._writable.set()
         self._view: tuple[int, int] | None = None
         self._source: int | None = None
         self._onlookers: list[tuple[tuple[int, int], Future[Planes]]] = []
@@ -96,10 +101,14 @@ class Lens:
     ) -> None:
         """Have a fault from the next exposure on, for `frames` exposures or until told otherwise.
 
-        `degrees` clockwise are for TILTED.
+        `degrees` clockwise are for TILTED. HELD is not for a number of exposures: while it lasts, none pass.
         """
         with self._lock:
             self._fault, self._frames_left, self._degrees = Fault(kind), frames, degrees
+        if self._fault is Fault.HELD:
+            self._writable.clear()
+        else:
+            self._writable.set()
 
     def look(self, columns: int, rows: int) -> Planes:
         """Show the next exposure, before any overlay, in planes of that size each. Raises LookupError if none comes."""
@@ -124,6 +133,10 @@ class Lens:
     def plugged(self) -> bool:
         """Is the camera there? (for libcamera_sim)."""
         return self._fault is not Fault.UNPLUGGED
+
+    def await_memory(self) -> None:
+        """Wait until pictures may be written to (for libcamera_sim)."""
+        self._writable.wait()
 
     def now(self) -> int:
         """Nanoseconds since the simulated power-on (for libcamera_sim)."""
@@ -190,6 +203,6 @@ def install(config: LensConfig, clock: Callable[[], int]) -> Lens:
         sys.modules["libcamera.controls"] = libcamera_sim.controls
         sys.modules["libcamera.properties"] = libcamera_sim.properties
         sys.modules["kms"] = kms
-        dma_heap.install()
+        dma_heap.install(lambda: CameraManager.singleton().await_memory())
     CameraManager.singleton().plug(lens)
     return lens

@@ -239,6 +239,35 @@ def test_what_cannot_be_stopped_does_not_keep_the_rest_running(rig: Rig) -> None
     assert rig.microphone.stopped == 1
 
 
+def test_a_camera_that_hangs_as_it_is_stopped_does_not_keep_the_rest_running(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for_good = threading.Event()
+    monkeypatch.setattr("firmware.worker._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(rig.video, "stop", for_good.wait)
+    rig.start()
+    record(rig)
+    assert rig.stop()[-1].kind == "shutdown"
+    assert rig.microphone.stopped == 1
+    for_good.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_no_thread_dies_silently(rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back what the runner replaces
+
+    def die() -> None:
+        raise KeyError("frame")
+
+    rig.start()
+    dying = threading.Thread(target=die, name="library")
+    dying.start()
+    dying.join()
+    told = [(fault["where"], fault["what"]) for fault in of(rig.stop(), "fault")]
+    assert ("thread", "library: KeyError: 'frame'") in told
+    assert "thread died" in caplog.text
+
+
 def test_every_prompt_that_the_recorder_says_is_there() -> None:
     modules = (recorder, panel, parts, talk)
     sources = [Path(module.__file__ or "").read_text("utf-8") for module in modules]

@@ -35,7 +35,7 @@ HINTS = {
     "confirm": ("再按 R 结束，按 m 换停止原因", "R again ends, m changes the ground"),
     "asked": ("设备在问原因：按 a 回答", "it asks for the reason: a answers"),
 }
-"""What to do next, by phase; `asked`: the reason of a gap is being asked; `confirm`: the button was held once."""
+"""What to do next, by phase; `asked`: the reason of a gap is asked; `confirm`: the record button was held once."""
 
 KINDS = {
     "boot": "开机",
