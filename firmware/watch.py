@@ -90,8 +90,9 @@ class Watch:
         self._senses.stop()
 
     def hear(self, block: SoundBlock) -> None:
-        """Take the next block of the microphone's sound."""
-        self._surroundings.hear(block)
+        """Take the next block of the microphone's sound; while the camera speaks, that is its own."""
+        if self._p.speaker.speaking_since_ns is None:
+            self._surroundings.hear(block)
 
     def _sees(self) -> bool:
         """Whether the view matters now: a camera that lies on a table or records sound only tells nothing of it."""
