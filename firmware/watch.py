@@ -188,15 +188,15 @@ class Watch:
 
     def _facts(self) -> Facts:
         state, utc = self._state(), self._clock.utc()
-        fix = self._whereabouts.fix
+        fix, now = self._whereabouts.fix, self._clock.boot_ns()
         return Facts(
-            self._clock.boot_ns(),
+            now,
             assigned=self._p.told.officer_number != _UNASSIGNED,
             docked=state.docked,
             recording_from_ns=self._books.began_ns,
             speed_mps=fix.speed_mps if fix else None,
-            motion_levels=self._surroundings.motion_levels,
-            loudness_dbfs=self._surroundings.loudness_dbfs,
+            motion_levels=self._surroundings.motion_levels(now),
+            loudness_dbfs=self._surroundings.loudness_dbfs(now),
             utc_ms=utc.ms if trusted(utc) else None,
             held_since_ms=self._held_since_ms,
         )

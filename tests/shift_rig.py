@@ -28,7 +28,7 @@ from tests.runner_rig import Loudspeaker, Rig
 
 HOUR = 3600 * SECOND
 FRAME = 500 * MS  # 2 pictures a second
-LOOK = 10 * SECOND
+LOOK = 20 * SECOND
 SAMPLES = 2_400
 DELAY = 80 * MS  # from the loudspeaker's driver through air and sound card
 SPARSE = 20  # while nobody speaks, one block of sound in so many is given
@@ -39,7 +39,8 @@ FORM = Format(1280, 720, FRAME, 3 * FRAME, 60 * SECOND, bytes(34))
 
 _QUIET = (np.random.default_rng(1).normal(0, 30, SAMPLES)).astype("<i2").tobytes()  # -61 dB below full scale
 _BUSY = (np.random.default_rng(2).normal(0, 2_000, SAMPLES)).astype("<i2").tobytes()
-_STREET = np.kron(np.random.default_rng(3).uniform(40, 200, (12, 18)), np.ones((24, 24))).astype(np.uint8)
+_STREET = np.kron(np.random.default_rng(3).uniform(40, 200, (9, 20)), np.ones((20, 16))).astype(np.uint8)
+_NOISE = np.random.default_rng(4).integers(0, 6, 1 << 20, np.uint8)  # of the sensor: no look is the same twice
 
 
 class Voice(Loudspeaker):
@@ -186,8 +187,9 @@ class Shift(Rig):
         key = self.pictures % 2 == 0
         self.video.put(Frame(picture(self.pictures % 200, key=key), at, key))
         if at >= self._next_look_ns:
-            shift = self.pictures // 20 * 24 % 192 if self.lively else 0
-            self.video.look(Look(np.roll(_STREET, shift, axis=1), at))
+            moved = self.pictures * 7 % _STREET.shape[1] if self.lively else 0
+            noise = _NOISE[self.pictures * 31 % (_NOISE.size - _STREET.size) :][: _STREET.size]
+            self.video.look(Look(np.roll(_STREET, moved, axis=1) + noise.reshape(_STREET.shape), at))
             self._next_look_ns += LOOK
         self.pictures += 1
         self._next_frame_ns += FRAME
