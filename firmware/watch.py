@@ -90,7 +90,7 @@ class Watch:
         self._senses.stop()
 
     def hear(self, block: SoundBlock) -> None:
-        """Take the next block of the microphone's sound; while the camera speaks, that is its own."""
+        """Take the next block of the microphone's sound; the camera's own voice is none of the surroundings'."""
         if self._p.speaker.speaking_since_ns is None:
             self._surroundings.hear(block)
 

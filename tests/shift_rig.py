@@ -19,7 +19,7 @@ from evidence.documents import Receipt
 from firmware.capture import vocabulary as v
 from firmware.capture.part import Format
 from firmware.capture.writer import Run
-from firmware.hal.ports import Control, Frame, Look, SoundBlock
+from firmware.hal.ports import Charge, Control, Frame, Look, SoundBlock
 from firmware.voice.prompts import Prompt, load
 from firmware.worker import Worker
 from tests.camera_rig import BLOCK, DEVICE, MS, SECOND, STARTED_MS, Owner, World, picture
@@ -81,14 +81,32 @@ class Voice(Loudspeaker):
         return block.tobytes() if block.any() else None
 
 
+class Cell:
+    """`Battery` that was full at switch-on and falls evenly."""
+
+    def __init__(self, world: World, percent_per_hour: float) -> None:
+        self._world = world
+        self._rate = percent_per_hour
+
+    def read(self) -> Charge:
+        percent = max(0.0, 100 - self._world.now_ns / HOUR * self._rate)
+        return Charge(percent, 3.6 + percent / 200, charging=False)
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test"}
+
+
 class Shift(Rig):
     """`lively`: the wearer walks, and there are voices; else the camera lies in a quiet room."""
 
-    def __init__(self, owner: Owner, capacity: int) -> None:
+    def __init__(self, owner: Owner, capacity: int, percent_per_hour: float) -> None:
         self.world = World()
         self._idle = threading.Condition()
         self.voice = Voice(self.world, self._idle)
-        super().__init__(owner, world=self.world, disk=MemoryDisk(capacity=capacity), form=FORM, loudspeaker=self.voice)
+        super().__init__(
+            owner, world=self.world, disk=MemoryDisk(capacity=capacity), form=FORM, loudspeaker=self.voice,
+            battery=Cell(self.world, percent_per_hour),
+        )  # fmt: skip
         self.lively = True
         self.said: list[tuple[float, str]] = []  # hours, key
         self.when_said: dict[str, Callable[[], None]] = {}
