@@ -116,6 +116,8 @@ def test_a_battery_that_runs_down(stage: Stage) -> None:
     stage.recording = "a"  # whose records must tell why it may be cut off
     assert stage.pass_by(5) == [("battery_low", "battery_low")]
     assert stage.pass_by(60) == []
+    stage.recording = None
+    assert stage.pass_by(60) == [], "the end of a recording is no news of the battery"
 
 
 def test_a_sag_is_told_within_five_seconds(stage: Stage) -> None:

@@ -282,7 +282,7 @@ def test_the_cameras_own_voice_is_no_sound_around_it(owner: Owner) -> None:
 
     loudspeaker = Slow()
     rig = Rig(owner, loudspeaker=loudspeaker)
-    around, loud = rig.runner._watch._surroundings, SoundBlock(b"\x00\x40" * 2_400, 0)
+    around, loud = rig.runner._watch._surroundings, SoundBlock(b"\x00\x40" * 2_400, rig.clock.boot_ns())
     rig.start()
     rig.speaker.say(rig.prompts["lens_blocked"])
     loudspeaker.said.get(timeout=10)
@@ -290,11 +290,11 @@ def test_the_cameras_own_voice_is_no_sound_around_it(owner: Owner) -> None:
     taken = threading.Event()
     rig.runner._loop.put(taken.set)
     assert taken.wait(10)
-    while_speaking = around.loudness_dbfs
+    while_speaking = around.loudness_dbfs(rig.clock.boot_ns())
     loudspeaker.go_on.set()
     rig.wait(lambda: rig.speaker.speaking_since_ns is None)
     rig.microphone.put(loud)
-    rig.wait(lambda: around.loudness_dbfs is not None)
+    rig.wait(lambda: around.loudness_dbfs(rig.clock.boot_ns()) is not None)
     rig.stop()
     assert while_speaking is None
 

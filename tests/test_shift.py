@@ -59,7 +59,7 @@ def run() -> Run:
     memory: dict[float, int] = {}
     shift.at(10 / 3600, lambda: shift.press(Control.RECORD_PRESSED))
     shift.every(1 / 3, lambda: shift.receive(keep=5), until=6)
-    shift.every(1 / 6, lambda: shift.lively and shift.press(Control.MARK_PRESSED), until=9)
+    shift.every(1 / 6, lambda: mark(shift), until=9)
     shift.every(0.25, lambda: memory.update({shift.now: own_memory(shift)}), until=9)
     for number in range(5):
         shift.at(ROOM_AT + number / 3, shift.receive)
@@ -76,6 +76,12 @@ def run() -> Run:
     shift.end()
     report = Verifier(shift.disk, [owner.agency.root.certificate], owner.identity).run()
     return Run(shift, lines(shift.disk), report, memory)
+
+
+def mark(shift: Shift) -> None:
+    """Who has forgotten the camera marks nothing."""
+    if shift.lively:
+        shift.press(Control.MARK_PRESSED)
 
 
 def answer(shift: Shift) -> None:
