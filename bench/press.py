@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -296,12 +296,12 @@ def report(presses: list[Press], shown: int, asked: int) -> None:
     print(json.dumps(figures))
 
 
-def middle(values: tuple[float, ...] | list[float]) -> float:
+def middle(values: Sequence[float]) -> float:
     """The median."""
     return statistics.median(values)
 
 
-def late(values: tuple[float, ...] | list[float]) -> float:
+def late(values: Sequence[float]) -> float:
     """The 99th of 100."""
     return float(np.percentile(values, 99, method="higher"))
 

@@ -124,10 +124,12 @@ class Books:
                 jobs.append(Run(lambda: self._gap_before(book, number, why, start_ns)))
             return [*jobs, Run(lambda: self._began(book, number, start_ns, ring_from_ns))]
 
-        sound_from_ns = 0 if resumed or pressed_ns is None else pressed_ns
+        gone_on = cause in records.PAUSES  # nothing of the time for which it was stopped
+        from_ns = (told.pressed_ns or pressed_ns or 0) if gone_on or not resumed else 0
         pictures = mode == "picture_and_sound"
-        plan = PartPlan(book.id, number, book.next_segment, sound_from_ns, opening, pictures)
-        self._media.begin(plan, with_ring=pictures and not resumed)
+        now_ns = self._clock.boot_ns()
+        plan = PartPlan(book.id, number, book.next_segment, now_ns, from_ns, opening, pictures)
+        self._media.begin(plan, with_ring=pictures and not resumed and not gone_on)
 
     def end_part(self) -> None:
         """End the part; the recording stays open."""

@@ -33,7 +33,7 @@ SAMPLES = 2_400
 DELAY = 80 * MS  # from the loudspeaker's driver through air and sound card
 SPARSE = 20  # while nobody speaks, one block of sound in so many is given
 ATTENTIVE = 12 * SECOND  # after the last word, so that an answer is heard
-STEP = SECOND
+STEP = 3 * SECOND  # two fragments
 PATIENCE = 20.0  # seconds of real time that a thread gets for what it has to do
 FORM = Format(1280, 720, FRAME, 3 * FRAME, 60 * SECOND, bytes(34))
 

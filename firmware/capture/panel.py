@@ -139,9 +139,7 @@ def on_end_stopped(state: State, _: MarkHeld) -> Result:
 def on_mark(state: State, event: MarkPressed) -> Result:
     """Mark the moment; in a question, begin the answer; after a hold, go to the next ground; twice, tell the status."""
     if state.hold_ns is not None:
-        ground = _next(GROUNDS, state.ground)
-        after = replace(state, hold_ns=event.at_ns, ground=ground)
-        return after, [Say(f"ground_{ground}"), AwaitConfirm(event.at_ns)]
+        return _next_ground(state, event)
     if state.asking is Asking.REASON:
         return replace(state, answer_ns=event.at_ns), []
     if _twice(state, event):
@@ -158,7 +156,9 @@ def on_mark_idle(state: State, event: MarkPressed) -> Result:
 
 
 def on_mark_interrupted(state: State, event: MarkPressed) -> Result:
-    """Tell the status on a double press; nothing can be marked."""
+    """Nothing can be marked; after a hold, go to the next ground; twice, tell the status."""
+    if state.hold_ns is not None:
+        return _next_ground(state, event)
     if _twice(state, event):
         return replace(state, mark_ns=None), [TellStatus(check=False)]
     return replace(state, mark_ns=event.at_ns), [Say("cannot_continue")]
@@ -177,6 +177,12 @@ def on_mark_released(state: State, event: MarkReleased) -> Result:
     if state.asking is not Asking.REASON or state.answer_ns is None:
         return state, []
     return reason(state, "button_held", state.answer_ns, event.at_ns)
+
+
+def _next_ground(state: State, event: MarkPressed) -> Result:
+    ground = _next(GROUNDS, state.ground)
+    after = replace(state, hold_ns=event.at_ns, ground=ground)
+    return after, [Say(f"ground_{ground}"), AwaitConfirm(event.at_ns)]
 
 
 def _twice(state: State, event: MarkPressed) -> bool:

@@ -235,7 +235,7 @@ def _rows() -> Mapping[tuple[Phase, type[Event]], Rule]:
         ((*interrupted, *stopped), StorageBack, on_storage_back),
         # The dock, and the end.
         ((Phase.ARMED, *OPEN, *stopped), Docked, on_docked),
-        ((Phase.DOCKED, *OPEN), Undocked, on_undocked),
+        ((Phase.DOCKED, *OPEN, *stopped), Undocked, on_undocked),
         (on, HandedIn, on_handed_in),
         ((Phase.STARTING, *on), Quit, on_quit),
     ]
