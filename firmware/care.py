@@ -147,7 +147,7 @@ class Care:
             self._critical.pop(what, None)
             return
         recording = self._recording()
-        if what in self._critical and self._critical[what] == recording:
+        if what in self._critical and recording in (None, self._critical[what]):
             return
         self._critical[what] = recording
         self._step(Warned(prompt, what, detail))

@@ -21,6 +21,8 @@ _SOUND_CAUSES: Final = {
     "microphone_moved": "microphone_lost",
 }
 
+_SOUND_PROMPTS: Final = {"microphone_silent": "microphone_silent", "microphone_moved": "microphone_moved"}
+
 
 class Sources:
     """`put` takes frames, blocks and faults from the drivers' threads; `step`, `after` and `fault` are the loop's."""
@@ -69,7 +71,8 @@ class Sources:
             self._after(_RETRY_SECONDS, self._revive)
         elif fault.cause in _SOUND_CAUSES and self.sound:
             self.sound = False
-            self._step(SourceLost(picture=False, cause=_SOUND_CAUSES[fault.cause]))
+            prompt = _SOUND_PROMPTS.get(fault.cause)
+            self._step(SourceLost(picture=False, cause=_SOUND_CAUSES[fault.cause], prompt=prompt))
 
     def blind(self, cause: str | None) -> None:
         """Pictures come and show nothing. A camera whose picture stands still is started again."""

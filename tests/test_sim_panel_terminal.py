@@ -75,10 +75,14 @@ def reads_well(screen: str) -> bool:
     return len(framed) > 20 and all(cell_len(line) == width and line[-1] in "│╮╯" for line in framed)
 
 
+def open_panel(folder: Path, *options: str) -> Terminal:
+    command = [sys.executable, "-m", "bodycam", "sim", "panel", str(folder / "记录仪"), *options]
+    return Terminal(f"panel-{folder.name}", command, Path(__file__).resolve().parents[1])
+
+
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    command = [sys.executable, "-m", "bodycam", "sim", "panel", str(tmp_path / "记录仪"), "--scene", "drawn"]
-    made = Terminal(f"panel-{tmp_path.name}", [*command, "--station"], Path(__file__).resolve().parents[1])
+    made = open_panel(tmp_path, "--scene", "drawn", "--station")
     yield made
     made.close()
 
@@ -143,9 +147,7 @@ def test_a_shift_is_lived_through_by_keys(terminal: Terminal, tmp_path: Path) ->
     assert [line for line in left_behind(tmp_path) if "tmux" not in line and "sh -c" not in line] == []
 
 
-def test_a_camera_that_dies_is_told_and_a_panel_that_is_killed_leaves_nothing(
-    terminal: Terminal, tmp_path: Path
-) -> None:
+def test_a_camera_that_dies_is_told_and_a_panel_that_dies_leaves_nothing(terminal: Terminal, tmp_path: Path) -> None:
     terminal.shows("待录 armed")
     (camera,) = pids(tmp_path, "sim camera")
     subprocess.run(["kill", "-KILL", camera], check=True)
@@ -156,8 +158,20 @@ def test_a_camera_that_dies_is_told_and_a_panel_that_is_killed_leaves_nothing(
     (panel,) = pids(tmp_path, "sim panel")
     subprocess.run(["kill", "-KILL", panel], check=True)
     terminal.until(lambda shown: "STATUS" in shown, "the end")
+    all_end(tmp_path)
+    terminal.close()
+    # Opened again, it goes on from what was there; and when the line to the terminal breaks, nothing stays either.
+    again = open_panel(tmp_path)
+    try:
+        again.shows("待录 armed", "boot")
+    finally:
+        again.close()
+    all_end(tmp_path)
+
+
+def all_end(folder: Path) -> None:
     end = time.monotonic() + PATIENCE
-    while left := pids(tmp_path, "-m bodycam"):
+    while left := pids(folder, "-m bodycam"):
         assert time.monotonic() < end, left
         time.sleep(0.1)
 

@@ -108,7 +108,7 @@ def on_source_lost(state: State, event: SourceLost) -> Result:
     after = replace(
         state, picture=state.picture and not event.picture, sound=state.sound and event.picture, lost=event.cause
     )
-    prompt = Say("camera_fault" if event.picture else "microphone_fault")
+    prompt = Say(event.prompt or ("camera_fault" if event.picture else "microphone_fault"))
     if state.phase not in RUNNING:
         return after, [prompt]
     if event.picture and state.mode == "sound_only":

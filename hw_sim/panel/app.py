@@ -99,9 +99,8 @@ class PanelApp(App[None]):
         """Begin."""
         self.query_one("#title", Static).update(f"执法记录仪仿真  {CAMERA}    {self._rig.stage.root}")
         self.query_one("#battery").focus()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):  # the far end of an ssh session may go away
-            loop.add_signal_handler(number, self.exit)
+        # SIGHUP is left as it is: without a terminal there is no screen to give back, and the programs end with us.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.set_interval(_KEYS_SECONDS, self._show_keys)
         self._open()
 
@@ -230,7 +229,7 @@ class PanelApp(App[None]):
         """Go to the slider above or below."""
         sliders = list(self._panel.query(Slider))
         at = next((number for number, slider in enumerate(sliders) if slider.has_focus), -steps)
-        sliders[(at + steps) % len(sliders)].focus()
+        self._panel.set_focus(sliders[(at + steps) % len(sliders)])  # at once: the next key is for it already
 
     @work
     async def on_slider_moved(self, event: Slider.Moved) -> None:

@@ -68,6 +68,8 @@ class State(_Text):
             self._line("中断", *self._gaps(story)),
             self._line("故障", ("、".join(seen.faults), "yellow") if seen.faults else ("无 none", "dim")),
         ]  # fmt: skip
+        if self.size.height > len(lines) + 2:
+            lines.append(Text())
         hint = words.HINTS.get(story.situation, ("", ""))
         lines += [self._line("可以", (hint[0], "bold #8fb4d8")), self._line("", (hint[1], "dim"))]
         self.show(lines)
