@@ -40,6 +40,7 @@ class _Book:
     counted: Mapping[str, int] | None = None  # the lens's counts when the recording began in this boot
     cut: OpenRecording | None = None  # as recovery found it, until a part goes on from it
     causes: dict[int, str] = field(default_factory=dict)  # of the gap after each part
+    marks: list[int] = field(default_factory=list)  # made before the recording's first record
     # In the writer's order:
     reach: Reach | None = None  # of the last part
     rings: dict[int, int | None] = field(default_factory=dict)  # by part of this boot, where its ring begins
@@ -122,6 +123,8 @@ class Books:
                 self._writer.submit(*self._late(book, cut, why), later=True)
             if resumed:
                 jobs.append(Run(lambda: self._gap_before(book, number, why, start_ns)))
+            jobs += [self._run("marker", {"recording": book.id, "at_ns": at_ns}) for at_ns in book.marks]
+            book.marks.clear()
             return [*jobs, Run(lambda: self._began(book, number, start_ns, ring_from_ns))]
 
         gone_on = cause in records.PAUSES  # nothing of the time for which it was stopped
@@ -167,6 +170,8 @@ class Books:
         """Record a marked moment."""
         if self.recording is not None:
             self.record("marker", {"recording": self.recording, "at_ns": at_ns})
+        elif self._book is not None:
+            self._book.marks.append(at_ns)
 
     def keep_stop(self, ground: str, at_ns: int) -> None:
         """Record that the officer stopped the recording, to go on later."""

@@ -79,7 +79,7 @@ class Media:
     def _new_part(self, plan: PartPlan) -> Part:
         return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms, pictures=plan.pictures)
 
-    def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live: Sequence[Frame]) -> Sequence[Frame]:
+    def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live: list[Frame]) -> list[Frame]:
         """Begin the part with the ring; returns the live pictures that it does not have yet."""
         part = self._new_part(plan)
         try:

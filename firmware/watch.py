@@ -142,7 +142,7 @@ class Watch:
             power=self._care.power,
             gauge_missing=self._care.gauge_missing,
             storage=self._care.storage,
-            has_room=self._p.writer.has_room(),
+            has_room=self._care.has_room,
             utc=self._clock.utc(),
             certified=bool(self._p.journal.opening.chain),
             journal_head=self._p.journal.head()[0],

@@ -177,6 +177,19 @@ def test_sound_that_waited_for_a_picture_is_kept_when_none_comes(shift: Shift) -
     verified(shift.owner, shift.disk)
 
 
+def test_what_is_marked_before_anything_is_durable_is_kept(shift: Shift) -> None:
+    camera = shift.camera
+    camera.picture = False  # sound waits two seconds for it
+    camera.press()
+    camera.run(1)
+    at_ns = shift.clock.boot_ns()
+    camera.step(v.MarkPressed(at_ns))
+    camera.run(3)
+    camera.end()
+    assert [marker.body["at_ns"] for marker in of_kind(shift.disk, "marker")] == [at_ns]
+    verified(shift.owner, shift.disk)
+
+
 @pytest.mark.parametrize("ground", ["weather", "privacy"])
 def test_stopped_in_the_dock_and_taken_out(shift: Shift, ground: str) -> None:
     camera = shift.camera
@@ -198,7 +211,7 @@ def test_a_ground_can_be_chosen_while_nothing_can_be_recorded(shift: Shift) -> N
     camera.press()
     camera.run(2)
     lose(camera, picture=True, sound=True)
-    assert camera.state.phase is Phase.INTERRUPTED
+    assert not camera.media.recording
     shift.stop("privacy")
     assert camera.state.phase is Phase.STOPPED
     regain(camera, picture=True, sound=True)

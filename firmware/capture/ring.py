@@ -6,7 +6,6 @@ from collections import deque
 
 from firmware.hal.ports import Frame
 
-
 STALE_NS = 2_000_000_000
 """After so long without a picture, those before are another moment's."""
 
