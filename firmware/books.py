@@ -130,6 +130,8 @@ class Books:
         gone_on = cause in records.PAUSES  # nothing of the time for which it was stopped
         from_ns = (told.pressed_ns or pressed_ns or 0) if gone_on or not resumed else 0
         pictures = mode == "picture_and_sound"
+        if cause == "privacy":
+            self._media.forget()  # what the officer had stopped for is in no part, not even its last second
         now_ns = self._clock.boot_ns()
         plan = PartPlan(book.id, number, book.next_segment, now_ns, from_ns, opening, pictures)
         self._media.begin(plan, with_ring=pictures and not resumed and not gone_on)

@@ -109,10 +109,11 @@ class Care:
     ) -> None:
         now = self._clock.boot_ns()
         self._free = free
-        self.gauge_missing = failed is not None
         if failed is not None:
             self.power = None
-            self._fault("battery", failed)
+            if not self.gauge_missing:  # told once, until it answers again
+                self._fault("battery", failed)
+        self.gauge_missing = failed is not None
         if charge is not None:
             self._judge_power(self._power_judge.take(charge, now))
         self._judge_heat(self._heat_judge.take(celsius))
