@@ -289,7 +289,11 @@ def verdicts(figures: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     picture, sound, off, memory = (figures[key] for key in ("picture", "sound", "sound_off", "resident_mib"))
     yield "verified", figures["verified"], "the verifier finds nothing"
     wrong = picture["lost_at_boundaries"] + picture["doubled_at_boundaries"]
-    yield "times", figures["picture_off_ms"] <= 1, f"a picture stands {figures['picture_off_ms']} ms off its own at most"
+    yield (
+        "times",
+        figures["picture_off_ms"] <= 1,
+        f"a picture stands {figures['picture_off_ms']} ms off its own at most",
+    )
     yield "boundaries", wrong == 0, f"{wrong} pictures lost or doubled at {picture['segments'] - 1} of them"
     wrong = picture["lost_inside"] + picture["doubled_inside"] + picture["unreadable"]
     undelivered = f"the lens itself could not deliver {picture['not_delivered_by_the_lens']} more"

@@ -1,4 +1,4 @@
-"""Battery, heat and storage: looked at every ten seconds, told to the wearer when they get worse (rules 10 and 15)."""
+"""Battery, heat and storage: looked at often, told to the wearer when they get worse (rules 10 and 15)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firmware.power import Power, PowerJudge
 from firmware.worker import Worker
 from runtime.disk import Disk
 
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 3.0  # a sag is told within five
 
 
 class Care:
@@ -50,7 +50,7 @@ class Care:
         self._free = 0
 
     def start(self) -> None:
-        """Look now, and every ten seconds."""
+        """Look now, and every three seconds."""
         self._look()
         self._loop.every(_LOOK_SECONDS, self._look)
 
@@ -126,7 +126,7 @@ class Care:
             self._critical.pop(what, None)
             return
         recording = self._recording()
-        if what in self._critical and self._critical[what] == recording:
+        if what in self._critical and recording in (None, self._critical[what]):
             return
         self._critical[what] = recording
         self._step(Warned(prompt, what, detail))

@@ -60,12 +60,12 @@ def clock(settings: CameraConfig, told: Configuration) -> Clock:
         driver: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise DriverError(table.driver, f"{error}; name a clock driver as module:class in [clock]") from error
+    believable = Believable.since(shape.utc_ms(told.issued))
+    bounds = (believable.earliest_ms, believable.latest_ms)
     if module == "firmware.hal.linux_clock":
         from firmware.hal.linux_clock import LinuxClockConfig  # noqa: PLC0415
 
-        believable = Believable.since(shape.utc_ms(told.issued))
-        bounds = (believable.earliest_ms, believable.latest_ms)
         built: Clock = driver(LinuxClockConfig(table.state, table.rtc, table.rtc_error_ms, *bounds))
     else:
-        built = driver(table.state, Utc)
+        built = driver(table.state, Utc, *bounds)
     return built

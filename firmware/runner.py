@@ -273,7 +273,7 @@ class Runner:
     def _thread_died(self, died: threading.ExceptHookArgs) -> None:
         """No thread dies silently, a library's neither: the watchdogs start again what it had done."""
         name = died.thread.name if died.thread else "a thread"
-        _log.error("thread died", extra={"thread": name}, exc_info=died.exc_value)
+        _log.error("thread died", extra={"dead": name}, exc_info=died.exc_value)
         self.failed("thread", f"{name}: {died.exc_type.__name__}: {died.exc_value}")
 
     def stop(self) -> None:
@@ -281,10 +281,9 @@ class Runner:
         hardware = self._p.hardware
         last = Run(lambda: self._p.journal.append("shutdown", {"clean": True}))
         steps: list[Callable[[], object]] = [
-            self._reviver.stop,
+            lambda: self._reviver.do(hardware.video.stop),  # there it may hang and keep nothing from being stopped
             self._stills.stop,
             self._watch.stop,
-            hardware.video.stop,
             hardware.microphone.stop,
             self._slow.stop,
             self._p.speaker.stop,
@@ -292,6 +291,7 @@ class Runner:
             lambda: self._p.writer.submit(last),
             self._p.writer.stop,
             hardware.panel.stop,
+            self._reviver.stop,
             self._p.journal.close,
         ]
         for step in steps:

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 _RANK: Final[Mapping[Priority, int]] = {"notice": 0, "warning": 1, "question": 2, "choice": 3, "hint": 4}
 _BUZZES: Final = {1: 3, 2: 2, 3: 1, 4: 1}  # by rank
-_WARNING, _CHOICE = _RANK["warning"], _RANK["choice"]
+_WARNING, _QUESTION, _CHOICE = _RANK["warning"], _RANK["question"], _RANK["choice"]
 _STALE_NS = 8_000_000_000  # a notice and a little more: later, a hint tells of what is no longer so
 _WAITING_LIMIT = 16  # phrases: half a minute of speech, after which nobody knows what a hint was about
 
@@ -95,7 +95,8 @@ class Speaker:
             if len(self._waiting) > _WAITING_LIMIT:
                 dropped.append(max(self._waiting))
                 self._remove(dropped)
-            self._cut(rank)
+            if rank in {_RANK["notice"], _WARNING, _CHOICE}:
+                self._cut(_CHOICE)
         self._worker.do(self._next)
         self._tell(dropped)
 
@@ -105,11 +106,14 @@ class Speaker:
         return self._since_ns
 
     def stop(self) -> None:
-        """Finish the notice and warnings; drop hints, and questions, which nobody would answer. Idempotent."""
+        """Finish a notice that is being said, and warnings; drop all else. Idempotent.
+
+        Nobody would answer a question, and a notice that only waits would tell of a recording that has ended.
+        """
         with self._lock:
-            dropped = sorted(phrase for phrase in self._waiting if phrase.rank > _WARNING)
+            dropped = sorted(phrase for phrase in self._waiting if phrase.rank != _WARNING)
             self._remove(dropped)
-            self._cut(_WARNING)
+            self._cut(_QUESTION)
         self._tell(dropped)
         self._worker.stop()
 
@@ -118,8 +122,8 @@ class Speaker:
         heapq.heapify(self._waiting)
 
     def _cut(self, rank: int) -> None:
-        """End the hint or choice that is being said, if what comes is more urgent. The lock keeps all else safe."""
-        if self._saying is not None and self._saying.rank >= _CHOICE and rank in {0, _WARNING, _CHOICE}:
+        """End what is being said, if it is of that rank or less urgent. The lock keeps all else safe."""
+        if self._saying is not None and self._saying.rank >= rank:
             _log.info("cut short", extra={"prompt": " ".join(self._saying.keys)})
             self._loudspeaker.stop()
 

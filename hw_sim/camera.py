@@ -10,6 +10,7 @@ A scenario reaches the running camera through the world's control.sock:
     {"do": "lens_fault", "kind": "hang"}         a fault of `hw_sim.lens.Fault`, "frames": N long if given, "degrees"
                                                  of tilt
     {"do": "lamps"}                              level of each pin that the firmware drives
+    {"do": "look", "columns": 64, "rows": 36}    a small picture of what the lens delivers: base64 of `luma`, `u`, `v`
 
 The senses; what is left out of an order stays as it is:
 
@@ -28,6 +29,7 @@ The senses; what is left out of an order stays as it is:
 from __future__ import annotations
 
 import atexit
+import base64
 import os
 import time
 from collections.abc import Mapping
@@ -71,4 +73,10 @@ def _handlers(chip: lgpio_chip.Chip, eye: lens.Lens) -> Mapping[str, control.Han
     def lamps(_: dict[str, Any]) -> dict[str, Any]:
         return {"lamps": {str(number): level for number, level in chip.outputs().items()}}
 
-    return {"pin": pin, "press": press, "lens_fault": lens_fault, "lamps": lamps}
+    def look(request: dict[str, Any]) -> dict[str, Any]:
+        columns, rows = request["columns"], request["rows"]
+        planes = zip(("luma", "u", "v"), eye.look(columns, rows), strict=True)
+        picture = {name: base64.b64encode(plane.tobytes()).decode() for name, plane in planes}
+        return {"columns": columns, "rows": rows, **picture}
+
+    return {"pin": pin, "press": press, "lens_fault": lens_fault, "lamps": lamps, "look": look}

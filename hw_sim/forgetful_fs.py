@@ -124,7 +124,12 @@ def unmount(point: Path) -> None:
 def _is_mounted(point: Path) -> bool:
     wanted = str(point.parent.resolve() / point.name)  # resolving the point itself would touch a dead disk
     with Path("/proc/self/mountinfo").open(encoding="utf-8") as table:
-        return any(line.split()[4].encode().decode("unicode_escape") == wanted for line in table)
+        return any(_unescaped(line.split()[4]) == wanted for line in table)
+
+
+def _unescaped(path: str) -> str:
+    """A path as mountinfo writes it: UTF-8, but for spaces and the like, which are octal escapes."""
+    return path.encode().decode("unicode_escape").encode("latin-1").decode()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

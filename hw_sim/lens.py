@@ -13,6 +13,7 @@ import enum
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from hw_sim.deliveries import Delivery, DeliveryLog
 from hw_sim.libcamera_sim import CameraManager, dma_heap, kms
 from hw_sim.libcamera_sim.camera import Fate, Planes
 from hw_sim.scene import open_scene
+
+_LOOK_SECONDS, _LOOK_MOST = 1.0, 640
 
 
 class Fault(enum.Enum):
@@ -41,6 +44,8 @@ class Fault(enum.Enum):
     TILTED = "tilted"  # turned about its axis
     SKY = "sky"  # leaned back: bright, and the horizon at the bottom
     UNPLUGGED = "unplugged"  # the cable is off; after NONE the camera is found again
+    UNTIMED = "untimed"  # exposures without their time, which ends the thread of picamera2 that meets one
+    HELD = "held"  # exposures arrive, and nobody may write to their memory: neither overlay nor encoder goes on
 
 
 _FATES = {
@@ -49,6 +54,7 @@ _FATES = {
     Fault.CANCEL: Fate.CANCELLED,
     Fault.HANG: Fate.HANG,
     Fault.UNPLUGGED: Fate.UNPLUGGED,
+    Fault.UNTIMED: Fate.UNTIMED,
 }
 _SPOILED: Mapping[Fault, spoiled_view.Spoil] = {
     Fault.BLACK: spoiled_view.black,
@@ -84,18 +90,40 @@ class Lens:
         self._frames_left: int | None = None
         self._degrees = spoiled_view.TILT_DEGREES
         self._exposure_fault = Fault.NONE  # of the exposure in hand
+        self._writable = threading.Event()
+        self._writable.set()
         self._view: tuple[int, int] | None = None
         self._source: int | None = None
+        self._onlookers: list[tuple[tuple[int, int], Future[Planes]]] = []
 
     def set_fault(
         self, kind: Fault | str, frames: int | None = None, degrees: float = spoiled_view.TILT_DEGREES
     ) -> None:
         """Have a fault from the next exposure on, for `frames` exposures or until told otherwise.
 
-        `degrees` clockwise are for TILTED.
+        `degrees` clockwise are for TILTED. HELD is not for a number of exposures: while it lasts, none pass.
         """
         with self._lock:
             self._fault, self._frames_left, self._degrees = Fault(kind), frames, degrees
+        if self._fault is Fault.HELD:
+            self._writable.clear()
+        else:
+            self._writable.set()
+
+    def look(self, columns: int, rows: int) -> Planes:
+        """Show the next exposure, before any overlay, in planes of that size each. Raises LookupError if none comes."""
+        if not (0 < columns <= _LOOK_MOST and 0 < rows <= _LOOK_MOST):
+            raise ValueError(f"columns and rows are from 1 to {_LOOK_MOST}")
+        seen: Future[Planes] = Future()
+        with self._lock:
+            self._onlookers.append(((columns, rows), seen))
+        try:
+            return seen.result(_LOOK_SECONDS)
+        except TimeoutError:
+            raise LookupError("the lens delivers no picture") from None
+        finally:
+            with self._lock:
+                self._onlookers = [one for one in self._onlookers if one[1] is not seen]
 
     def close(self) -> None:
         """Release scene and log. The camera must be closed before."""
@@ -105,6 +133,10 @@ class Lens:
     def plugged(self) -> bool:
         """Is the camera there? (for libcamera_sim)."""
         return self._fault is not Fault.UNPLUGGED
+
+    def await_memory(self) -> None:
+        """Wait until pictures may be written to (for libcamera_sim)."""
+        self._writable.wait()
 
     def now(self) -> int:
         """Nanoseconds since the simulated power-on (for libcamera_sim)."""
@@ -139,6 +171,10 @@ class Lens:
                 cv2.resize(plane, target.shape[::-1], dst=target, interpolation=cv2.INTER_AREA)
             if self._exposure_fault is not Fault.BLACK:
                 spoiled_view.add_noise(picture.y, self._view[0], spoiled_view.CLEAN_NOISE)
+        with self._lock:
+            onlookers, self._onlookers = self._onlookers, []
+        for size, seen in onlookers:
+            seen.set_result(Planes(*(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in large)))
 
     def record(self, fate: Fate, sensor_ns: int, sequence: int) -> None:
         """Write the exposure into the deliveries log (for libcamera_sim)."""
@@ -167,6 +203,6 @@ def install(config: LensConfig, clock: Callable[[], int]) -> Lens:
         sys.modules["libcamera.controls"] = libcamera_sim.controls
         sys.modules["libcamera.properties"] = libcamera_sim.properties
         sys.modules["kms"] = kms
-        dma_heap.install()
+        dma_heap.install(lambda: CameraManager.singleton().await_memory())
     CameraManager.singleton().plug(lens)
     return lens

@@ -14,8 +14,9 @@ from runtime.config import ConfigError
 
 _PROGRAMS = {
     "demo": "hw_sim.demo.main:main",
-    "run": "hw_sim.scenario.main:main",
+    "panel": "hw_sim.panel.main:main",
     "record": "hw_sim.scenario.rewrite:main",
+    "run": "hw_sim.scenario.main:main",
     "disk": "hw_sim.forgetful_fs:main",
     "room": "hw_sim.room:main",
     "world": "hw_sim.main:world",
@@ -24,8 +25,9 @@ _PROGRAMS = {
 }
 _EPILOG = """\
   demo    演示 the main job from shutter to shelf
-  run     演练 play scenarios: shifts with what must come of them
+  panel   面板 a screen to live with a simulated camera
   record  转录 make a scenario of what was done to a simulated camera
+  run     演练 play scenarios: shifts with what must come of them
   world   建立 make a world folder, with defaults to edit
   power   上电 switch the power of a world on, anew
   camera  记录仪 run the camera's program in a world

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import subprocess
@@ -93,6 +94,15 @@ def test_no_file_names_a_package_index() -> None:
 def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
     foreign = r"(?<![\w.$}])/(home|root|work|Users)/\w|\.\./shared\b"
     assert findings(rf"{foreign}|{re.escape(str(ROOT))}/") == []
+
+
+def test_no_fact_of_a_log_has_a_name_that_logging_keeps_for_itself() -> None:
+    """`extra={"thread": ...}` raises KeyError as it is logged, which may be in the very moment of a fault."""
+    kept = "|".join({*logging.makeLogRecord({}).__dict__, "message", "asctime"})
+    clash = re.compile(rf'extra=\{{[^}}]*"({kept})":')
+    modules = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    assert len(modules) > 100
+    assert not [path.name for path in modules if clash.search(path.read_text("utf-8"))]
 
 
 # --- Locks and scripts -----------------------------------------------------------------------------------------------

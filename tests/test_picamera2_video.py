@@ -195,13 +195,35 @@ def test_an_encoder_that_gives_nothing_is_an_encoder_stall(world: World, mocker:
     assert world.videos[0].counts()["dropped"] >= 40
 
 
+def test_pictures_that_come_and_do_not_come_out_are_an_encoder_stall(world: World) -> None:
+    """Not of the camera, though no more pictures come either: the encoder holds them all."""
+    world.started(FAST)
+    world.seen.wait_frames(5)
+    world.lens.set_fault("held")
+    world.seen.wait_fault("encoder_stall")
+    world.lens.set_fault("none")
+    world.seen.wait_frames(5)
+    assert world.seen.causes() == ["encoder_stall"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_picture_without_its_time_ends_a_thread_and_the_camera_can_be_started_again(world: World) -> None:
+    video = world.started(FAST)
+    world.seen.wait_frames(5)
+    world.lens.set_fault("untimed", frames=1)
+    world.seen.wait_fault("camera_stall")
+    video.stop()
+    video.start(world.seen.on_frame, world.seen.on_fault, lambda _: None)
+    world.seen.wait_frames(5)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_stop_does_not_wait_for_an_event_loop_that_has_died(world: World, mocker: MockerFixture) -> None:
     encoder = importlib.import_module("picamera2.encoders.libav_h264_encoder").LibavH264Encoder
     video = world.started(FAST)
     world.seen.wait_frames(5)
     mocker.patch.object(encoder, "_encode", autospec=True, side_effect=MemoryError)
-    world.seen.wait_fault("camera_stall")
+    world.seen.wait_fault("encoder_stall")
     mocker.stopall()
     stopping = threading.Thread(target=video.stop)
     stopping.start()

@@ -44,7 +44,7 @@ def test_what_is_urgent_is_told_apart() -> None:
     assert {priorities[key] for key in ("cannot_continue", "battery_warning", "camera_black")} == {"warning"}
     assert {priorities[key] for key in ("ask_reason", "forgotten_stop")} == {"question"}
     assert {priorities[key] for key in ("hold_again_to_end", "ground_privacy", "activity_case")} == {"choice"}
-    assert {priorities[key] for key in ("marked", "hours_5", "ground_other", "activity_case")} == {"hint"}
+    assert {priorities[key] for key in ("marked", "hours_5", "recording_stopped")} == {"hint"}
 
 
 def test_every_number_of_hours_can_be_said() -> None:

@@ -23,7 +23,7 @@ from firmware.dock_port import DockPort
 from firmware.hal.ports import Control, DriverError, Frame, SoundBlock, SourceFault
 from firmware.voice.prompts import load
 from tests.camera_rig import Owner, lines
-from tests.runner_rig import Rig
+from tests.runner_rig import Loudspeaker, Rig
 
 pytestmark = pytest.mark.long
 
@@ -237,6 +237,66 @@ def test_what_cannot_be_stopped_does_not_keep_the_rest_running(rig: Rig) -> None
     rig.video.broken = RuntimeError("it hangs")
     assert rig.stop()[-1].kind == "shutdown"
     assert rig.microphone.stopped == 1
+
+
+def test_a_camera_that_hangs_as_it_is_stopped_does_not_keep_the_rest_running(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for_good = threading.Event()
+    monkeypatch.setattr("firmware.worker._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(rig.video, "stop", for_good.wait)
+    rig.start()
+    record(rig)
+    assert rig.stop()[-1].kind == "shutdown"
+    assert rig.microphone.stopped == 1
+    for_good.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_no_thread_dies_silently(rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back what the runner replaces
+
+    def die() -> None:
+        raise KeyError("frame")
+
+    rig.start()
+    dying = threading.Thread(target=die, name="library")
+    dying.start()
+    dying.join()
+    told = [(fault["where"], fault["what"]) for fault in of(rig.stop(), "fault")]
+    assert ("thread", "library: KeyError: 'frame'") in told
+    assert "thread died" in caplog.text
+
+
+def test_the_cameras_own_voice_is_no_sound_around_it(owner: Owner) -> None:
+    class Slow(Loudspeaker):
+        """Plays until it is told to end."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.go_on = threading.Event()
+
+        def play(self, pcm: bytes, rate: int) -> None:
+            super().play(pcm, rate)
+            self.go_on.wait(10)
+
+    loudspeaker = Slow()
+    rig = Rig(owner, loudspeaker=loudspeaker)
+    around, loud = rig.runner._watch._surroundings, SoundBlock(b"\x00\x40" * 2_400, rig.clock.boot_ns())
+    rig.start()
+    rig.speaker.say(rig.prompts["lens_blocked"])
+    loudspeaker.said.get(timeout=10)
+    rig.microphone.put(loud)
+    taken = threading.Event()
+    rig.runner._loop.put(taken.set)
+    assert taken.wait(10)
+    while_speaking = around.loudness_dbfs(rig.clock.boot_ns())
+    loudspeaker.go_on.set()
+    rig.wait(lambda: rig.speaker.speaking_since_ns is None)
+    rig.microphone.put(loud)
+    rig.wait(lambda: around.loudness_dbfs(rig.clock.boot_ns()) is not None)
+    rig.stop()
+    assert while_speaking is None
 
 
 def test_every_prompt_that_the_recorder_says_is_there() -> None:

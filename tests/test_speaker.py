@@ -268,25 +268,27 @@ def test_in_quiet_mode_all_but_the_notice_buzz(stage: Stage) -> None:
     stage.begin(prompt("quiet_off"))
 
 
-def test_at_the_end_the_notice_is_finished_and_hints_are_dropped(stage: Stage) -> None:
+def test_at_the_end_the_notice_is_finished_and_what_waits_is_dropped_but_warnings(stage: Stage) -> None:
     stage.begin(prompt("notice", "notice"))
     stage.speaker.say(prompt("hint"))
     stage.speaker.say(prompt("question", "question"))
     stage.speaker.say(prompt("warning", "warning"))
+    stage.speaker.say(prompt("next", "notice"))
     ending = threading.Thread(target=stage.speaker.stop)
     ending.start()
-    stage.wait(lambda: stage.said == ["question", "hint"])
+    stage.wait(lambda: stage.said == ["next", "question", "hint"])
     assert stage.loudspeaker.stopped == 0
     stage.finish()
     stage.finish()
     ending.join(PATIENCE)
-    assert stage.said == ["question", "hint", "notice", "warning"]
+    assert stage.said == ["next", "question", "hint", "notice", "warning"]
 
 
-def test_at_the_end_a_hint_is_cut_short(stage: Stage) -> None:
-    stage.begin(prompt("hint"))
+@pytest.mark.parametrize("priority", ["question", "choice", "hint"])
+def test_at_the_end_what_nobody_waits_for_is_cut_short(stage: Stage, priority: Priority) -> None:
+    stage.begin(prompt("it", priority))
     stage.speaker.stop()
-    assert stage.said == ["hint"]
+    assert stage.said == ["it"]
     assert stage.loudspeaker.stopped == 1
 
 

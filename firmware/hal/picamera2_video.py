@@ -9,6 +9,7 @@ encoder has a thread of its own for the latter. Neither may ever see an exceptio
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.metadata
 import logging
@@ -118,6 +119,7 @@ class Picamera2Video:
         camera, self._camera = self._camera, None
         if camera is None:
             return
+        atexit.unregister(camera.close)  # picamera2's own: a camera that hangs must not keep the program from ending
         # The event loop goes first: once it has ended, whether by us or by an exception, nothing below can wait for it.
         for step in (camera.stop_preview, camera.stop, camera.stop_encoder, camera.close):
             try:

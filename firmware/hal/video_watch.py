@@ -122,10 +122,13 @@ class Watchdog:
                     self._faults.passed(cause)
 
     def _present_cause(self) -> str | None:
+        """A picture that came and does not come out is the encoder's: it may hold up the ones behind it as well."""
         expected_ns = self._clock.boot_ns() - _STALL_NS
+        if (self._ledger.oldest_ns() or expected_ns) < expected_ns:
+            return "encoder_stall"
         if (self._ledger.last_ns or self._grace_ns) < expected_ns:
             return "camera_stall" if self._is_plugged() else "camera_lost"
-        return "encoder_stall" if (self._ledger.oldest_ns() or expected_ns) < expected_ns else None
+        return None
 
 
 def _encoder_us(boot_ns: int) -> int:

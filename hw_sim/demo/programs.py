@@ -43,7 +43,7 @@ class Program:
         self.log = logs / f"{name}.log"
         self._file = self.log.open("ab")
         self._read = self.log.open("rb")
-        self._read.seek(0, os.SEEK_END)
+        self._began = self._read.seek(0, os.SEEK_END)
         self._rest = b""
         # The kernel ends it if this process dies, however that happens: nothing is left behind.
         command = ["setpriv", "--pdeathsig", "TERM", *program, *arguments]
@@ -56,13 +56,13 @@ class Program:
         """Wait for a line of its log; what was read before counts no more. Raises `DemoError` when it never comes."""
         deadline = time.monotonic() + seconds
         while True:
-            for fact in self._new():
+            for fact in self.facts():
                 if found(fact):
                     return fact
                 if self.alerts_end_it and fact.get("message") == "alert":
                     raise DemoError(f"{self.name}：报警 alert {fact['what']}: {fact['detail']}")
             if self._process.poll() is not None:
-                raise DemoError(f"{self.name} ended before {what}: {self._last_words()}", self._process.returncode or 1)
+                raise DemoError(f"{self.name} ended before {what}: {self.last_words()}", self._process.returncode or 1)
             if time.monotonic() > deadline:
                 raise DemoError(f"{self.name}: no {what} within {seconds:.0f} s; see {self.log}")
             time.sleep(_POLL_SECONDS)
@@ -73,6 +73,11 @@ class Program:
         return self.wait(
             repr(told), lambda f: f.get("message") == text and all(f.get(k) == v for k, v in facts.items()), seconds
         )
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
 
     @property
     def running(self) -> bool:
@@ -96,7 +101,8 @@ class Program:
         self._file.close()
         return status
 
-    def _new(self) -> Iterator[Fact]:
+    def facts(self) -> Iterator[Fact]:
+        """What it logged since the last look."""
         self._rest += self._read.read()
         while (end := self._rest.find(b"\n")) >= 0:
             line, self._rest = self._rest[:end], self._rest[end + 1 :]
@@ -105,8 +111,9 @@ class Program:
                 if isinstance(fact, dict):
                     yield fact
 
-    def _last_words(self) -> str:
-        lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+    def last_words(self) -> str:
+        """The last line for people in its log."""
+        lines = self.log.read_bytes()[self._began :].decode("utf-8", "replace").strip().splitlines()
         plain = [line for line in lines if not line.startswith("{")]
         return (plain or lines or ["it said nothing"])[-1]
 

@@ -57,6 +57,7 @@ class Fate(enum.Enum):
     CANCELLED = "cancelled"
     HANG = "hang"
     UNPLUGGED = "unplugged"
+    UNTIMED = "untimed"
 
 
 class Optics(Protocol):
@@ -67,6 +68,9 @@ class Optics(Protocol):
 
     def plugged(self) -> bool:
         """Is the camera there?"""
+
+    def await_memory(self) -> None:
+        """Wait until pictures may be written to."""
 
     def now(self) -> int:
         """Nanoseconds since the simulated power-on."""
@@ -287,12 +291,11 @@ class Camera:
         for buffer in request.buffers.values():
             buffer.metadata.sequence = sequence
             buffer.metadata.timestamp = sensor_ns
-            buffer.metadata.status = FrameMetadata.Status.Success if fate is Fate.DELIVERED else failed
-        request.metadata = {
-            controls.SensorTimestamp: sensor_ns,
-            controls.ExposureTime: 20_000,
-            controls.AnalogueGain: 1.0,
-        }
+            good = fate in {Fate.DELIVERED, Fate.UNTIMED}
+            buffer.metadata.status = FrameMetadata.Status.Success if good else failed
+        request.metadata = {controls.ExposureTime: 20_000, controls.AnalogueGain: 1.0}
+        if fate is not Fate.UNTIMED:
+            request.metadata[controls.SensorTimestamp] = sensor_ns
         request.status = Request.Status.Cancelled if fate is Fate.CANCELLED else Request.Status.Complete
         self._manager.announce(request)
 
@@ -329,6 +332,11 @@ class CameraManager:
     def plug(self, optics: Optics) -> None:
         """Put another lens in the place of the present one."""
         self._optics, self._camera = optics, None
+
+    def await_memory(self) -> None:
+        """Wait until pictures may be written to, as the kernel does for whoever maps them."""
+        if self._optics is not None:
+            self._optics.await_memory()
 
     @property
     def cameras(self) -> list[Camera]:

@@ -32,8 +32,6 @@ def main(argv: list[str]) -> int:
         parser.error("name scenarios, or --all")
     paths = list(shipped.values()) if options.all else [shipped.get(name, Path(name)) for name in options.scenario]
     scenarios = [plan.load(path) for path in paths]  # all, before the first is played
-    if options.all:
-        scenarios = [scenario for scenario in scenarios if not scenario.setting.awaits]
     out = options.out or Path(tempfile.mkdtemp(prefix="bodycam-shifts-"))
     if out.exists() and any(out.iterdir()):
         sys.stderr.write(f"bodycam sim run: --out: {out} is not an empty folder; name a new one\n")

@@ -137,7 +137,6 @@ class Setting:
     expect: tuple[Expect, ...] = ()
     recordings: tuple[ExpectRecording, ...] | None = None  # none named: not looked at
     verify: ExpectVerdict = field(default_factory=ExpectVerdict)
-    awaits: str = ""  # what the firmware does not have yet
 
 
 @dataclass(frozen=True, slots=True)
