@@ -178,7 +178,7 @@ def roomless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 @pytest.mark.long
 def test_keys_reach_the_pins_and_what_fails_is_one_line(roomless: Rig) -> None:
-    app = PanelApp(roomless, aloud=False)
+    app = PanelApp(roomless)
 
     async def how(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: "room 已退出 ended" in text_of(app))
@@ -208,7 +208,7 @@ def test_keys_reach_the_pins_and_what_fails_is_one_line(roomless: Rig) -> None:
 
 @pytest.mark.long
 def test_help_lies_over_the_panel_and_news_still_reach_it(roomless: Rig) -> None:
-    app = PanelApp(roomless, aloud=False)
+    app = PanelApp(roomless)
 
     async def how(pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
@@ -222,7 +222,7 @@ def test_help_lies_over_the_panel_and_news_still_reach_it(roomless: Rig) -> None
 
 @pytest.mark.long
 def test_a_terminal_that_is_too_small_is_told(roomless: Rig) -> None:
-    app = PanelApp(roomless, aloud=False)
+    app = PanelApp(roomless)
 
     async def how(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: "至少 100 列 30 行，现在 90 列 28 行" in text_of(app))
