@@ -61,9 +61,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench long_run", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="to record (default 30)")
     parser.add_argument("--ppm", type=float, default=100.0, help="how much too fast the sound card runs (default 100)")
-    parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
+    parser.add_argument("--folder", type=Path, help="a new folder, which is kept (default: a temporary one)")
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-long-run-") as scratch:
+    with contextlib.ExitStack() as stack:
+        scratch = told.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-long-run-"))
         world = stages.make_world("drawn", "silence", muted=False, snr_db=None, ppm=told.ppm, card_bytes=None)
         try:
             stage = stages.build(Path(scratch) / "stage", world)
@@ -288,6 +289,11 @@ def verdicts(figures: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
     picture, sound, off, memory = (figures[key] for key in ("picture", "sound", "sound_off", "resident_mib"))
     yield "verified", figures["verified"], "the verifier finds nothing"
     wrong = picture["lost_at_boundaries"] + picture["doubled_at_boundaries"]
+    yield (
+        "times",
+        figures["picture_off_ms"] <= 1,
+        f"a picture stands {figures['picture_off_ms']} ms off its own at most",
+    )
     yield "boundaries", wrong == 0, f"{wrong} pictures lost or doubled at {picture['segments'] - 1} of them"
     wrong = picture["lost_inside"] + picture["doubled_inside"] + picture["unreadable"]
     undelivered = f"the lens itself could not deliver {picture['not_delivered_by_the_lens']} more"

@@ -27,19 +27,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from evidence import age, records
 from evidence.records import Record
 from hw_sim import control
 from hw_sim import world as worlds
-from hw_sim.deliveries import Delivery, read_deliveries
+from hw_sim.deliveries import read_deliveries
 from hw_sim.demo import stage as stages
 from hw_sim.demo.programs import Program
 from hw_sim.demo.stage import Stage
@@ -49,6 +50,7 @@ GOAL_MS = 10.0
 BOUNCE_MS = 5.0  # the panel's own, part of the goal
 HOLD_SECONDS = 0.4
 PATIENCE = 30.0
+ROUNDING_NS = 1_000_000  # of times in an MP4
 RECORD_SECONDS = 1.3  # past the second in which another press would count as an accident
 RING_SECONDS = 2.0  # until the pre-event ring has its share again
 _SYNC = re.compile(r"([0-9.]+) f(?:data)?sync\([0-9]+<([^>]*)>\) += 0 <([0-9.]+)>")
@@ -58,7 +60,7 @@ STEPS = ("press to the first record", "that record durable", "to the segment's s
 
 @dataclass(frozen=True)
 class Sync:
-    """One sync of a file on the card, on the host's boot clock."""
+    """One sync of a file on the card, on the camera's boot clock."""
 
     begun_ns: int
     done_ns: int
@@ -69,18 +71,15 @@ class Sync:
 class Press:
     """One start: when the contact closed and what was synced then, in ms after it: the ends of `STEPS`."""
 
-    at_ns: int
+    recording: str
+    at_ns: int  # on the camera's boot clock
     ends_ms: tuple[float, ...]
+    syncing_ms: float  # of the time until the picture was durable
 
     @property
     def durable_ms(self) -> float:
         """Until the picture's bytes were on the card."""
         return self.ends_ms[3]
-
-    @property
-    def attested_ms(self) -> float:
-        """Until its signed record was, too."""
-        return self.ends_ms[4]
 
 
 def main() -> int:
@@ -97,8 +96,9 @@ def main() -> int:
         before = offset_ns()
         press_again_and_again(stage, told.presses)
         offset = (before + offset_ns()) // 2
-        presses = list(measured(stage, offset))
-        shown = before_the_press(stage, presses)
+        told_all = journal(stage)
+        presses = list(measured(stage, told_all, offset))
+        shown = sum(shows_before(stage, press, told_all) for press in presses)
     report(presses, shown, told.presses)
     return 0
 
@@ -205,22 +205,33 @@ def wait_for(path: Path) -> None:
 # --- what came of it
 
 
-def measured(stage: Stage, offset: int) -> Iterator[Press]:
+def journal(stage: Stage) -> list[Record]:
+    """All that the camera recorded."""
+    files = sorted((stage.mounted_card / "journal").iterdir())
+    return [records.parse(line) for file in files for line in file.read_bytes().split()]
+
+
+def measured(stage: Stage, told: list[Record], offset: int) -> Iterator[Press]:
     """Each press that began a recording."""
-    syncs = sorted(all_syncs(stage, offset), key=lambda sync: sync.done_ns)
+    power_on = worlds.power(stage.world).power_on_boottime_ns
+    syncs = sorted(all_syncs(stage, offset + power_on), key=lambda sync: sync.done_ns)
     pins = [json.loads(line) for line in (stage.world / "pins.jsonl").read_text().splitlines()]
-    downs = [pin["boot_ns"] for pin in pins if pin["pin"] == stages.RECORD_PIN and pin["level"] == 0]
-    for at_ns in downs[::3]:  # then two holds
-        after = iter(sync for sync in syncs if sync.begun_ns > at_ns)
+    downs = [pin["boot_ns"] - power_on for pin in pins if pin["pin"] == stages.RECORD_PIN and pin["level"] == 0]
+    for started in [record for record in told if record.kind == "recording_started"]:
+        pressed_ns = started.body["pressed_ns"]  # as the camera takes it: when the contact settled, less the bounce
+        at_ns = min(downs, key=lambda down_ns: abs(down_ns - pressed_ns))
+        after = iter([sync for sync in syncs if sync.begun_ns > at_ns])
         record = next(sync for sync in after if "/journal/" in sync.path)
         picture = next(sync for sync in after if sync.path.endswith(".age"))
         attested = next(sync for sync in after if "/journal/" in sync.path)
         ends = (record.begun_ns, record.done_ns, picture.begun_ns, picture.done_ns, attested.done_ns)
-        yield Press(at_ns, tuple((end - at_ns) / 1e6 for end in ends))
+        within = [sync for sync in syncs if at_ns < sync.begun_ns and sync.done_ns <= picture.done_ns]
+        syncing_ms = sum(sync.done_ns - sync.begun_ns for sync in within) / 1e6
+        yield Press(started.body["recording"], at_ns, tuple((end - at_ns) / 1e6 for end in ends), syncing_ms)
 
 
 def all_syncs(stage: Stage, offset: int) -> Iterator[Sync]:
-    """Those of all threads."""
+    """Those of all threads; `offset` is from the camera's boot clock to that of the stamps."""
     for file in stage.logs.glob("syncs.*"):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             if match := _SYNC.match(line):
@@ -228,41 +239,33 @@ def all_syncs(stage: Stage, offset: int) -> Iterator[Sync]:
                 yield Sync(begun, begun + int(float(match[3]) * 1e9), match[2])
 
 
-def before_the_press(stage: Stage, presses: list[Press]) -> int:
-    """In how many recordings the last picture that the lens gave before the press can be seen."""
-    power_on = worlds.power(stage.world).power_on_boottime_ns
-    deliveries = [d for d in read_deliveries(stage.world / "deliveries.jsonl") if d.status == "delivered"]
-    lines = [line for file in sorted((stage.mounted_card / "journal").iterdir()) for line in file.read_bytes().split()]
-    told = [records.parse(line) for line in lines]
-    started = [record for record in told if record.kind == "recording_started"]
-    if len(started) != len(presses):
-        raise SystemExit(f"scripts/bench: {len(presses)} presses, {len(started)} recordings")
+def shows_before(stage: Stage, press: Press, told: list[Record]) -> bool:
+    """Whether the recording shows the last picture that the lens gave before the press: its number, at its time."""
+    deliveries = read_deliveries(stage.world / "deliveries.jsonl")
+    wanted = max(
+        (one for one in deliveries if one.status == "delivered" and one.sensor_ns <= press.at_ns),
+        key=lambda one: one.sensor_ns,
+    )
+    of = [r.body for r in told if r.kind == "fragment" and r.body["recording"] == press.recording]
+    start_ns = min(body["from_ns"] for body in of)
     identity = next(
         line for line in (stage.office / "keys" / "office.age").read_text().splitlines() if line.startswith("AGE-")
     )
-    shown = 0
-    for press, record in zip(presses, started, strict=True):
-        pressed_ns = press.at_ns - power_on
-        last = max((d for d in deliveries if d.sensor_ns <= pressed_ns), key=lambda d: d.sensor_ns)
-        shown += is_shown(stage, record, told, last, identity)
-    return shown
+    return any(
+        read_number(luma) == wanted.source
+        for us, luma in decoded(stage.mounted_card / "segments" / press.recording, identity)
+        if abs(start_ns + us * 1000 - wanted.sensor_ns) < ROUNDING_NS
+    )
 
 
-def is_shown(stage: Stage, started: Record, told: list[Record], wanted: Delivery, identity: str) -> bool:
-    """Whether a decoded picture of the recording has the delivery's time and its number."""
-    name = started.body["recording"]
-    spans = [r.body["from_ns"] for r in told if r.kind == "fragment" and r.body["recording"] == name]
-    folder = stage.mounted_card / "segments" / name
+def decoded(folder: Path, identity: str) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Every picture of a recording: its time in the part, microseconds, and its luma."""
     for path in sorted(folder.iterdir()):
         with av.open(io.BytesIO(age.open_file(path.read_bytes(), identity).plain), "r") as container:
             for frame in container.decode(video=0):
-                if frame.pts is None or frame.time_base is None:
-                    continue
-                boot_ns = min(spans) + round(frame.pts * frame.time_base * 1_000_000) * 1000
-                if abs(boot_ns - wanted.sensor_ns) < 1_000_000:
+                if frame.pts is not None and frame.time_base is not None:
                     luma = frame.to_ndarray()[: frame.height, : frame.width].astype(np.uint8, copy=False)
-                    return read_number(luma) == wanted.source
-    return False
+                    yield round(frame.pts * frame.time_base * 1_000_000), luma
 
 
 def report(presses: list[Press], shown: int, asked: int) -> None:
@@ -271,7 +274,8 @@ def report(presses: list[Press], shown: int, asked: int) -> None:
     print(f"{len(presses)} of {asked} presses; {os.cpu_count()} cores, load {load:.1f}; not on a Pi")
     print(f"{'ms after the press':<32}{'p50':>8}{'p99':>8}{'least':>8}{'most':>8}")
     columns = list(zip(*(press.ends_ms for press in presses), strict=True))
-    for step, values in zip(STEPS, columns, strict=True):
+    syncing = [press.syncing_ms for press in presses]
+    for step, values in [*zip(STEPS, columns, strict=True), ("of it in syncs, until durable", syncing)]:
         print(f"{step:<32}{middle(values):>8.1f}{late(values):>8.1f}{min(values):>8.1f}{max(values):>8.1f}")
     durable = [press.durable_ms for press in presses]
     verdict = "reached" if late(durable) <= GOAL_MS else "NOT reached"
@@ -284,6 +288,7 @@ def report(presses: list[Press], shown: int, asked: int) -> None:
         "load": round(load, 1),
         "p50_ms": {step: round(middle(values), 2) for step, values in zip(STEPS, columns, strict=True)},
         "p99_ms": {step: round(late(values), 2) for step, values in zip(STEPS, columns, strict=True)},
+        "syncing_p50_ms": round(middle(syncing), 2),
         "goal_ms": GOAL_MS,
         "reached": late(durable) <= GOAL_MS,
         "picture_before_the_press": shown,
@@ -291,12 +296,12 @@ def report(presses: list[Press], shown: int, asked: int) -> None:
     print(json.dumps(figures))
 
 
-def middle(values: tuple[float, ...] | list[float]) -> float:
+def middle(values: Sequence[float]) -> float:
     """The median."""
     return statistics.median(values)
 
 
-def late(values: tuple[float, ...] | list[float]) -> float:
+def late(values: Sequence[float]) -> float:
     """The 99th of 100."""
     return float(np.percentile(values, 99, method="higher"))
 

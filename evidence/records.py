@@ -234,7 +234,11 @@ class Chain:
         self._kid = kid
 
     def append(self, kind: str, body: Mapping[str, Any], stamp: Stamp, *, deterministic: bool = False) -> bytes:
-        """The next line, without its line feed."""
+        """The next line, without its line feed. Raises EvidenceError, or ValueError, for what no reader would take.
+
+        `figures` have no shape, and clocks come from outside: one line that a reader refuses, and whatever stands
+        behind it is proven no more.
+        """
         shape.require(kind, dict(body), BODIES[kind])
         payload = jose.dump_json(
             {
@@ -248,7 +252,10 @@ class Chain:
                 "body": dict(body),
             }
         )
+        shape.require("record", jose.parse_json(payload), _RECORD)
         line = jose.sign(payload, self._key, TYP, self._kid, deterministic=deterministic).encode("ascii")
+        if len(line) > jose.LINE_LIMIT:
+            raise EvidenceError("jws-form", "the line is too long")
         self.seq += 1
         self.prev = line_sha256(line)
         return line

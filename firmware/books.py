@@ -40,6 +40,7 @@ class _Book:
     counted: Mapping[str, int] | None = None  # the lens's counts when the recording began in this boot
     cut: OpenRecording | None = None  # as recovery found it, until a part goes on from it
     causes: dict[int, str] = field(default_factory=dict)  # of the gap after each part
+    marks: list[int] = field(default_factory=list)  # made before the recording's first record
     # In the writer's order:
     reach: Reach | None = None  # of the last part
     rings: dict[int, int | None] = field(default_factory=dict)  # by part of this boot, where its ring begins
@@ -122,12 +123,18 @@ class Books:
                 self._writer.submit(*self._late(book, cut, why), later=True)
             if resumed:
                 jobs.append(Run(lambda: self._gap_before(book, number, why, start_ns)))
+            jobs += [self._run("marker", {"recording": book.id, "at_ns": at_ns}) for at_ns in book.marks]
+            book.marks.clear()
             return [*jobs, Run(lambda: self._began(book, number, start_ns, ring_from_ns))]
 
-        sound_from_ns = 0 if resumed or pressed_ns is None else pressed_ns
+        gone_on = cause in records.PAUSES  # nothing of the time for which it was stopped
+        from_ns = (told.pressed_ns or pressed_ns or 0) if gone_on or not resumed else 0
         pictures = mode == "picture_and_sound"
-        plan = PartPlan(book.id, number, book.next_segment, sound_from_ns, opening, pictures)
-        self._media.begin(plan, with_ring=pictures and not resumed)
+        if cause == "privacy":
+            self._media.forget()  # what the officer had stopped for is in no part, not even its last second
+        now_ns = self._clock.boot_ns()
+        plan = PartPlan(book.id, number, book.next_segment, now_ns, from_ns, opening, pictures)
+        self._media.begin(plan, with_ring=pictures and not resumed and not gone_on)
 
     def end_part(self) -> None:
         """End the part; the recording stays open."""
@@ -165,6 +172,8 @@ class Books:
         """Record a marked moment."""
         if self.recording is not None:
             self.record("marker", {"recording": self.recording, "at_ns": at_ns})
+        elif self._book is not None:
+            self._book.marks.append(at_ns)
 
     def keep_stop(self, ground: str, at_ns: int) -> None:
         """Record that the officer stopped the recording, to go on later."""

@@ -15,6 +15,8 @@ from firmware.worker import Worker
 from runtime.disk import Disk
 
 _LOOK_SECONDS = 3.0  # a sag is told within five
+_PATIENCE_LOOKS = 5
+_MOST_PERCENT, _MOST_VOLTS = 150.0, 100.0  # beyond, and NaN, it is no figure
 
 
 class Care:
@@ -48,6 +50,7 @@ class Care:
         self.storage: Storage | None = None
         self.gauge_missing = False  # it is configured, and does not answer
         self._free = 0
+        self._unanswered = 0  # looks since it was asked
 
     def start(self) -> None:
         """Look now, and every three seconds."""
@@ -61,6 +64,11 @@ class Care:
             told |= part.figures() if part is not None else {}
         return told
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the disk had more free than the reserve; true until it was asked, which may hang with it."""
+        return self.storage is None or self._free >= self._reserve_bytes
+
     def free_bytes(self) -> int:
         """What the disk had free when it was asked last, the reserve included."""
         return self._free
@@ -68,30 +76,44 @@ class Care:
     def _look(self) -> None:
         if not self._asking.is_set():  # a device that hangs is asked once
             self._asking.set()
+            self._unanswered = 0
             self._worker.do(self._ask)
+            return
+        self._unanswered += 1
+        if self._unanswered == _PATIENCE_LOOKS:
+            self.power, self.gauge_missing = None, self._battery is not None
+            self._fault("care", "battery, board or disk does not answer; what they told last counts no more")
 
     def _ask(self) -> None:
         charge, failed = None, None
         try:
-            if self._battery is not None:
-                charge = self._battery.read()
-        except DriverError as error:
-            failed = str(error)
-        try:
+            try:
+                charge = self._charge()
+            except DriverError as error:
+                failed = str(error)
+            except Exception as error:  # noqa: BLE001 - a library's own failure must not keep the rest from being asked
+                failed = f"{type(error).__name__}: {error}"
             celsius, wear, free = self._board.celsius(), self._board.card_wear_percent(), self._disk.free()
         finally:
             self._asking.clear()
         self._loop.put(lambda: self._judge(charge, failed, celsius, wear, free))
+
+    def _charge(self) -> Charge | None:
+        charge = self._battery.read() if self._battery is not None else None
+        if charge is not None and not (0 <= charge.percent <= _MOST_PERCENT and 0 <= charge.volts <= _MOST_VOLTS):
+            raise DriverError("battery", f"tells {charge.percent} % and {charge.volts} V, which no battery has")
+        return charge
 
     def _judge(
         self, charge: Charge | None, failed: str | None, celsius: float | None, wear: float | None, free: int
     ) -> None:
         now = self._clock.boot_ns()
         self._free = free
-        self.gauge_missing = failed is not None
         if failed is not None:
             self.power = None
-            self._fault("battery", failed)
+            if not self.gauge_missing:  # told once, until it answers again
+                self._fault("battery", failed)
+        self.gauge_missing = failed is not None
         if charge is not None:
             self._judge_power(self._power_judge.take(charge, now))
         self._judge_heat(self._heat_judge.take(celsius))
@@ -126,7 +148,7 @@ class Care:
             self._critical.pop(what, None)
             return
         recording = self._recording()
-        if what in self._critical and self._critical[what] == recording:
+        if what in self._critical and recording in (None, self._critical[what]):
             return
         self._critical[what] = recording
         self._step(Warned(prompt, what, detail))

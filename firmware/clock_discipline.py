@@ -18,6 +18,7 @@ from firmware.hal.ports import Fix, Utc
 
 _RANK = {"none": 0, "rtc": 1, "gnss": 2, "dock": 3}
 _SECOND_NS = 10**9
+_USELESS_MS = 86_400_000  # a bound that is no bound, and would stand in every record
 _YEAR_MS = 365 * 86_400_000
 _CONFIGURED_MS = 2 * _YEAR_MS  # a camera gets a new configuration more often than this
 _ROLLOVER_MS = 1024 * 7 * 86_400_000  # the week number of GPS has ten bits
@@ -113,7 +114,7 @@ class GnssTime:
 
     def take(self, fix: Fix | None, claim: Utc, now_ns: int) -> TimeSet | TimeRefused | None:
         """Take what `Positioning` told (None: lost); `claim` is the clock's, `now_ns` its boot time."""
-        if fix is None or fix.utc_ms is None or fix.utc_error_ms is None:
+        if fix is None or fix.utc_ms is None or fix.utc_error_ms is None or not 0 <= fix.utc_error_ms <= _USELESS_MS:
             self._begin_anew()
             return None
         if fix.utc_ms == self._told_ms:  # several fixes of one second are one word

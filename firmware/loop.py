@@ -23,7 +23,8 @@ class Loop:
         self._clock = clock
         self._take = take
         self._on_failed = on_failed
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # No SimpleQueue: in Python 3.11 a signal at the end of its wait can make it wait for ever.
+        self._queue: queue.Queue[Any] = queue.Queue()
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from evidence import mp4
 from evidence.errors import EvidenceError
 from firmware.capture.part import EncoderChangedError, Format, Part
-from firmware.capture.ring import Ring
+from firmware.capture.ring import STALE_NS, Ring
 from firmware.capture.writer import Job, Writer
 from firmware.hal.ports import Frame, SoundBlock, SoundEncoder, Still
 
@@ -25,7 +25,8 @@ class PartPlan:
     recording: str
     number: int
     first_segment: int
-    sound_from_ns: int  # blocks that began before are not the recording's: sound waits for the press
+    now_ns: int
+    sound_from_ns: int  # blocks and stills from before are not the recording's: they wait for the press
     opening: Callable[[int, int | None], Sequence[Job]]
     pictures: bool = True  # False: sound only, from the first block on
 
@@ -65,10 +66,12 @@ class Media:
     def begin(self, plan: PartPlan, *, with_ring: bool) -> None:
         """Begin a part; live begins at the last key frame before now, so that nothing after it is lost."""
         before, live = self._ring.take()
+        if live and plan.now_ns - live[-1].boot_ns > STALE_NS:
+            before, live = [], []  # pictures stopped long ago: what was seen then is neither this moment nor before it
         self._plan, self._opened = plan, False
         self._part, self._pre_event, self._ring_from_ns = self._new_part(plan), [], None
         if with_ring and before and live:
-            self._take_ring(plan, before, live[0].boot_ns)
+            live = self._take_ring(plan, before, live)
         for frame in live if plan.pictures else ():
             self.picture(frame)
         self._submit(self._part, self._part.hurry())
@@ -76,14 +79,18 @@ class Media:
     def _new_part(self, plan: PartPlan) -> Part:
         return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms, pictures=plan.pictures)
 
-    def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live_from_ns: int) -> None:
+    def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live: list[Frame]) -> list[Frame]:
+        """Begin the part with the ring; returns the live pictures that it does not have yet."""
         part = self._new_part(plan)
         try:
-            self._pre_event = part.pre_event(before, live_from_ns)
+            pre_event = part.pre_event(before, live[0].boot_ns)
+            jobs = part.picture(live[0])  # raises if the encoder has changed since the ring
         except (EncoderChangedError, EvidenceError) as error:
             _log.warning("the pre-event ring cannot be used", extra={"error": repr(error)})
-            return  # what was before the press is a gift; what comes after it must be recorded
-        self._part, self._ring_from_ns = part, before[0].boot_ns
+            return live  # what was before the press is a gift; what comes after it must be recorded
+        self._part, self._pre_event, self._ring_from_ns = part, pre_event, before[0].boot_ns
+        self._submit(part, jobs)
+        return live[1:]
 
     def picture(self, frame: Frame) -> None:
         """The next picture. Raises `EncoderChangedError` when a new part has to begin with it."""
@@ -108,6 +115,8 @@ class Media:
         part, plan = self._part, self._plan
         if part is None or plan is None:
             self._on_fault("still", "not kept: nothing is recorded any more")
+        elif not plan.pictures:
+            self._on_fault("still", "not kept: only sound is recorded")
         elif still.boot_ns < plan.sound_from_ns:
             self._on_fault("still", "not kept: it was taken before the recording began")
         elif len(still.jpeg) > mp4.STILL_LIMIT:

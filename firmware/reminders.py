@@ -44,8 +44,8 @@ class Facts:
     docked: bool
     recording_from_ns: int | None  # when the open recording began or was resumed in this boot; None: there is none
     speed_mps: float | None = None  # over ground
-    motion_levels: float | None = None  # `Surroundings.motion_levels`
-    loudness_dbfs: float | None = None  # `Surroundings.loudness_dbfs`
+    motion_levels: float | None = None  # as `Surroundings` tells it
+    loudness_dbfs: float | None = None  # as `Surroundings` tells it
     utc_ms: int | None = None  # now, by a clock that was set
     held_since_ms: int | None = None  # UTC at which the oldest segment ended that has no receipt yet
 
@@ -123,44 +123,45 @@ class Reminders:
 
 
 class Surroundings:
-    """How much moved and sounded around the camera in the last minute."""
+    """How much moved and sounded around the camera in the last minute. Looks and blocks may come in any thread.
+
+    What is older than a minute is no longer told, whether or not something newer came.
+    """
 
     def __init__(self) -> None:
         self._before: NDArray[np.float32] | None = None
-        self._changes: deque[float] = deque(maxlen=_LOOKS)
-        self._levels: deque[float] = deque(maxlen=_BLOCKS)
+        self._changes: deque[tuple[int, float]] = deque(maxlen=_LOOKS)
+        self._powers: deque[tuple[int, float]] = deque(maxlen=_BLOCKS)
 
     def see(self, look: Look) -> None:
         """Take the next small picture. Noise and a lamp that is switched on move nothing: tiles, less their mean."""
         luma = _tiles(look.luma)
         luma -= luma.mean()
         if self._before is not None and self._before.shape == luma.shape:
-            self._changes.append(float(np.abs(luma - self._before).mean()))
+            self._changes.append((look.boot_ns, float(np.abs(luma - self._before).mean())))
         self._before = luma
 
     def hear(self, block: SoundBlock) -> None:
         """Take the next block of sound."""
         samples = np.frombuffer(block.pcm, np.int16).astype(np.float32)
-        self._levels.append(float(samples @ samples) / max(samples.size, 1))
+        self._powers.append((block.boot_ns, float(samples @ samples) / max(samples.size, 1)))
 
-    def forget(self) -> None:
-        """Picture or sound has stopped: what was is no longer told."""
-        self._before = None
-        self._changes.clear()
-        self._levels.clear()
-
-    @property
-    def motion_levels(self) -> float | None:
+    def motion_levels(self, now_ns: int) -> float | None:
         """Median change of luma from one look to the next, 0 to 255; None without pictures."""
-        return float(np.median(self._changes)) if self._changes else None
+        changes = _of_last_minute(self._changes, now_ns)
+        return float(np.median(changes)) if changes else None
 
-    @property
-    def loudness_dbfs(self) -> float | None:
+    def loudness_dbfs(self, now_ns: int) -> float | None:
         """Loudness in decibels below full scale, as it is exceeded in a tenth of the time; None without sound."""
-        if not self._levels:
+        powers = _of_last_minute(self._powers, now_ns)
+        if not powers:
             return None
-        power = float(np.percentile(self._levels, _LOUD_PERCENTILE)) / _FULL_SCALE**2
+        power = float(np.percentile(powers, _LOUD_PERCENTILE)) / _FULL_SCALE**2
         return max(10 * float(np.log10(power)), _SILENCE_DBFS) if power > 0 else _SILENCE_DBFS
+
+
+def _of_last_minute(values: deque[tuple[int, float]], now_ns: int) -> list[float]:
+    return [value for at_ns, value in values.copy() if now_ns - at_ns < _MINUTE_NS]
 
 
 def _tiles(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from firmware.capture.writer import Run, StorageError
 from firmware.dialogue import Dialogue
 from firmware.docking import Docking
 from firmware.equipment import Parts
-from firmware.hal.ports import Control, Frame, Look, SoundBlock, SourceFault
+from firmware.hal.ports import Control, Frame, Look, SoundBlock, SourceFault, Still
 from firmware.loop import Loop
 from firmware.sources import Sources
 from firmware.storage import Storage
@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _BACKLOG_NS = 10_000_000_000  # the writer may fall behind so far before the part is given up (slow_storage)
 _CHOICE_SECONDS = 4.0
 _BUZZ_SECONDS = 0.3  # from one to the next
+_STILLS_AWAITED = 2  # each may take a second: what comes much later is not the moment that was marked
 _FAULT_REPEAT_NS = 10_000_000_000  # the same fault is recorded again only after so long
 _EVENTS: Mapping[Control, Callable[[int], v.Event]] = {
     Control.RECORD_PRESSED: v.RecordPressed,
@@ -90,6 +91,7 @@ class Runner:
         self._deeds = self._table()
         self._faults: dict[tuple[str, str], int] = {}
         self._exit = False
+        self._stills_awaited = 0
 
     # What other threads call.
 
@@ -235,12 +237,29 @@ class Runner:
 
     def _mark(self, at_ns: int, *, still: bool) -> None:
         self._books.mark(at_ns)
-        if still:
-            self._stills.do(self._take_still)
+        if not still:
+            return
+        if self._stills_awaited == _STILLS_AWAITED:
+            self._fault("still", "not taken: the camera has not given those before it yet")
+            return
+        self._stills_awaited += 1
+        recording = self._books.recording
+        self._stills.do(lambda: self._take_still(recording))
 
-    def _take_still(self) -> None:
-        still = self._p.hardware.video.still()
-        self._loop.put(lambda: self._p.media.still(still))
+    def _take_still(self, recording: str | None) -> None:
+        still: Still | None = None
+        try:
+            still = self._p.hardware.video.still()
+        finally:
+            self._loop.put(lambda: self._keep_still(recording, still))
+
+    def _keep_still(self, recording: str | None, still: Still | None) -> None:
+        self._stills_awaited -= 1
+        now = self._books.recording
+        if None not in (recording, now) and recording != now:
+            self._fault("still", "not kept: its recording has ended")
+        elif still is not None:
+            self._p.media.still(still)
 
     def _alert(self, what: str, detail: str) -> None:
         _log.warning("alert", extra={"what": what, "detail": detail})

@@ -13,6 +13,7 @@ from firmware.hal.ports import DriverError, Look, Microphone, SourceFault, Video
 from firmware.worker import Worker
 
 _RETRY_SECONDS = 5.0
+_REST_SECONDS = 30.0
 _PICTURE_CAUSES = frozenset({"camera_stall", "camera_lost", "encoder_stall"})
 _SOUND_CAUSES: Final = {
     # What the driver finds out → the gap's cause (specification 3.7), should the picture be lost as well.
@@ -20,6 +21,8 @@ _SOUND_CAUSES: Final = {
     "microphone_silent": "microphone_lost",
     "microphone_moved": "microphone_lost",
 }
+
+_SOUND_PROMPTS: Final = {"microphone_silent": "microphone_silent", "microphone_moved": "microphone_moved"}
 
 
 class Sources:
@@ -40,6 +43,7 @@ class Sources:
         self._reviver = reviver
         self.picture = True
         self.sound = True
+        self._rests = False  # a frozen camera was started again a moment ago
         self.awake = {"picture": False, "sound": False}  # whether anything has come from it in this boot
 
     def start(self) -> None:
@@ -69,15 +73,21 @@ class Sources:
             self._after(_RETRY_SECONDS, self._revive)
         elif fault.cause in _SOUND_CAUSES and self.sound:
             self.sound = False
-            self._step(SourceLost(picture=False, cause=_SOUND_CAUSES[fault.cause]))
+            prompt = _SOUND_PROMPTS.get(fault.cause)
+            self._step(SourceLost(picture=False, cause=_SOUND_CAUSES[fault.cause], prompt=prompt))
 
     def blind(self, cause: str | None) -> None:
         """Pictures come and show nothing. A camera whose picture stands still is started again."""
         if cause is not None:
             self._fault(cause, "pictures come and show nothing")
-        if cause == "camera_frozen":
+        if cause == "camera_frozen" and not self._rests:
+            self._rests = True  # a picture that freezes again and again is not helped by that
+            self._after(_REST_SECONDS, self._rested)
             self.restart()
         self._step(PictureBlind(cause))
+
+    def _rested(self) -> None:
+        self._rests = False
 
     def restart(self) -> None:
         """Stop the camera and start it, in a thread that may hang with it."""

@@ -15,6 +15,7 @@ from firmware.view import ViewChange, ViewJudge
 from firmware.worker import Worker
 
 _TOLD_AGAIN_NS = 60_000_000_000  # a wearer who cannot help it is told once a minute at most
+_AGAIN_SECONDS = 2.0
 _BLIND: Final = ("camera_frozen", "camera_black")
 _PROMPTS: Final = {
     "covered": "lens_blocked",
@@ -42,12 +43,14 @@ class ViewWatch:
         self._now_ns = now_ns
         self._judge = ViewJudge()
         self._busy = threading.Event()
-        self._present: set[str] = set()
+        self._present: dict[str, Mapping[str, float | int]] = {}  # findings that last, and their figures
+        self._recording: str | None = None
+        self._recorded: set[str] = set()  # findings that this recording knows of
         self._told_ns: int | None = None
 
     def start(self) -> None:
-        """Go on telling as long as a finding lasts."""
-        self._loop.every(10, self._tell)
+        """Go on telling as long as a finding lasts, and what lasts already when a recording begins."""
+        self._loop.every(_AGAIN_SECONDS, self._tell)
 
     def look(self, look: Look) -> None:
         """Judge a look, unless the one before is not judged yet: a slow board must not pile them up."""
@@ -80,27 +83,34 @@ class ViewWatch:
 
     def _changed(self, changes: Sequence[ViewChange]) -> None:
         for change in changes:
-            if change.begins:
-                self._present.add(change.finding)
-            else:
-                self._present.discard(change.finding)
             if change.finding in _BLIND:
                 self._blind(change.finding if change.begins else None)
-            if self._wanted():
-                self._record(change)
+            if change.begins:
+                self._present[change.finding] = change.figures
+            else:
+                self._present.pop(change.finding, None)
+                if change.finding in self._recorded:
+                    self._recorded.discard(change.finding)
+                    self._record(f"{change.finding}_passed", change.figures)
         self._tell()
 
-    def _record(self, change: ViewChange) -> None:
-        """Numbers in records are whole: thousandths."""
-        figures = {f"{name}_permille": round(value * 1000) for name, value in change.figures.items()}
-        finding = change.finding if change.begins else f"{change.finding}_passed"
-        body = {"recording": self._books.recording, "finding": finding, "figures": figures}
-        self._books.record("view_quality", body)
-
     def _tell(self) -> None:
+        """Record what is new to the recording, and tell the wearer of what he can help."""
+        recording = self._books.recording
+        if not self._wanted() or recording is None:
+            return
+        if recording != self._recording:
+            self._recording, self._recorded = recording, set()
+        for finding in sorted(self._present.keys() - self._recorded):
+            self._recorded.add(finding)
+            self._record(finding, self._present[finding])
         now = self._now_ns()
         found = [_PROMPTS[finding] for finding in sorted(self._present) if finding in _PROMPTS]
-        if not found or not self._wanted() or (self._told_ns is not None and now - self._told_ns < _TOLD_AGAIN_NS):
-            return
-        self._told_ns = now
-        self._step(Warned(found[0]))
+        if found and (self._told_ns is None or now - self._told_ns >= _TOLD_AGAIN_NS):
+            self._told_ns = now
+            self._step(Warned(found[0]))
+
+    def _record(self, finding: str, figures: Mapping[str, float | int]) -> None:
+        """Numbers in records are whole: thousandths."""
+        whole = {f"{name}_permille": round(value * 1000) for name, value in figures.items()}
+        self._books.record("view_quality", {"recording": self._books.recording, "finding": finding, "figures": whole})

@@ -90,8 +90,9 @@ class Watch:
         self._senses.stop()
 
     def hear(self, block: SoundBlock) -> None:
-        """Take the next block of the microphone's sound."""
-        self._surroundings.hear(block)
+        """Take the next block of the microphone's sound; the camera's own voice is none of the surroundings'."""
+        if self._p.speaker.speaking_since_ns is None:
+            self._surroundings.hear(block)
 
     def _sees(self) -> bool:
         """Whether the view matters now: a camera that lies on a table or records sound only tells nothing of it."""
@@ -141,7 +142,7 @@ class Watch:
             power=self._care.power,
             gauge_missing=self._care.gauge_missing,
             storage=self._care.storage,
-            has_room=self._p.writer.has_room(),
+            has_room=self._care.has_room,
             utc=self._clock.utc(),
             certified=bool(self._p.journal.opening.chain),
             journal_head=self._p.journal.head()[0],
@@ -187,15 +188,15 @@ class Watch:
 
     def _facts(self) -> Facts:
         state, utc = self._state(), self._clock.utc()
-        fix = self._whereabouts.fix
+        fix, now = self._whereabouts.fix, self._clock.boot_ns()
         return Facts(
-            self._clock.boot_ns(),
+            now,
             assigned=self._p.told.officer_number != _UNASSIGNED,
             docked=state.docked,
             recording_from_ns=self._books.began_ns,
             speed_mps=fix.speed_mps if fix else None,
-            motion_levels=self._surroundings.motion_levels,
-            loudness_dbfs=self._surroundings.loudness_dbfs,
+            motion_levels=self._surroundings.motion_levels(now),
+            loudness_dbfs=self._surroundings.loudness_dbfs(now),
             utc_ms=utc.ms if trusted(utc) else None,
             held_since_ms=self._held_since_ms,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 from evidence import sealed
@@ -30,6 +31,8 @@ class Whereabouts:
         self._fault = fault
         self._time = GnssTime(believable)
         self._place = place
+        self._newest: Fix | None = None
+        self._waiting = threading.Event()
 
     @property
     def fix(self) -> Fix | None:
@@ -39,7 +42,7 @@ class Whereabouts:
     def start(self) -> None:
         """Listen to the receiver, if there is one."""
         if self._receiver is not None:
-            self._receiver.start(lambda fix: self._loop.put(lambda: self._take(fix)), self._loop.put)
+            self._receiver.start(self._tell, self._loop.put)
             self._loop.every(_RECORD_SECONDS, self._record)
 
     def stop(self) -> None:
@@ -47,8 +50,16 @@ class Whereabouts:
         if self._receiver is not None:
             self._receiver.stop()
 
-    def _take(self, fix: Fix | None) -> None:
-        self._place.fix = fix
+    def _tell(self, fix: Fix | None) -> None:
+        """From the driver's thread. The newest counts: however many it tells a second, one waits for the loop."""
+        self._newest = fix
+        if not self._waiting.is_set():
+            self._waiting.set()
+            self._loop.put(self._take)
+
+    def _take(self) -> None:
+        self._waiting.clear()
+        fix = self._place.fix = self._newest
         decision = self._time.take(fix, self._clock.utc(), self._clock.boot_ns())
         if isinstance(decision, TimeSet):
             self._clock.set_utc(decision.ms, decision.source, decision.error_ms)

@@ -199,7 +199,8 @@ class _Desk:
     """Hands orders from the control socket's threads to the room's own, and the answers back."""
 
     def __init__(self, folder: Path, orders: Mapping[str, Callable[..., _Answer]]) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], _Answer], Future[_Answer]]] = queue.SimpleQueue()
+        # No SimpleQueue: if a signal comes just when its time-out is over, its `get` waits for ever (Python 3.11).
+        self._waiting: queue.Queue[tuple[Callable[[], _Answer], Future[_Answer]]] = queue.Queue()
         handlers = {name: self._handler(order) for name, order in orders.items()}
         self.close = control.serve(folder / "room.sock", handlers, worlds.noting(folder, "room"))
 

@@ -20,7 +20,7 @@ from firmware.capture.state import Phase
 from firmware.capture.writer import StorageError
 from firmware.dock_port import DockPort
 from firmware.equipment import Hardware, Parts
-from firmware.hal.ports import Control, Frame, Lamps, Look, SourceFault, Still
+from firmware.hal.ports import Battery, Control, Frame, Lamps, Look, SourceFault, Still
 from firmware.handin import HandIn
 from firmware.identity import Identity
 from firmware.runner import Runner
@@ -141,7 +141,7 @@ class Loudspeaker:
 class Rig:
     def __init__(
         self, owner: Owner, busy: DockPort | None = None, *, world: World | None = None, disk: MemoryDisk | None = None,
-        form: Format | None = None, loudspeaker: Loudspeaker | None = None,
+        form: Format | None = None, loudspeaker: Loudspeaker | None = None, battery: Battery | None = None,
     ) -> None:  # fmt: skip
         self.owner, self.disk = owner, disk or MemoryDisk()
         world = world or RealTime()
@@ -168,7 +168,7 @@ class Rig:
         assigned = sealed.seal(
             "assigned", {"officer_number": "000042", "officer_name": "name", "unit": "unit"}, recipients
         )
-        hardware = Hardware(clock, self.video, self.microphone, self.panel, Board())
+        hardware = Hardware(clock, self.video, self.microphone, self.panel, Board(), battery)
         parts = Parts(
             hardware, self.disk, built.journal, built.writer, built.media, speaker, self.handin, self.port,
             self.prompts, None, told, 3, assigned,

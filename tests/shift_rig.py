@@ -19,7 +19,7 @@ from evidence.documents import Receipt
 from firmware.capture import vocabulary as v
 from firmware.capture.part import Format
 from firmware.capture.writer import Run
-from firmware.hal.ports import Control, Frame, Look, SoundBlock
+from firmware.hal.ports import Charge, Control, Frame, Look, SoundBlock
 from firmware.voice.prompts import Prompt, load
 from firmware.worker import Worker
 from tests.camera_rig import BLOCK, DEVICE, MS, SECOND, STARTED_MS, Owner, World, picture
@@ -28,18 +28,19 @@ from tests.runner_rig import Loudspeaker, Rig
 
 HOUR = 3600 * SECOND
 FRAME = 500 * MS  # 2 pictures a second
-LOOK = 10 * SECOND
+LOOK = 20 * SECOND
 SAMPLES = 2_400
 DELAY = 80 * MS  # from the loudspeaker's driver through air and sound card
 SPARSE = 20  # while nobody speaks, one block of sound in so many is given
 ATTENTIVE = 12 * SECOND  # after the last word, so that an answer is heard
-STEP = SECOND
+STEP = 3 * SECOND  # two fragments
 PATIENCE = 20.0  # seconds of real time that a thread gets for what it has to do
 FORM = Format(1280, 720, FRAME, 3 * FRAME, 60 * SECOND, bytes(34))
 
 _QUIET = (np.random.default_rng(1).normal(0, 30, SAMPLES)).astype("<i2").tobytes()  # -61 dB below full scale
 _BUSY = (np.random.default_rng(2).normal(0, 2_000, SAMPLES)).astype("<i2").tobytes()
-_STREET = np.kron(np.random.default_rng(3).uniform(40, 200, (12, 18)), np.ones((24, 24))).astype(np.uint8)
+_STREET = np.kron(np.random.default_rng(3).uniform(40, 200, (9, 20)), np.ones((20, 16))).astype(np.uint8)
+_NOISE = np.random.default_rng(4).integers(0, 6, 1 << 20, np.uint8)  # of the sensor: no look is the same twice
 
 
 class Voice(Loudspeaker):
@@ -80,14 +81,32 @@ class Voice(Loudspeaker):
         return block.tobytes() if block.any() else None
 
 
+class Cell:
+    """`Battery` that was full at switch-on and falls evenly."""
+
+    def __init__(self, world: World, percent_per_hour: float) -> None:
+        self._world = world
+        self._rate = percent_per_hour
+
+    def read(self) -> Charge:
+        percent = max(0.0, 100 - self._world.now_ns / HOUR * self._rate)
+        return Charge(percent, 3.6 + percent / 200, charging=False)
+
+    def describe(self) -> Mapping[str, str]:
+        return {"driver": "test", "model": "test"}
+
+
 class Shift(Rig):
     """`lively`: the wearer walks, and there are voices; else the camera lies in a quiet room."""
 
-    def __init__(self, owner: Owner, capacity: int) -> None:
+    def __init__(self, owner: Owner, capacity: int, percent_per_hour: float) -> None:
         self.world = World()
         self._idle = threading.Condition()
         self.voice = Voice(self.world, self._idle)
-        super().__init__(owner, world=self.world, disk=MemoryDisk(capacity=capacity), form=FORM, loudspeaker=self.voice)
+        super().__init__(
+            owner, world=self.world, disk=MemoryDisk(capacity=capacity), form=FORM, loudspeaker=self.voice,
+            battery=Cell(self.world, percent_per_hour),
+        )  # fmt: skip
         self.lively = True
         self.said: list[tuple[float, str]] = []  # hours, key
         self.when_said: dict[str, Callable[[], None]] = {}
@@ -186,8 +205,9 @@ class Shift(Rig):
         key = self.pictures % 2 == 0
         self.video.put(Frame(picture(self.pictures % 200, key=key), at, key))
         if at >= self._next_look_ns:
-            shift = self.pictures // 20 * 24 % 192 if self.lively else 0
-            self.video.look(Look(np.roll(_STREET, shift, axis=1), at))
+            moved = self.pictures * 7 % _STREET.shape[1] if self.lively else 0
+            noise = _NOISE[self.pictures * 31 % (_NOISE.size - _STREET.size) :][: _STREET.size]
+            self.video.look(Look(np.roll(_STREET, moved, axis=1) + noise.reshape(_STREET.shape), at))
             self._next_look_ns += LOOK
         self.pictures += 1
         self._next_frame_ns += FRAME

@@ -20,9 +20,13 @@ import pytest
 from evidence import records
 from evidence.pki import Role
 from firmware import alerts as module
+from firmware import main
 from firmware.alerts import Alerts
+from firmware.config import CameraConfig
 from runtime import tls
+from runtime.config import load
 from runtime.outbox import OutboxError, waiting
+from tests import runner_rig
 from tests.builders import present_agency
 from tests.camera_rig import DEVICE, BootClock, Camera, Owner, World, of_kind, verified
 from tests.memory_disk import MemoryDisk
@@ -285,6 +289,29 @@ def test_a_broker_that_is_not_the_offices_is_told_nothing(
         assert met.wait(15)
         thread.join()
     assert b"".join(heard) == b""
+
+
+def test_the_program_sends_alerts_by_its_configuration_only(office: OfficeKit, owner: Owner, tmp_path: Path) -> None:
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "keys").mkdir()
+    chain, key = owner.agency.issue(Role.CAMERA, DEVICE).write(tmp_path, "camera")
+    chain.rename(tmp_path / "certs" / "camera.pem")
+    key.rename(tmp_path / "keys" / "camera.key.pem")
+    (tmp_path / "certs" / "root.pem").write_bytes(office.roots.read_bytes())
+    (tmp_path / "camera.toml").write_text(
+        f'credentials = "."\n[alerts]\nhost = "127.0.0.1"\nport = {office.broker_port}\nqueue = "queue.sqlite"\n'
+    )
+    camera = runner_rig.Rig(owner)
+    body = {"what": "heat", "recording": None, "detail": "a test"}
+    with running(office), contextlib.ExitStack() as ending:
+        silent = CameraConfig(credentials=tmp_path)
+        main._send_alerts(silent, camera.journal, camera.clock, camera.runner, ending)
+        camera.journal.append("alert", body)
+        told_of = load(tmp_path / "camera.toml", CameraConfig)
+        main._send_alerts(told_of, camera.journal, camera.clock, camera.runner, ending)
+        camera.journal.append("alert", body)
+        told(office, "heat", "heat")  # the first one from the journal
+    assert (tmp_path / "queue.sqlite").exists()
 
 
 def test_a_camera_without_the_table_needs_no_mqtt() -> None:

@@ -78,8 +78,8 @@ STOPPED: list[Row] = [
     (
         RecordHeld(40),
         Phase.STOPPED,
-        [EndPart(), KeepStop("privacy", 40), Say("recording_stopped"), Alert("statement_due", ALERT),
-         Say("statement_due")],
+        [Alert("statement_due", ALERT), Say("statement_due"), KeepStop("privacy", 40), EndPart(),
+         Say("recording_stopped")],
     ),
 ]  # fmt: skip
 

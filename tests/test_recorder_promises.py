@@ -126,7 +126,6 @@ class World:
             self.part = False
         elif isinstance(command, KeepStop):
             assert self.open
-            assert not self.part
         elif isinstance(command, EndRecording):
             self.part = self.open = False
             assert self.due == [], "a gap is left without a reason"

@@ -160,7 +160,9 @@ def test_a_room_held_up_by_other_work_loses_nothing(tmp_path: Path, monkeypatch:
                 threading.Event().wait(0.3)  # this is the delay, nothing is waited for
                 process.send_signal(signal.SIGCONT)
             playing.join()
-            assert _find(ear.listen(0.5)).score > 0.95
+            sound = ear.listen(0.5)
+            # The search works at 8 kHz: it sees all of the sound only if that begins with the right one of six samples.
+            assert max(_find(sound[skip:]).score for skip in range(6)) > 0.95
             assert ear.faults.empty()
 
 

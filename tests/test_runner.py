@@ -23,7 +23,7 @@ from firmware.dock_port import DockPort
 from firmware.hal.ports import Control, DriverError, Frame, SoundBlock, SourceFault
 from firmware.voice.prompts import load
 from tests.camera_rig import Owner, lines
-from tests.runner_rig import Rig
+from tests.runner_rig import Loudspeaker, Rig
 
 pytestmark = pytest.mark.long
 
@@ -266,6 +266,37 @@ def test_no_thread_dies_silently(rig: Rig, caplog: pytest.LogCaptureFixture, mon
     told = [(fault["where"], fault["what"]) for fault in of(rig.stop(), "fault")]
     assert ("thread", "library: KeyError: 'frame'") in told
     assert "thread died" in caplog.text
+
+
+def test_the_cameras_own_voice_is_no_sound_around_it(owner: Owner) -> None:
+    class Slow(Loudspeaker):
+        """Plays until it is told to end."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.go_on = threading.Event()
+
+        def play(self, pcm: bytes, rate: int) -> None:
+            super().play(pcm, rate)
+            self.go_on.wait(10)
+
+    loudspeaker = Slow()
+    rig = Rig(owner, loudspeaker=loudspeaker)
+    around, loud = rig.runner._watch._surroundings, SoundBlock(b"\x00\x40" * 2_400, rig.clock.boot_ns())
+    rig.start()
+    rig.speaker.say(rig.prompts["lens_blocked"])
+    loudspeaker.said.get(timeout=10)
+    rig.microphone.put(loud)
+    taken = threading.Event()
+    rig.runner._loop.put(taken.set)
+    assert taken.wait(10)
+    while_speaking = around.loudness_dbfs(rig.clock.boot_ns())
+    loudspeaker.go_on.set()
+    rig.wait(lambda: rig.speaker.speaking_since_ns is None)
+    rig.microphone.put(loud)
+    rig.wait(lambda: around.loudness_dbfs(rig.clock.boot_ns()) is not None)
+    rig.stop()
+    assert while_speaking is None
 
 
 def test_every_prompt_that_the_recorder_says_is_there() -> None:

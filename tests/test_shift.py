@@ -1,7 +1,7 @@
 """Nine hours and ten minutes of one recording, on the simulated clock: a run with synthetic packets, not in real time.
 
 The card is small; a dock takes segments over until the sixth hour, and again from half past seven on: it gives out
-between.
+between. The battery is nearly empty in the end. From the eighth hour on the camera lies on a table for a while.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ MINUTE = 60 * SECOND
 END = 9 + 10 / 60
 CAPACITY = 200 << 20
 ROOM_AT = 7.5  # hours: receipts come again
-STILL = (8.0, 8.6)  # the camera lies on a table, forgotten
+STILL = (8.0, 8.6)
+DRAW = 10.5  # percent an hour: low (20 %) at 7.62, critical (5 %) at 9.05
 
 
 @dataclass
@@ -54,11 +55,11 @@ class Run:
 @pytest.fixture(scope="module")
 def run() -> Run:
     owner = Owner()
-    shift = Shift(owner, CAPACITY)
+    shift = Shift(owner, CAPACITY, DRAW)
     memory: dict[float, int] = {}
     shift.at(10 / 3600, lambda: shift.press(Control.RECORD_PRESSED))
     shift.every(1 / 3, lambda: shift.receive(keep=5), until=6)
-    shift.every(1 / 6, lambda: shift.press(Control.MARK_PRESSED), until=END)
+    shift.every(1 / 6, lambda: mark(shift), until=9)
     shift.every(0.25, lambda: memory.update({shift.now: own_memory(shift)}), until=9)
     for number in range(5):
         shift.at(ROOM_AT + number / 3, shift.receive)
@@ -75,6 +76,12 @@ def run() -> Run:
     shift.end()
     report = Verifier(shift.disk, [owner.agency.root.certificate], owner.identity).run()
     return Run(shift, lines(shift.disk), report, memory)
+
+
+def mark(shift: Shift) -> None:
+    """Who has forgotten the camera marks nothing."""
+    if shift.lively:
+        shift.press(Control.MARK_PRESSED)
 
 
 def answer(shift: Shift) -> None:
@@ -143,6 +150,27 @@ def test_a_full_card_stops_loudly_and_goes_on_when_there_is_room(run: Run) -> No
     assert after == ["notice", "ask_reason", "reason_kept"]
     (reason,) = run.of("gap_reason")
     assert reason.body["basis"] == "button_held"
+
+
+def test_a_falling_battery_is_told_once_when_low_and_once_when_critical(run: Run) -> None:
+    for what, percent in (("battery_warning", 20), ("battery_low", 5)):
+        (alert,) = [record for record in run.of("alert") if record.body["what"] == what]
+        assert alert.clock.boot_ns / HOUR == pytest.approx((100 - percent) / DRAW, abs=1 / 60)
+        assert alert.body["recording"], "recording goes on"
+    assert run.said().count("battery_warning") == run.said().count("battery_low") == 1
+    figures = [record.body["figures"] for record in run.of("heartbeat")]
+    percents = [told["battery_percent"] for told in figures]
+    assert percents == sorted(percents, reverse=True)
+    left = [(told["battery_percent"] - 5) / DRAW * 60 - told["battery_minutes"] for told in figures[30:]]
+    assert max(map(abs, left)) < 10, "minutes, as predicted from the draw that was seen"
+
+
+def test_a_forgotten_camera_and_nine_hours_are_told(run: Run) -> None:
+    keys = ("forgotten_stop", "shift_long", "not_recording", "hand_in_overdue")
+    told = [(at, key) for at, key in run.shift.said if key in keys]
+    assert [key for _, key in told] == ["forgotten_stop", "forgotten_stop", "shift_long"]
+    for (at, _), wanted in zip(told, (STILL[0] + 20 / 60, STILL[0] + 30 / 60, 9 + 10 / 3600), strict=True):
+        assert wanted <= at <= wanted + 3 / 60
 
 
 def test_each_part_begins_with_the_notice_and_the_microphone_heard_it(run: Run) -> None:

@@ -208,6 +208,34 @@ threading.Event().wait()
         assert camera.stderr.read() == b""  # whatever PortAudio complained of
 
 
+def test_a_camera_that_was_held_up_loses_no_sound_and_takes_it_so_that_its_pictures_keep_up(folder: Path) -> None:
+    assert folder.exists()
+    script = f"""
+import sys, threading, time
+from pathlib import Path
+from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
+from firmware.hal.pyaudio_sound import PyAudioMicrophone
+def take(block):
+    print(time.clock_gettime_ns(time.CLOCK_BOOTTIME), block.boot_ns, flush=True)
+microphone = PyAudioMicrophone({MIC!r}, LinuxClock(LinuxClockConfig(Path("unused"))))
+microphone.start(take, lambda fault: print("fault", fault.cause, flush=True))
+threading.Event().wait()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as camera:
+        assert camera.stdout
+        lines = [camera.stdout.readline() for _ in range(10)]
+        camera.send_signal(signal.SIGSTOP)
+        threading.Event().wait(1.3)  # this is the delay, nothing is waited for
+        camera.send_signal(signal.SIGCONT)
+        lines += [camera.stdout.readline() for _ in range(40)]
+        camera.kill()
+    came, taken = np.array([line.split() for line in lines], np.int64).T
+    assert np.abs(np.diff(taken) - 50_000_000).max() < 60_000_000  # none is missing, each has its time
+    late = np.flatnonzero(came - taken > 700_000_000)
+    assert late.size > 5
+    assert np.median(np.diff(came[late])) > 8_000_000
+
+
 def _children(pid: int) -> list[int]:
     listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in listed.stdout.split()]

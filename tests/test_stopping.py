@@ -179,3 +179,31 @@ def test_the_kind_that_was_chosen_last_goes_on_over_a_cut(shift: Shift) -> None:
     shift.camera.end()
     assert [record.body["activity"] for record in of_kind(shift.disk, "activity")] == ["case"]
     assert [record.body["activity"] for record in of_kind(shift.disk, "recording_started")] == ["inspection", "case"]
+
+
+@pytest.mark.parametrize(("ground", "before_press"), [("privacy", False), ("weather", True)])
+def test_what_was_private_is_not_in_the_part_after_it(shift: Shift, ground: str, *, before_press: bool) -> None:
+    shift.camera.press()
+    shift.camera.run(3)
+    shift.stop(ground)
+    shift.camera.run(4.5)
+    pressed_ns = shift.clock.boot_ns()
+    shift.camera.press()
+    shift.camera.run(3)
+    shift.camera.end()
+    first = min(f.body["from_ns"] for f in of_kind(shift.disk, "fragment") if f.body["part"] == 2)
+    assert (first < pressed_ns) == before_press
+    verified(shift.owner, shift.disk)
+
+
+def test_in_the_dock_a_stop_is_the_end(shift: Shift) -> None:
+    shift.camera.press()
+    shift.camera.run(3)
+    shift.camera.step(v.Docked())
+    shift.stop("privacy")
+    assert shift.camera.state.phase is Phase.DOCKED
+    (ended,) = of_kind(shift.disk, "recording_ended")
+    assert ended.body["ground"] == "privacy"
+    (alert,) = of_kind(shift.disk, "alert")
+    assert alert.body["recording"] == ended.body["recording"]
+    verified(shift.owner, shift.disk)

@@ -102,7 +102,11 @@ def chosen(state: State) -> Result:
 def on_hold(state: State, event: RecordHeld) -> Result:
     """A hold ends the recording only when it is confirmed by a second one; the marker chooses the ground meanwhile."""
     if state.hold_ns is not None:
-        return _stop(state, event.at_ns) if state.ground in PAUSES else end(state, state.ground)
+        if state.ground not in PAUSES:
+            return end(state, state.ground)
+        # A camera in its dock is not taken up again for the same recording.
+        after, commands = end(state, state.ground) if state.docked else _stop(state, event.at_ns)
+        return after, [*_statement(state.ground), *commands]
     after = replace(state, press_ns=None, hold_ns=event.at_ns, ground=GROUNDS[0])
     return after, [Say("hold_again_to_end"), AwaitConfirm(event.at_ns)]
 
@@ -121,14 +125,19 @@ def end(state: State, ground: str | None) -> Result:
 
 
 def _stop(state: State, at_ns: int) -> Result:
-    """Stop until the officer goes on. Privacy or secrecy needs a written statement (rule 6)."""
+    """Stop until the officer goes on. The stop is recorded first: a cut right after it must not undo it."""
     state, commands = chosen(state)
     running: list[Command] = [EndPart()] if state.phase in RUNNING else []
-    commands += [*running, KeepStop(state.ground, at_ns), Say("recording_stopped")]
-    if state.ground == "privacy":
-        commands += [Alert("statement_due", "stopped for privacy or secrecy: rule 6"), Say("statement_due")]
+    commands += [KeepStop(state.ground, at_ns), *running, Say("recording_stopped")]
     after = replace(silent(state), phase=Phase.STOPPED, cause=state.ground, hold_ns=None, press_ns=None)
     return after, commands
+
+
+def _statement(ground: str) -> list[Command]:
+    """Privacy or secrecy needs a written statement (rule 6)."""
+    if ground != "privacy":
+        return []
+    return [Alert("statement_due", "stopped for privacy or secrecy: rule 6"), Say("statement_due")]
 
 
 def on_end_stopped(state: State, _: MarkHeld) -> Result:
@@ -139,9 +148,7 @@ def on_end_stopped(state: State, _: MarkHeld) -> Result:
 def on_mark(state: State, event: MarkPressed) -> Result:
     """Mark the moment; in a question, begin the answer; after a hold, go to the next ground; twice, tell the status."""
     if state.hold_ns is not None:
-        ground = _next(GROUNDS, state.ground)
-        after = replace(state, hold_ns=event.at_ns, ground=ground)
-        return after, [Say(f"ground_{ground}"), AwaitConfirm(event.at_ns)]
+        return _next_ground(state, event)
     if state.asking is Asking.REASON:
         return replace(state, answer_ns=event.at_ns), []
     if _twice(state, event):
@@ -158,7 +165,9 @@ def on_mark_idle(state: State, event: MarkPressed) -> Result:
 
 
 def on_mark_interrupted(state: State, event: MarkPressed) -> Result:
-    """Tell the status on a double press; nothing can be marked."""
+    """Nothing can be marked; after a hold, go to the next ground; twice, tell the status."""
+    if state.hold_ns is not None:
+        return _next_ground(state, event)
     if _twice(state, event):
         return replace(state, mark_ns=None), [TellStatus(check=False)]
     return replace(state, mark_ns=event.at_ns), [Say("cannot_continue")]
@@ -177,6 +186,12 @@ def on_mark_released(state: State, event: MarkReleased) -> Result:
     if state.asking is not Asking.REASON or state.answer_ns is None:
         return state, []
     return reason(state, "button_held", state.answer_ns, event.at_ns)
+
+
+def _next_ground(state: State, event: MarkPressed) -> Result:
+    ground = _next(GROUNDS, state.ground)
+    after = replace(state, hold_ns=event.at_ns, ground=ground)
+    return after, [Say(f"ground_{ground}"), AwaitConfirm(event.at_ns)]
 
 
 def _twice(state: State, event: MarkPressed) -> bool:

@@ -115,7 +115,11 @@ class Part:
 
     def finish(self) -> list[Job]:
         """The last fragment, with all stills that wait, and the end of the open segment."""
-        jobs = self._place(self._cutter.flush() if self._cutter else None, most_stills=len(self._stills))
+        jobs: list[Job] = []
+        if self._cutter is None and self._waiting:  # the first picture never came
+            self._begin(self._waiting[0][1])
+            jobs += self._catch_up()
+        jobs += self._place(self._cutter.flush() if self._cutter else None, most_stills=len(self._stills))
         if self._segment is not None:
             jobs.append(CloseSegment(self.recording, self._segment))
         return jobs

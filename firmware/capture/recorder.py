@@ -108,7 +108,7 @@ def on_source_lost(state: State, event: SourceLost) -> Result:
     after = replace(
         state, picture=state.picture and not event.picture, sound=state.sound and event.picture, lost=event.cause
     )
-    prompt = Say("camera_fault" if event.picture else "microphone_fault")
+    prompt = Say(event.prompt or ("camera_fault" if event.picture else "microphone_fault"))
     if state.phase not in RUNNING:
         return after, [prompt]
     if event.picture and state.mode == "sound_only":
@@ -235,7 +235,7 @@ def _rows() -> Mapping[tuple[Phase, type[Event]], Rule]:
         ((*interrupted, *stopped), StorageBack, on_storage_back),
         # The dock, and the end.
         ((Phase.ARMED, *OPEN, *stopped), Docked, on_docked),
-        ((Phase.DOCKED, *OPEN), Undocked, on_undocked),
+        ((Phase.DOCKED, *OPEN, *stopped), Undocked, on_undocked),
         (on, HandedIn, on_handed_in),
         ((Phase.STARTING, *on), Quit, on_quit),
     ]

@@ -6,6 +6,9 @@ from collections import deque
 
 from firmware.hal.ports import Frame
 
+STALE_NS = 2_000_000_000
+"""After so long without a picture, those before are another moment's."""
+
 
 class Ring:
     """Holds whole groups of pictures, each beginning with a key frame; the newest group is always kept."""
@@ -17,7 +20,9 @@ class Ring:
         self._bytes = 0
 
     def add(self, frame: Frame) -> None:
-        """Take the next picture and forget what is too old or too much."""
+        """Take the next picture and forget what is too old or too much, or was before an outage."""
+        if self._groups and frame.boot_ns - self._groups[-1][-1].boot_ns > STALE_NS:
+            self.take()
         if frame.keyframe:
             self._groups.append([])
         if not self._groups:

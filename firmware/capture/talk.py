@@ -18,6 +18,7 @@ from firmware.capture.vocabulary import (
     Say,
 )
 
+_LONGEST_ANSWER_NS = 60_000_000_000
 _QUESTIONS = 2  # unanswered twice: a written explanation is due (rule 15)
 
 
@@ -65,6 +66,8 @@ def on_answer_over(state: State, event: AnswerOver) -> Result:
     """Keep the answer, ask again, or record that none was given: a written explanation is due."""
     if state.asking is not Asking.REASON or event.from_ns != state.awaited_ns:
         return state, []
+    if state.answer_ns is not None and event.to_ns - state.answer_ns > _LONGEST_ANSWER_NS:
+        return reason(state, "button_held", state.answer_ns, event.to_ns)  # the button's release was never told
     if state.answer_ns is not None:
         # Still speaking, with the button down.
         return replace(state, awaited_ns=event.to_ns), [ListenForAnswer(event.to_ns)]

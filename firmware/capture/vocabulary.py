@@ -81,10 +81,11 @@ class Undocked:
 
 @dataclass(frozen=True, slots=True)
 class SourceLost:
-    """Picture or sound has stopped; `cause` is a gap's cause."""
+    """Picture or sound has stopped; `cause` is a gap's cause, `prompt` says what was found out if it is more."""
 
     picture: bool
     cause: str
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ _LOST_NS = 4_000_000_000  # a fix that is not renewed for so long is lost: told 
 _RETRY_SECONDS = 2.0
 _GREETING_SECONDS = 0.2
 _LINE_LIMIT = 1 << 16
+_FAR_METRES = 1_000_000.0  # no height and no radius is more
+_FAST_MPS = 1_000.0
+_DAY_SECONDS = 86_400.0  # a time with a wider bound tells nothing
 # A receiver tells of a second by the next one, and gpsd passes it on at once: so the second began 0 to 1,000 ms ago.
 _LATENESS_MS = 500
 _log = logging.getLogger(__name__)
@@ -140,29 +143,46 @@ class GpsdPositioning:
 
 
 def _fix(tpv: Mapping[str, Any], now_ns: int) -> Fix | None:
-    """The fix in a TPV object, None if it has none. gpsd's error estimates hold in 95 of 100 cases."""
-    if tpv.get("mode", 0) < _POSITION_MODE or "lat" not in tpv or "lon" not in tpv:
+    """The fix in a TPV object, None if it has none. gpsd's error estimates hold in 95 of 100 cases.
+
+    What cannot be, a NaN too, counts as not told: a record has room for what can.
+    """
+    latitude, longitude = _number(tpv, "lat", -90, 90), _number(tpv, "lon", -180, 180)
+    mode = _number(tpv, "mode", 0, 3)
+    if mode is None or mode < _POSITION_MODE or latitude is None or longitude is None:
         return None
     utc_ms, utc_error_ms = _time(tpv)
     return Fix(
         now_ns,
-        float(tpv["lat"]),
-        float(tpv["lon"]),
-        tpv.get("altMSL"),
-        tpv.get("eph") or _radius(tpv),
-        tpv.get("speed"),
+        latitude,
+        longitude,
+        _number(tpv, "altMSL", -_FAR_METRES, _FAR_METRES),
+        _number(tpv, "eph", 0, _FAR_METRES) or _radius(tpv),
+        _number(tpv, "speed", 0, _FAST_MPS),
         utc_ms,
         utc_error_ms,
     )
 
 
+def _number(tpv: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
+    """A member that is a number within bounds; NaN is within none."""
+    told = tpv.get(name)
+    if isinstance(told, bool) or not isinstance(told, int | float) or not least <= told <= most:
+        return None
+    return float(told)
+
+
 def _radius(tpv: Mapping[str, Any]) -> float | None:
-    return math.hypot(tpv["epx"], tpv["epy"]) if "epx" in tpv and "epy" in tpv else None
+    x, y = _number(tpv, "epx", 0, _FAR_METRES), _number(tpv, "epy", 0, _FAR_METRES)
+    return None if x is None or y is None else math.hypot(x, y)
 
 
 def _time(tpv: Mapping[str, Any]) -> tuple[int, int] | tuple[None, None]:
     """UTC when the object came, and how far off it may be, in ms."""
-    if "time" not in tpv:
+    error = _number(tpv, "ept", 0, _DAY_SECONDS) if "ept" in tpv else 0.0
+    if error is None or not isinstance(tpv.get("time"), str):
         return None, None
-    second_ms = round(datetime.fromisoformat(tpv["time"]).timestamp() * 1000)
-    return second_ms + _LATENESS_MS, math.ceil(tpv.get("ept", 0.0) * 1000) + _LATENESS_MS
+    told = datetime.fromisoformat(tpv["time"])
+    if told.tzinfo is None:
+        return None, None
+    return round(told.timestamp() * 1000) + _LATENESS_MS, math.ceil(error * 1000) + _LATENESS_MS

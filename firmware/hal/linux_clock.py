@@ -17,6 +17,8 @@ from firmware.hal.ports import DriverError, Utc
 
 DRIFT_PPM = 50
 """How far CLOCK_BOOTTIME may run off: the bound of a Pi's crystal over its temperature range."""
+_YEAR_9999_MS = 253_370_764_800_000
+_SOURCES = ("none", "rtc", "gnss", "dock")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,11 @@ class _Anchor:
     ms: int
     source: str
     error_ms: int | None
+
+    def possible(self) -> bool:
+        """Whether a record can carry it: it stands in each one."""
+        whole = all(type(number) is int for number in (self.boot_ns, self.ms, self.error_ms or 0))
+        return whole and 0 <= self.ms < _YEAR_9999_MS and 0 <= (self.error_ms or 0) < 2**62 and self.source in _SOURCES
 
 
 class LinuxClock:
@@ -96,6 +103,9 @@ class LinuxClock:
             return None
         except (OSError, ValueError, TypeError):
             _log.exception("%s is not a remembered time; the clock counts as unset", self._state)
+            return None
+        if not anchor.possible():
+            _log.error("%s remembers a time that cannot be; the clock counts as unset", self._state)
             return None
         return anchor if anchor.kernel_boot == self._kernel_boot else None
 

@@ -28,6 +28,8 @@ _BLOCK_NS = 50_000_000
 _STALL_SECONDS = 1.0  # a device without a callback for so long is lost
 _SILENT_BLOCKS = 40  # two seconds
 _RETRY_SECONDS = 0.5
+_LATE_NS = 500_000_000
+_CATCH_UP_SECONDS = 0.01  # for each late block: five times as fast as it was made
 _STOP_SECONDS = 5.0
 
 
@@ -122,6 +124,9 @@ class PyAudioMicrophone:
         self._told.clear()
         if message.kind == pyaudio_child.BLOCK_AFTER_LOSS:
             self._on_fault(SourceFault("microphone_lost", "overflow: the sound library lost samples before this block"))
+        if _boottime_ns() - message.at_ns > _LATE_NS:
+            # This process was held up. Its pictures were too, and need longer than sound: let them come in between.
+            self._stopping.wait(_CATCH_UP_SECONDS)
         self._on_block(SoundBlock(pcm, message.at_ns + self._offset_ns - _BLOCK_NS))
 
     def _tell(self, cause: str, detail: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 _POLL_SECONDS = 0.05
 _END_SECONDS = 15.0
+_WARNINGS = frozenset({"storage_low", "storage_warning", "battery_warning"})  # alerts after which it goes on
 
 Fact = Mapping[str, Any]
 
@@ -59,7 +60,7 @@ class Program:
             for fact in self.facts():
                 if found(fact):
                     return fact
-                if self.alerts_end_it and fact.get("message") == "alert":
+                if self.alerts_end_it and fact.get("message") == "alert" and fact["what"] not in _WARNINGS:
                     raise DemoError(f"{self.name}：报警 alert {fact['what']}: {fact['detail']}")
             if self._process.poll() is not None:
                 raise DemoError(f"{self.name} ended before {what}: {self.last_words()}", self._process.returncode or 1)
