@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hw_sim.lens import Fault as LensFault
 from hw_sim.lgpio_chip import Chip
 from hw_sim.libcamera_sim.camera import Fate
 from hw_sim.panel import faults, keys, orders, words
+from hw_sim.panel.aloud import Aloud
 from hw_sim.panel.faults import Active
 from hw_sim.panel.journal import Damaged, JournalReader, row
 from hw_sim.panel.lamps import BuzzCount, LampWatch
@@ -29,6 +31,7 @@ from tests.builders import CameraFolder
 from tests.sim_panel_kit import Surroundings, exposing
 
 MARK, DOCK = 27, 22
+PATIENCE = 10.0
 
 
 @pytest.fixture
@@ -119,6 +122,20 @@ def test_the_lens_menu_names_faults_that_the_lens_has() -> None:
 )
 def test_a_refusal_is_one_line(error: str, says: str, *, running: bool) -> None:
     assert says in orders.refusal(error, running=running)
+
+
+# --- Aloud -----------------------------------------------------------------------------------------------------------
+
+
+def test_prompts_are_played_one_after_another_and_a_player_that_fails_is_told(tmp_path: Path) -> None:
+    heard, told = tmp_path / "heard.pcm", queue.SimpleQueue[str]()
+    player = ["sh", "-c", f'cat >>"{heard}"; test "$(wc -c <"{heard}")" -lt 700000 || {{ echo no sound >&2; exit 1; }}']
+    aloud = Aloud(player, told.put)
+    aloud.say("notice")  # 5.5 s of 48 kHz, 16 bit
+    aloud.say("recording_started")
+    aloud.say("notice")
+    assert told.get(timeout=PATIENCE) == "不能放声 not aloud: no sound"
+    assert heard.stat().st_size / 96_000 == pytest.approx(2 * 5.5 + 1.117, abs=0.05)
 
 
 # --- Picture and lamps -----------------------------------------------------------------------------------------------

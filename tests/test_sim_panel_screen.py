@@ -21,6 +21,8 @@ from textual.pilot import Pilot
 
 from evidence import records
 from hw_sim import world as worlds
+from hw_sim.demo.programs import DemoError
+from hw_sim.panel import main
 from hw_sim.panel.app import PanelApp
 from hw_sim.panel.journal import Damaged, JournalReader
 from hw_sim.panel.rig import Rig
@@ -178,7 +180,7 @@ def roomless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 @pytest.mark.long
 def test_keys_reach_the_pins_and_what_fails_is_one_line(roomless: Rig) -> None:
-    app = PanelApp(roomless, aloud=False)
+    app = PanelApp(roomless)
 
     async def how(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: "room 已退出 ended" in text_of(app))
@@ -208,7 +210,7 @@ def test_keys_reach_the_pins_and_what_fails_is_one_line(roomless: Rig) -> None:
 
 @pytest.mark.long
 def test_help_lies_over_the_panel_and_news_still_reach_it(roomless: Rig) -> None:
-    app = PanelApp(roomless, aloud=False)
+    app = PanelApp(roomless)
 
     async def how(pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
@@ -222,7 +224,7 @@ def test_help_lies_over_the_panel_and_news_still_reach_it(roomless: Rig) -> None
 
 @pytest.mark.long
 def test_a_terminal_that_is_too_small_is_told(roomless: Rig) -> None:
-    app = PanelApp(roomless, aloud=False)
+    app = PanelApp(roomless)
 
     async def how(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: "至少 100 列 30 行，现在 90 列 28 行" in text_of(app))
@@ -243,3 +245,23 @@ def test_without_a_terminal_there_is_one_line() -> None:
     done = panel()
     assert done.returncode == 64
     assert done.stderr == "bodycam sim panel: 需要在终端里运行 needs a terminal\n"
+
+
+def test_a_folder_is_empty_or_a_camera_of_ours(tmp_path: Path) -> None:
+    assert main._place(tmp_path / "new", "drawn")[1] is not None
+    (tmp_path / "letter.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(DemoError, match="既不是空文件夹") as refused:
+        main._place(tmp_path, None)
+    assert refused.value.exit_status == 73
+    with pytest.raises(DemoError, match="no-such-film") as refused:
+        main._place(tmp_path / "new", "no-such-film.mp4")
+    assert refused.value.exit_status == 66
+
+
+def test_a_world_stands_for_its_camera_and_keeps_its_scene(tmp_path: Path) -> None:
+    worlds.create(tmp_path / "world")
+    (tmp_path / "camera").mkdir()
+    (tmp_path / "camera" / "camera.toml").touch()
+    assert main._place(tmp_path / "world", None) == main._place(tmp_path, None) == (tmp_path, None)
+    with pytest.raises(DemoError, match="lens.scene"):
+        main._place(tmp_path, "drawn")

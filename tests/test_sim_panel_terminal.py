@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.sound, pytest.mark.fuse, pytest.mark.net]
 
 PATIENCE = 45.0
 WIDTH, HEIGHT = 120, 40
+_numbers = itertools.count()  # a tmux server that is ending takes no new window
 
 
 class Terminal:
@@ -52,9 +54,14 @@ class Terminal:
         return screen
 
     def shows(self, *texts: str) -> str:
-        """Wait for a screen that shows all of it in good form; one that is being drawn anew may be in none."""
-        wanted = " + ".join([*texts, "frames that are closed"])
-        return self.until(lambda shown: all(text in shown for text in texts) and reads_well(shown), wanted)
+        """Wait until each text has been seen, rows of the journal may pass by, and the screen stands in good form."""
+        missing = set(texts)
+
+        def seen(shown: str) -> bool:
+            missing.difference_update([text for text in missing if text in shown])
+            return not missing and reads_well(shown)
+
+        return self.until(seen, " + ".join([*texts, "frames that are closed"]))
 
     def said(self, text: str) -> str:
         """Wait until the camera has said it."""
@@ -77,7 +84,7 @@ def reads_well(screen: str) -> bool:
 
 def open_panel(folder: Path, *options: str) -> Terminal:
     command = [sys.executable, "-m", "bodycam", "sim", "panel", str(folder / "记录仪"), *options]
-    return Terminal(f"panel-{folder.name}", command, Path(__file__).resolve().parents[1])
+    return Terminal(f"panel-{folder.name}-{next(_numbers)}", command, Path(__file__).resolve().parents[1])
 
 
 @pytest.fixture

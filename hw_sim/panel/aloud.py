@@ -6,7 +6,7 @@ import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -19,22 +19,23 @@ _PLAYERS = {
 _PLAY_SECONDS = 30.0
 
 
-class Aloud:
-    """Plays prompts from a thread of its own; `tell` gets one line if that fails."""
+def find_player() -> Sequence[str] | None:
+    """The command that plays 48 kHz mono from its standard input, None if this machine has none."""
+    return next((command for name, command in _PLAYERS.items() if shutil.which(name)), None)
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+
+class Aloud:
+    """Plays prompts with `player` from a thread of its own; `tell` gets one line, in that thread, if it fails."""
+
+    def __init__(self, player: Sequence[str], tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._player = next((command for name, command in _PLAYERS.items() if shutil.which(name)), None)
-        if self._player is None:
-            tell("不能放声：没有安装 paplay 或 aplay  not aloud: install pulseaudio-utils or alsa-utils")
-            return
+        self._player = player
         threading.Thread(target=self._play_for_ever, name="aloud", daemon=True).start()
 
     def say(self, key: str) -> None:
         """Play a prompt after those that are waiting."""
-        if self._player is not None:
-            self._waiting.put(key)
+        self._waiting.put(key)
 
     def _play_for_ever(self) -> None:
         while True:
@@ -44,9 +45,7 @@ class Aloud:
         with as_file(files("firmware.voice") / "prompts" / "zh" / f"{key}.flac") as path:
             pcm = _pcm(path)
         try:
-            done = subprocess.run(
-                self._player or [], input=pcm, capture_output=True, check=False, timeout=_PLAY_SECONDS
-            )
+            done = subprocess.run(self._player, input=pcm, capture_output=True, check=False, timeout=_PLAY_SECONDS)
         except subprocess.TimeoutExpired:
             self._tell("不能放声：主机的声音不动  not aloud: the host's sound stands still")
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -67,12 +67,13 @@ class PanelApp(App[None]):
         Binding("down", "slider(1)"),
     ]
 
-    def __init__(self, rig: Rig, *, aloud: bool) -> None:
+    def __init__(self, rig: Rig, *, player: Sequence[str] | None = None) -> None:
+        """`player`: the host's command to play the prompts aloud."""
         super().__init__()
         self._rig = rig
         self._orders = Orders(rig.sockets)
         self._story = Story()
-        self._wants_aloud = aloud
+        self._aloud = None if player is None else Aloud(player, self._warn)
         self._eyes: Eyes | None = None
         self._picture_size = (0, 0)
         self._hands = ThreadPoolExecutor(1, "hands")  # lives as long as the programs that it starts
@@ -131,10 +132,9 @@ class PanelApp(App[None]):
         def say(text: str) -> None:
             self.call_from_thread(self._tell, text)
 
-        aloud = Aloud(lambda text: self.call_from_thread(self._tell, text, "warning")) if self._wants_aloud else None
         if await self._by_hand(lambda: self._rig.open(say)):
             self._tell("设备已上电，按 ? 看帮助  the power is on; ? shows help")
-        self._eyes = Eyes(self, self._panel, self._rig, self._orders, self._story, aloud)
+        self._eyes = Eyes(self, self._panel, self._rig, self._orders, self._story, self._aloud)
         self._eyes.picture_size = self._picture_size
         self._eyes.watch()
 
@@ -249,6 +249,9 @@ class PanelApp(App[None]):
 
     def _tell(self, text: str, level: str = "") -> None:
         self._panel.query_one(EventLine).tell(text, level)
+
+    def _warn(self, text: str) -> None:
+        self.call_later(self._tell, text, "warning")  # any thread may
 
     def _show_keys(self) -> None:
         rig = self._rig

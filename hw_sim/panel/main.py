@@ -8,11 +8,13 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hw_sim.demo import stage
 from hw_sim.demo.programs import DemoError
+from hw_sim.panel.aloud import find_player
 from hw_sim.panel.rig import Rig
 from hw_sim.world import GnssWorld, World
 
@@ -22,6 +24,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     try:
         _look_around()
+        player = _player() if options.aloud else None
         root, world = _place(options.folder, options.scene)
     except DemoError as error:
         sys.stderr.write(f"bodycam sim panel: {error}\n")
@@ -29,7 +32,7 @@ def main(argv: list[str]) -> int:
     from hw_sim.panel.app import PanelApp  # noqa: PLC0415 - Textual is not needed for the lines above
 
     rig = Rig(root, world, station=options.station)
-    app = PanelApp(rig, aloud=options.aloud)
+    app = PanelApp(rig, player=player)
     try:
         app.run()
     finally:
@@ -60,6 +63,13 @@ def _look_around() -> None:
     for program in ("setpriv", "pulseaudio"):
         if shutil.which(program) is None:
             raise DemoError(f"{program} is not installed; run scripts/setup sim", os.EX_UNAVAILABLE)
+
+
+def _player() -> Sequence[str]:
+    player = find_player()
+    if player is None:
+        raise DemoError("--aloud: install pulseaudio-utils (paplay) or alsa-utils (aplay)", os.EX_UNAVAILABLE)
+    return player
 
 
 def _place(folder: Path | None, scene: str | None) -> tuple[Path, World | None]:
