@@ -263,5 +263,5 @@ def test_a_world_stands_for_its_camera_and_keeps_its_scene(tmp_path: Path) -> No
     (tmp_path / "camera").mkdir()
     (tmp_path / "camera" / "camera.toml").touch()
     assert main._place(tmp_path / "world", None) == main._place(tmp_path, None) == (tmp_path, None)
-    with pytest.raises(DemoError, match="lens.scene"):
+    with pytest.raises(DemoError, match=r"lens\.scene"):
         main._place(tmp_path, "drawn")
