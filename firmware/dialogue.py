@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _NOTICE_MARGIN_NS = 700_000_000  # the room's and the card's delay after the loudspeaker is done
 _SILENT_SECONDS = 5.0  # no sound at all by then: the notice was not heard
+_LEAD_NS = 100_000_000  # blocks that had begun when the loudspeaker did
 _LOOK_SECONDS = 0.1
 _ROOM_NS = 1_000_000_000  # of the room before the tone, for its level
 
@@ -81,7 +82,7 @@ class Dialogue:
             if self._hearing.latest_ns < until_ns and self._clock.boot_ns() < deadline_ns:
                 self._after(_LOOK_SECONDS, look)
                 return
-            sound, first_ns = self._hearing.span(from_ns, until_ns)
+            sound, first_ns = self._hearing.span(from_ns - _LEAD_NS, until_ns)
             self._worker.do(lambda: search(sound, first_ns))
 
         look()
