@@ -229,9 +229,7 @@ def test_without_gpsd_the_fault_is_told_once() -> None:
     assert listener.told == []
 
 
-@pytest.mark.parametrize(
-    "said", [b"not json\n", b"[1]\n", b'{"class":"TPV","mode":3,"lat":"x","lon":1}\n', b"x" * (1 << 17)]
-)
+@pytest.mark.parametrize("said", [b"not json\n", b"[1]\n", b"x" * (1 << 17)])
 def test_what_is_not_gpsd_is_a_fault_and_the_thread_lives_on(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
