@@ -41,7 +41,7 @@ FAILED = b"f"  # text
 _PLAYED_SAMPLES = 7_200  # 150 ms at a time: a sound server that is held up a moment has enough to play
 _SERVER_LIBRARIES = ("libpulse", "libpipewire")
 _LOOK_SECONDS = 0.5
-_WANDER_SECONDS = 0.01
+_WANDER_SECONDS = 0.02
 _sending = threading.Lock()
 
 
@@ -108,8 +108,8 @@ def _waited_ns(age_seconds: float) -> int:
 
     Callbacks come on time within a millisecond until something holds a sound server up: from then on they may be late
     by tens of milliseconds for minutes, as more sound is kept in between. What the library knows of that is right on
-    average and wanders by some milliseconds, so it is asked only beyond them. Both its times are of the wall clock,
-    which may be stepped: nonsense is left out.
+    average and wanders, most of all after the start, so it is asked only beyond that. Both its times are of the wall
+    clock, which may be stepped: nonsense is left out.
     """
     waited = age_seconds - BLOCK_SAMPLES / RATE
     return round(waited * 1e9) if _WANDER_SECONDS < waited < 1 else 0
