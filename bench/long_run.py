@@ -32,7 +32,7 @@ from hw_sim import control, room
 from hw_sim import world as worlds
 from hw_sim.deliveries import read_deliveries
 from hw_sim.demo import stage as stages
-from hw_sim.demo.programs import DemoError, Program, command, foreign
+from hw_sim.demo.programs import DemoError, Program, await_room, command, foreign
 from hw_sim.demo.stage import Stage
 from hw_sim.scene import read_number
 
@@ -93,7 +93,7 @@ def record(stage: Stage, seconds: float) -> None:
     with contextlib.ExitStack() as stack:
         sound = Program("room", ["sim", "room", str(stage.world)], stage.logs, {})
         stack.callback(sound.stop)
-        await_room(stage, sound)
+        await_room(stage.world, sound, PATIENCE_SECONDS)
         camera = Program("camera", [str(stage.camera / "camera.toml")], stage.logs, {}, camera_program)
         stack.callback(camera.stop)
         camera.alerts_end_it = False
@@ -112,18 +112,6 @@ def record(stage: Stage, seconds: float) -> None:
         status = camera.stop()
         if status:
             raise DemoError(f"the camera ended with status {status}")
-
-
-def await_room(stage: Stage, sound: Program) -> None:
-    """Wait until the room takes orders."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        with contextlib.suppress(control.ControlError, OSError):
-            room.ask(stage.world, "state")
-            return
-        if time.monotonic() > deadline or not sound.running:
-            raise DemoError(f"the sound of the room did not start; see {sound.log}")
-        time.sleep(0.05)
 
 
 def chirp() -> NDArray[np.float64]:

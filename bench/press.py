@@ -146,14 +146,11 @@ class Traced:
 
     def __init__(self, stage: Stage) -> None:
         self._log = stage.logs / "camera.log"
-        config = str(stage.camera / "camera.toml")
-        program = [sys.executable, "-m", "bodycam", "sim", "camera", "--world", str(stage.world), "--"]
+        program = [sys.executable, "-m", "bodycam", *stage.camera_program]
         strace = ["strace", "-ff", "--seccomp-bpf", "-qq", "-ttt", "-T", "-y", "-e", "trace=fsync,fdatasync",
                   "-e", "signal=none", "-o", str(stage.logs / "syncs")]  # fmt: skip
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*strace, *program, "--config", config], stderr=log, env={**os.environ, "BODYCAM_LOG": "json"}
-            )
+            self._process = subprocess.Popen([*strace, *program], stderr=log, env={**os.environ, "BODYCAM_LOG": "json"})
         self._read = self._log.open("rb")
         self._rest = b""
 

@@ -227,6 +227,14 @@ def ask(folder: Path, do: str, **what: Any) -> _Answer:
     return control.ask(folder / "room.sock", {"do": do, **what})
 
 
+def answers(folder: Path) -> bool:
+    """Tell whether the room of the world in `folder` takes orders."""
+    with contextlib.suppress(control.ControlError, OSError):
+        ask(folder, "state")
+        return True
+    return False
+
+
 def main(argv: list[str]) -> int:
     """Run the room until SIGTERM, SIGINT or the end of the parent; `ready` on standard output when it can be used.
 

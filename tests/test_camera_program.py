@@ -39,7 +39,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     worlds.power_on(built.world)
     sound = Program("room", ["sim", "room", str(built.world)], built.logs, {})
     try:
-        until(lambda: answers(built))
+        until(lambda: room.answers(built.world))
         yield built
     finally:
         sound.stop()
@@ -47,8 +47,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 @contextlib.contextmanager
 def camera(stage: Stage, name: str = "camera") -> Iterator[Program]:
-    config = str(stage.camera / "camera.toml")
-    program = Program(name, ["sim", "camera", "--world", str(stage.world), "--", "--config", config], stage.logs, {})
+    program = Program(name, stage.camera_program, stage.logs, {})
     try:
         program.alerts_end_it = False
         program.message("phase", PATIENCE)
@@ -62,12 +61,6 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def answers(stage: Stage) -> bool:
-    with contextlib.suppress(control.ControlError, OSError):
-        return bool(room.ask(stage.world, "state"))
-    return False
 
 
 def order(stage: Stage, do: str, **what: Any) -> dict[str, Any]:

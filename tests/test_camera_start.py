@@ -30,8 +30,7 @@ def start(stage: Stage, *, without: str | None = None) -> tuple[int, list[str]]:
             f"raise ModuleNotFoundError(\"No module named '{without}'\", name='{without}')\n"
         )
         environment["PYTHONPATH"] = os.pathsep.join([str(hiding), os.environ.get("PYTHONPATH", "")])
-    config = str(stage.camera / "camera.toml")
-    command = [sys.executable, "-m", "bodycam", "sim", "camera", "--world", str(stage.world), "--", "--config", config]
+    command = [sys.executable, "-m", "bodycam", *stage.camera_program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, [line for line in done.stderr.splitlines() if not line.startswith("{")]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hw_sim import control, forgetful_fs, room
 from hw_sim import world as worlds
 from hw_sim.demo import stage as stages
-from hw_sim.demo.programs import DemoError, Program
+from hw_sim.demo.programs import DemoError, Program, await_room
 from hw_sim.demo.stage import Stage
 
 _START_SECONDS = 30.0
@@ -55,7 +55,7 @@ class Play:
             dock.message("ready", _START_SECONDS)
             self._power_on()
             sound = self._start(stack, "room", ["sim", "room", str(self._stage.world)])
-            self._await_room(sound)
+            await_room(self._stage.world, sound, _START_SECONDS)
             self._first_half()
             self._second_half()
         return self.played
@@ -132,10 +132,8 @@ class Play:
 
     @contextlib.contextmanager
     def _camera(self) -> Iterator[Program]:
-        config = str(self._stage.camera / "camera.toml")
         self._starts += 1
-        arguments = ["sim", "camera", "--world", str(self._stage.world), "--", "--config", config]
-        program = Program(f"camera-{self._starts}", arguments, self._stage.logs, {})
+        program = Program(f"camera-{self._starts}", self._stage.camera_program, self._stage.logs, {})
         try:
             yield program
         finally:
@@ -148,16 +146,6 @@ class Play:
             yield card
             if card.process.poll() is None:
                 card.shut_down()
-
-    def _await_room(self, sound: Program) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(control.ControlError, OSError):
-                room.ask(self._stage.world, "state")
-                return
-            if time.monotonic() > deadline or not sound.running:
-                raise DemoError(f"the sound of the room did not start; see {sound.log}")
-            time.sleep(0.05)
 
     def _power_on(self) -> None:
         worlds.power_on(self._stage.world)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hw_sim import room
+
 _POLL_SECONDS = 0.05
 _END_SECONDS = 15.0
 _WARNINGS = frozenset({"storage_low", "storage_warning", "battery_warning"})  # alerts after which it goes on
@@ -117,6 +119,15 @@ class Program:
         lines = self.log.read_bytes()[self._began :].decode("utf-8", "replace").strip().splitlines()
         plain = [line for line in lines if not line.startswith("{")]
         return (plain or lines or ["it said nothing"])[-1]
+
+
+def await_room(world: Path, sound: Program, seconds: float) -> None:
+    """Wait until the room of a world, which `sound` runs, takes orders. Raises `DemoError`."""
+    deadline = time.monotonic() + seconds
+    while not room.answers(world):
+        if time.monotonic() > deadline or not sound.running:
+            raise DemoError(f"the sound of the room did not start; see {sound.log}")
+        time.sleep(_POLL_SECONDS)
 
 
 def command(arguments: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:

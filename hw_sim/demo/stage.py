@@ -72,6 +72,11 @@ class Stage:
         return self.root / "camera" / "data"
 
     @property
+    def camera_program(self) -> list[str]:
+        """Arguments of `bodycam` that run the camera's own program in its world."""
+        return ["sim", "camera", "--world", str(self.world), "--", "--config", str(self.camera / "camera.toml")]
+
+    @property
     def logs(self) -> Path:
         """What each program wrote to standard error."""
         return self.root / "logs"

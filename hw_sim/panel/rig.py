@@ -77,7 +77,8 @@ class Rig:
         elif self.orders.exists():  # of another sitting
             self.orders.rename(self.orders.with_name(f"orders-{self.orders.stat().st_mtime_ns}.jsonl"))
         say("正在启动房间的声音…  starting the sound of the room")
-        self._await_room(self._beside("room", ["sim", "room", str(self.stage.world)]))
+        sound = self._beside("room", ["sim", "room", str(self.stage.world)])
+        self._await(lambda: room.answers(self.stage.world), sound)
         if self._station:
             say("正在启动档案库和采集站…  starting office and dock")
             for name in ("office", "dock"):
@@ -107,9 +108,7 @@ class Rig:
 
     def start(self) -> None:
         """Start the camera's program; the power stays as it was."""
-        config = str(self.stage.camera / "camera.toml")
-        arguments = ["sim", "camera", "--world", str(self.stage.world), "--", "--config", config]
-        self.camera = Program("camera", arguments, self.stage.logs, {})
+        self.camera = Program("camera", self.stage.camera_program, self.stage.logs, {})
         self._expected = True
 
     def stop(self) -> int:
@@ -146,15 +145,6 @@ class Rig:
         program.alerts_end_it = False
         self._around.append(program)
         return program
-
-    def _await_room(self, sound: Program) -> None:
-        def answers() -> bool:
-            with contextlib.suppress(control.ControlError, OSError):
-                room.ask(self.stage.world, "state")
-                return True
-            return False
-
-        self._await(answers, sound)
 
     def _insert_card(self) -> None:
         if not self.has_card:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from hw_sim import control, forgetful_fs, room
 from hw_sim import world as worlds
 from hw_sim.demo import stage as stages
-from hw_sim.demo.programs import DemoError, Program
+from hw_sim.demo.programs import DemoError, Program, await_room
 from hw_sim.demo.stage import Stage
 from hw_sim.forgetful_fs import MountedDisk
 from hw_sim.forgetful_tree import Keep
@@ -43,14 +43,7 @@ class Site:
     def __enter__(self) -> Self:
         worlds.power_on(self.stage.world)  # the room's clock does not need it, the world's checks do
         sound = self._start("room", ["sim", "room", str(self.stage.world)])
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(control.ControlError, OSError):
-                room.ask(self.stage.world, "state")
-                break
-            if time.monotonic() > deadline or not sound.running:
-                raise ShiftError(f"the sound of the room did not start; see {sound.log}")
-            time.sleep(0.02)
+        await_room(self.stage.world, sound, _START_SECONDS)
         self.diary.follow_room(self.stage.world / "room.jsonl")
         self.diary.follow_pins(self.stage.world / "pins.jsonl")
         return self
@@ -106,11 +99,9 @@ class Site:
     def start_camera(self) -> None:
         """Start the camera's program, as its service manager does."""
         self._cameras += 1
-        config = str(self.stage.camera / "camera.toml")
-        arguments = ["sim", "camera", "--world", str(self.stage.world), "--", "--config", config]
         # A socket that a killed camera has left behind is nobody's.
         (self.stage.world / "control.sock").unlink(missing_ok=True)
-        self._camera = Program(f"camera-{self._cameras}", arguments, self.stage.logs, {})
+        self._camera = Program(f"camera-{self._cameras}", self.stage.camera_program, self.stage.logs, {})
         self._powered.callback(self._camera.stop)
         self.diary.follow_log(self._camera.log)
 
