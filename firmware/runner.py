@@ -79,6 +79,7 @@ class Runner:
             hardware.microphone,
             loop.put,
             self._look,
+            lambda: self._state,
             self._step,
             loop.after,
             self._fault,

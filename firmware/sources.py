@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from firmware.capture.state import State
 from firmware.capture.vocabulary import Event, PictureBlind, SourceBack, SourceLost
 from firmware.hal.ports import DriverError, Look, Microphone, SourceFault, VideoSource
 from firmware.worker import Worker
@@ -15,34 +16,30 @@ from firmware.worker import Worker
 _RETRY_SECONDS = 5.0
 _REST_SECONDS = 30.0
 _PICTURE_CAUSES = frozenset({"camera_stall", "camera_lost", "encoder_stall"})
-_SOUND_CAUSES: Final = {
-    # What the driver finds out → the gap's cause (specification 3.7), should the picture be lost as well.
-    "microphone_lost": "microphone_lost",
-    "microphone_silent": "microphone_lost",
-    "microphone_moved": "microphone_lost",
-}
-
-_SOUND_PROMPTS: Final = {"microphone_silent": "microphone_silent", "microphone_moved": "microphone_moved"}
+_NAMED: Final = frozenset({"microphone_silent", "microphone_moved"})  # what a prompt of that name says
+_SOUND_CAUSE: Final = "microphone_lost"  # of the gap, whatever was found out, should the picture be lost as well
 
 
 class Sources:
-    """`put` takes frames, blocks and faults from the drivers' threads; `step`, `after` and `fault` are the loop's."""
+    """`put` takes frames, blocks and faults from the drivers' threads; `step`, `after` and `fault` are the loop's.
+
+    Whether picture and sound are there is the recorder's to remember: `state` asks it.
+    """
 
     def __init__(
         self, video: VideoSource, microphone: Microphone, put: Callable[[Any], None], look: Callable[[Look], None],
-        step: Callable[[Event], None], after: Callable[[float, Callable[[], None]], None],
+        state: Callable[[], State], step: Callable[[Event], None], after: Callable[[float, Callable[[], None]], None],
         fault: Callable[[str, str], None], reviver: Worker,
     ) -> None:  # fmt: skip
         self._video = video
         self._microphone = microphone
         self._put = put
         self._look = look
+        self._state = state
         self._step = step
         self._after = after
         self._fault = fault
         self._reviver = reviver
-        self.picture = True
-        self.sound = True
         self._rests = False  # a frozen camera was started again a moment ago
         self.awake = {"picture": False, "sound": False}  # whether anything has come from it in this boot
 
@@ -57,24 +54,19 @@ class Sources:
     def came(self, *, picture: bool) -> None:
         """A frame or a block of sound has come."""
         self.awake["picture" if picture else "sound"] = True
-        if picture and not self.picture:
-            self.picture = True
-            self._step(SourceBack(picture=True))
-        elif not picture and not self.sound:
-            self.sound = True
-            self._step(SourceBack(picture=False))
+        state = self._state()
+        if not (state.picture if picture else state.sound):
+            self._step(SourceBack(picture=picture))
 
     def failed(self, fault: SourceFault) -> None:
         """A driver has told a fault."""
         self._fault(fault.cause, fault.detail)
-        if fault.cause in _PICTURE_CAUSES and self.picture:
-            self.picture = False
+        if fault.cause in _PICTURE_CAUSES and self._state().picture:
             self._step(SourceLost(picture=True, cause=fault.cause))
             self._after(_RETRY_SECONDS, self._revive)
-        elif fault.cause in _SOUND_CAUSES and self.sound:
-            self.sound = False
-            prompt = _SOUND_PROMPTS.get(fault.cause)
-            self._step(SourceLost(picture=False, cause=_SOUND_CAUSES[fault.cause], prompt=prompt))
+        elif fault.cause in {_SOUND_CAUSE, *_NAMED} and self._state().sound:
+            prompt = fault.cause if fault.cause in _NAMED else None
+            self._step(SourceLost(picture=False, cause=_SOUND_CAUSE, prompt=prompt))
 
     def blind(self, cause: str | None) -> None:
         """Pictures come and show nothing. A camera whose picture stands still is started again."""
@@ -96,7 +88,7 @@ class Sources:
 
     def _revive(self) -> None:
         """A camera that does not come back by itself is started again and again."""
-        if not self.picture:
+        if not self._state().picture:
             self.restart()
             self._after(2 * _RETRY_SECONDS, self._revive)
 

@@ -133,9 +133,10 @@ class Watch:
             self._conclude(tone)
 
     def _conclude(self, tone: Tone | None) -> None:
+        state, awake = self._state(), self._sources.awake
         found = Found(
-            picture=self._sources.awake["picture"] and self._sources.picture,
-            sound=self._sources.awake["sound"] and self._sources.sound,
+            picture=awake["picture"] and state.picture,
+            sound=awake["sound"] and state.sound,
             view=self.view.figures(),
             view_prompts=self.view.prompts(),
             tone=tone,
