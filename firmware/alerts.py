@@ -178,6 +178,6 @@ class Alerts:
 
 def _payload(line: bytes) -> bytes:
     try:
-        return jose.unb64(line.partition(b".")[2].partition(b".")[0])
+        return jose.payload_of(line)
     except EvidenceError:
         return b""

@@ -187,7 +187,7 @@ class _History:
 
     def _matters(self, line: bytes) -> bool:
         """Whether a line has to be parsed: nearly all lines are fragments of segments that were closed."""
-        match = _FRAGMENT.search(jose.unb64(line.partition(b".")[2].partition(b".")[0]))
+        match = _FRAGMENT.search(jose.payload_of(line))
         return match is None or (match[1].decode(), int(match[2])) not in self._closed
 
     def _take(self, record: Record) -> None:
