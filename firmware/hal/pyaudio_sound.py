@@ -18,6 +18,7 @@ import numpy as np
 from firmware.hal import pyaudio_child
 from firmware.hal.ports import Clock, DriverError, SoundBlock, SourceFault
 from firmware.hal.pyaudio_process import OPEN_SECONDS, Message, SoundProcess, find_device
+from firmware.resampling import resample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,7 +159,7 @@ class PyAudioLoudspeaker:
             self._stopping.clear()
             process = self._ready_process()
             try:
-                process.send_clip(_resample(pcm, rate))
+                process.send_clip(resample(np.frombuffer(pcm, "<i2"), rate, pyaudio_child.RATE).astype("<i2").tobytes())
                 self._await(process)
             except DriverError:
                 if not self._stopping.is_set():
@@ -190,15 +191,6 @@ class PyAudioLoudspeaker:
                 return
             patience = _STALL_SECONDS
         raise DriverError("pyaudio", f"{self._device!r} has taken no sound for {patience:g} s")
-
-
-def _resample(pcm: bytes, rate: int) -> bytes:
-    """Bring a clip to 48 kHz, band-limited; clips begin and end in silence, so its being cyclic does not matter."""
-    samples = np.frombuffer(pcm, "<i2")
-    count = samples.size * pyaudio_child.RATE // rate
-    spectrum = np.fft.rfft(samples)
-    resampled = np.fft.irfft(spectrum[: count // 2 + 1], count) * (count / max(samples.size, 1))
-    return np.clip(np.rint(resampled), -32768, 32767).astype("<i2").tobytes()
 
 
 def _boottime_ns() -> int:
