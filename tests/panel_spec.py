@@ -5,10 +5,10 @@ The diagram is found by walking: from each state that was reached, every event t
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from evidence.records import ACTIVITIES, GROUNDS, PAUSES
@@ -38,6 +38,10 @@ _PHASES = {
     Phase.DOCKED: "入站 docked",
     Phase.SHUTTING_DOWN: "关机 shutting down",
 }
+# What is said, asked, chosen and marked changes no phase: states that differ only there are one.
+_CHANGES_PHASE = (
+    "phase", "picture", "sound", "storage", "blind", "docked", "mode", "pressed_ns", "hold_ns", "ground",
+)  # fmt: skip
 _HEAD = """# Panel
 
 What the wearer's two buttons do, and what the camera does by itself. This page is made from the table that the firmware
@@ -104,6 +108,7 @@ def _events(state: State) -> Iterator[v.Event]:
     yield from (v.PartBegan(at, (1,)), v.NoticeChecked(True, awaited), v.AnswerOver(True, awaited, at))  # noqa: FBT003
 
 
+@functools.cache
 def transitions() -> dict[tuple[Phase, Phase], set[str]]:
     """Each change of phase that can be reached, and the kinds of event that cause it."""
     found: dict[tuple[Phase, Phase], set[str]] = {}
@@ -115,8 +120,7 @@ def transitions() -> dict[tuple[Phase, Phase], set[str]]:
             after, _ = recorder.step(state, event)
             if after.phase is not state.phase:
                 found.setdefault((state.phase, after.phase), set()).add(type(event).__name__)
-            # Times tell nothing here but whether they are set.
-            after = replace(after, part_ns=0, started_ns=0, lost="unknown", attempt=min(after.attempt, 1))
+            after = State(**{name: getattr(after, name) for name in _CHANGES_PHASE})
             if after not in seen:
                 seen.add(after)
                 waiting.append(after)
