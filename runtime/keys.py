@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +90,12 @@ def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def exposure(path: Path) -> str | None:
+    """What is wrong with the rights of a file that is for its owner only; None: nothing, or there is no such file."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+    return f"{path}: its rights {mode:04o} let others at it; chmod 600" if mode & 0o077 else None
