@@ -100,12 +100,13 @@ def _private(session: Any, label: str, point: str) -> Any:
     from pkcs11 import Attribute, ObjectClass  # noqa: PLC0415
 
     wanted = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.LABEL: label}
-    for public in _publics(session, label):
-        if _point(public) == point:
-            return next(iter(session.get_objects({**wanted, Attribute.ID: public[Attribute.ID]})))
-    found = list(session.get_objects(wanted))
-    if len(found) != 1:  # an element that keeps no public key has one key of that name, or we cannot tell them apart
-        raise LookupError(f"there are {len(found)} keys {label!r} in the token and none is the one that was certified")
+    publics = list(_publics(session, label))
+    ids = [public[Attribute.ID] for public in publics if _point(public) == point]
+    if ids:
+        wanted[Attribute.ID] = ids[0]
+    found = list(session.get_objects(wanted)) if ids or not publics else []
+    if len(found) != 1:  # an element that keeps no public key has one key of that name, or nobody can tell them apart
+        raise LookupError(f"the token has no key {label!r} of that public key")
     return found[0]
 
 
