@@ -23,12 +23,11 @@ from evidence.errors import EvidenceError
 from evidence.pki import Role
 from firmware.capture.journal_writer import Opening
 from firmware.identity import Identity, Session, voucher
-from runtime.keys import CredentialError, exposure, load_certificates, load_key
+from runtime.keys import EVIDENCE_KEYS, CredentialError, exposure, load_certificates, load_key
 from runtime.token import TokenConfig, TokenError, TokenKey
 
 _log = logging.getLogger(__name__)
 
-_FILES = ("evidence.key.pem", "evidence.next.key.pem")  # the second while a new certificate is being installed
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 600.0  # each try is a process; a lost token is not worth a battery
 
@@ -59,7 +58,7 @@ class EvidenceKey:
     def start(self) -> None:
         """Ask the key: a file's at once, a token's on a thread."""
         if self._token is None:
-            self._warn(self._identity.folder / "keys" / _FILES[0])
+            self._warn(self._identity.folder / "keys" / EVIDENCE_KEYS[0])
             self._try(self._certify_by_file)
         else:
             self._warn(self._token.pin_file)
@@ -129,7 +128,7 @@ class EvidenceKey:
         return evidence, above
 
     def _file_key(self, certified: ec.EllipticCurvePublicKey) -> ec.EllipticCurvePrivateKey:
-        paths = [self._identity.folder / "keys" / name for name in _FILES]
+        paths = [self._identity.folder / "keys" / name for name in EVIDENCE_KEYS]
         for path in [path for path in paths if path.exists()] or paths[:1]:
             key = load_key(path)
             if key.public_key() == certified:

@@ -18,6 +18,9 @@ from evidence import pki
 from evidence.errors import EvidenceError
 from runtime.disk import sync_folder
 
+EVIDENCE_KEYS = ("evidence.key.pem", "evidence.next.key.pem")
+"""A camera's evidence key in a file, and the one that takes its place; the certificate tells which of them counts."""
+
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
