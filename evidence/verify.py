@@ -38,7 +38,8 @@ class Folder(Protocol):
 class Verifier:
     """Runs the steps over one folder. `only`: the recordings whose files it asks for; the journal is always whole.
 
-    `whole`: the folder has to hold the footage itself, as an evidence copy does; a receipt excuses nothing.
+    `authorities`: roots of foreign time-stamp authorities. `whole`: the folder has to hold the footage
+    itself, as an evidence copy does; a receipt excuses nothing.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Verifier:
         only: Collection[str] | None = None,
         *,
         whole: bool = False,
+        authorities: Sequence[x509.Certificate] = (),
     ) -> None:
         self._folder = folder
         self._roots = roots
         self._identity = identity
         self._whole = whole
+        self._authorities = authorities
         self._names = frozenset(folder.names())
         self._tails: dict[int, bytes] = {}
         asked = None if only is None else frozenset(only)
@@ -66,7 +69,7 @@ class Verifier:
         self._judge_boots()
         report.findings += [f for f in report.account.findings() if self._asked_of(f.where)]  # steps 6 to 8
         # Step 10 goes before 9: a receipt explains a file that is not here.
-        OfficeWord(report, self._roots, self._names, self._read).run()
+        OfficeWord(report, self._roots, self._names, self._read, self._authorities).run()
         self._read_segments()  # steps 9 and 12
         self._judge_tail()  # step 11
         self._look_for_strangers()  # step 13
