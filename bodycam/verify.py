@@ -13,11 +13,12 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from evidence import age, pki, report, segment_check
+from evidence import age, pki, report, revocation, segment_check
 from evidence.account import Finding, RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.report import Report
+from evidence.revocation import RevocationList
 from evidence.verify import Verifier
 from runtime.folder import DiskFolder
 
@@ -31,6 +32,8 @@ _VERDICTS = {
     "foreign": "外来",
     "unaccounted": "无从查证",
     "unsigned": "未签名",
+    "revoked": "证书已吊销",
+    "expired": "证书已过期",
     "unknown version": "版本不识",
     "released": "已交档案库",
     "torn": "断行",
@@ -93,6 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trust", type=Path, required=True, metavar="CA.pem", help="信任锚 the agency's root, got by another way"
     )
+    parser.add_argument(
+        "--crl",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="吊销列表 the agency's revocation list; may be given again",
+    )
     parser.add_argument("--identity", type=Path, metavar="KEYFILE", help="解密私钥 age identity: also look inside")
     parser.add_argument(
         "--recording", action="append", metavar="ID", help="只验此录像 only this recording; may be given again"
@@ -111,7 +121,10 @@ def _verify(options: argparse.Namespace) -> Report:
         raise _UsageError(os.EX_NOINPUT, f"{options.path}: there is no such folder; name the one that holds journal/")
     roots = _roots(options.trust)
     identity = _identity(options.identity) if options.identity else None
-    found = Verifier(DiskFolder(options.path), roots, identity, options.recording, whole=options.whole).run()
+    revoked = [one for path in options.crl or () for one in _lists(path)]
+    found = Verifier(
+        DiskFolder(options.path), roots, identity, options.recording, whole=options.whole, revocations=revoked
+    ).run()
     known = ", ".join(found.account.recordings) or "none"
     if absent := set(options.recording or ()) - found.account.recordings.keys():
         raise _UsageError(os.EX_USAGE, f"no recording {min(absent)} in this journal; it has {known}")
@@ -127,6 +140,13 @@ def _roots(path: Path) -> list[x509.Certificate]:
     if roles != {Role.ROOT}:
         raise _UsageError(os.EX_NOINPUT, f"{path}: holds other certificates than the agency's root; give only that")
     return roots
+
+
+def _lists(path: Path) -> list[RevocationList]:
+    try:
+        return revocation.parse_lists(path.read_bytes())
+    except EvidenceError as error:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: {error.message}") from error
 
 
 def _identity(path: Path) -> str:
@@ -176,6 +196,8 @@ def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
         "已结束 ended" if told["ended"] else "未结束 not ended"
     )
     yield f"  密钥 key：{'有证书 certified' if key['certified'] else '无证书 not certified'}（{_STORES[key['store']]}）"
+    if revoked := key["revoked"]:
+        yield f"    {revoked['certificate']} 自此不可信 not believed since {revoked['since']}（{revoked['reason']}）"
     bound = "未知 unknown" if time["error_ms"] is None else f"±{time['error_ms']} ms"
     yield f"  时间 time：自称 claimed {time['claimed']}（{time['source']}，{bound}）"
     yield f"    不早于 not before {time['not_before'] or '—'}，不晚于 not after {time['not_after'] or '—'}"

@@ -9,8 +9,8 @@ from evidence import age, boxes, mp4
 from evidence.account import SegmentAccount
 from evidence.errors import EvidenceError
 
-INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, RELEASED = (
-    "intact", "truncated", "altered", "missing", "unsigned", "released",
+INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, REVOKED, RELEASED = (
+    "intact", "truncated", "altered", "missing", "unsigned", "revoked", "released",
 )  # fmt: skip
 
 

@@ -13,12 +13,13 @@ from typing import Protocol
 
 from cryptography import x509
 
-from evidence import records, segment_check
+from evidence import key_standing, records, segment_check
 from evidence.account import Finding, SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.office_word import OFFICE_FILES, VERDICT_OF, OfficeWord
 from evidence.report import Report, printable
+from evidence.revocation import RevocationList
 from evidence.segment_check import SegmentCheck, SegmentVerdict
 
 _JOURNAL = re.compile(r"journal/([0-9]{8})\.jws\Z")
@@ -38,8 +39,8 @@ class Folder(Protocol):
 class Verifier:
     """Runs the steps over one folder. `only`: the recordings whose files it asks for; the journal is always whole.
 
-    `authorities`: roots of foreign time-stamp authorities. `whole`: the folder has to hold the footage
-    itself, as an evidence copy does; a receipt excuses nothing.
+    `authorities`: roots of foreign time-stamp authorities. `revocations`: lists besides those in the folder. `whole`:
+    the folder has to hold the footage itself, as an evidence copy does; a receipt excuses nothing.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Verifier:
         *,
         whole: bool = False,
         authorities: Sequence[x509.Certificate] = (),
+        revocations: Sequence[RevocationList] = (),
     ) -> None:
         self._folder = folder
         self._roots = roots
         self._identity = identity
         self._whole = whole
         self._authorities = authorities
+        self._revocations = revocations
         self._names = frozenset(folder.names())
         self._tails: dict[int, bytes] = {}
         asked = None if only is None else frozenset(only)
@@ -68,8 +71,10 @@ class Verifier:
         self._read_journal()  # steps 1 to 5
         self._judge_boots()
         report.findings += [f for f in report.account.findings() if self._asked_of(f.where)]  # steps 6 to 8
+        key_standing.read_lists(report, self._names, self._read, self._revocations)
         # Step 10 goes before 9: a receipt explains a file that is not here.
         OfficeWord(report, self._roots, self._names, self._read, self._authorities).run()
+        key_standing.judge(report)  # step 2, once it is known what is older than a revocation
         self._read_segments()  # steps 9 and 12
         self._judge_tail()  # step 11
         self._look_for_strangers()  # step 13
@@ -207,6 +212,9 @@ class Verifier:
                 return SegmentVerdict(segment_check.ALTERED, f"{error.message} ({error.code})", step=12)
         if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
             return SegmentVerdict(segment_check.UNSIGNED, "every byte is as recorded, but no certified key signed it")
+        if verdict.verdict == segment_check.INTACT and (segment.recording, segment.index) in self.report.distrusted:
+            message = "every byte is as signed, but by a key that was revoked, and nothing proves that it was before"
+            return SegmentVerdict(segment_check.REVOKED, message)
         return verdict
 
     def _attested(self, path: str, segment: SegmentAccount) -> bytes:
@@ -252,7 +260,7 @@ class Verifier:
         }
         begun = self._next_segments()
         for path in sorted(self._names - known):
-            if any(pattern.match(path) for pattern in (_JOURNAL, *OFFICE_FILES)):
+            if any(pattern.match(path) for pattern in (_JOURNAL, key_standing.LISTS, *OFFICE_FILES)):
                 continue
             if path in begun:
                 message = "begun, and no record names it yet: let the camera start once, or it is foreign"
