@@ -71,7 +71,8 @@ class RevocationList:
 
     def is_by(self, issuer: x509.Certificate) -> bool:
         """Tell whether `issuer` signed it."""
-        return self.crl.issuer == issuer.subject and self.crl.is_signature_valid(pki.public_key(issuer))
+        with reading("revocation list"):
+            return self.crl.issuer == issuer.subject and self.crl.is_signature_valid(pki.public_key(issuer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def _read(crl: x509.CertificateRevocationList) -> RevocationList:
             entries[entry.serial] = entry
     _refuse_critical(crl.extensions)
     number = extension_of(crl.extensions, x509.CRLNumber)
+    _ = crl.issuer  # read now what cannot be read at all
     return RevocationList(crl, entries, number.crl_number if number else None, crl.last_update_utc)
 
 

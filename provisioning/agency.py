@@ -25,6 +25,7 @@ from provisioning.device import (
 )
 from provisioning.errors import ProvisioningError
 from provisioning.key_files import Say, make_key
+from provisioning.revocation import copy_lists, is_revoked
 from runtime.keys import load_certificates, load_key, replace_file
 
 _BACKDATE = timedelta(hours=1)  # for devices whose clock is a little behind
@@ -96,6 +97,7 @@ def sign(folder: Path, request: Path, out: Path, now: datetime, say: Say, *, rep
         replace_file(out / f"{role}.pem", pki.to_pem(certificate, issuing))
         say(f"certified {role}/{name} until {certificate.not_valid_after_utc:%Y-%m-%d}")
     replace_file(out / ROOT, _read(folder / "certs" / ROOT))
+    copy_lists(folder / "certs", out)
     replace_file(out / RECOVERY_RECIPIENT, f"{read_recipient(folder / RECOVERY_RECIPIENT)}\n".encode("ascii"))
 
 
@@ -105,16 +107,20 @@ def _certify(
     role, name = pki.role_and_id(request)
     # Only an office is found by host name: a dock with the office's would pass for it with programs that go by names.
     key, hosts = pki.public_key(request), pki.hosts_of(request) if role is Role.OFFICE else []
+    former: list[x509.Certificate] = []
     path = folder / "issued" / f"{role}-{name}-{pki.key_id(key)[:16]}.pem"
     if path.exists():
-        (found,) = load_certificates(path)
+        former = load_certificates(path)
+        found = former[0]
+        if is_revoked(folder, found):
+            raise ProvisioningError(os.EX_NOPERM, f"the key of {role}/{name} was revoked: it needs another one")
         if found.not_valid_after_utc - now > _TERMS[role] / 2 and pki.hosts_of(found) == hosts:
             return found
     issuing_key = load_key(folder / "keys" / "issuing.key.pem")
     certificate = pki.make_certificate(
         role, name, key, issuing, issuing_key, now - _BACKDATE, now + _TERMS[role], hosts=hosts
     )
-    replace_file(path, pki.to_pem(certificate))
+    replace_file(path, pki.to_pem(certificate, *former))  # all of them: a revocation is of the key
     return certificate
 
 

@@ -7,11 +7,12 @@ signing request for each key. Every step may be repeated: what is there is kept,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -22,6 +23,7 @@ from evidence.pki import Role
 from provisioning.errors import ProvisioningError
 from provisioning.evidence_key import EvidenceKey
 from provisioning.key_files import Say, make_key
+from provisioning.revocation import check_lists
 from runtime.keys import CredentialError, create_secret, load_certificates, load_key, private_pem, replace_file
 from runtime.token import TokenConfig
 
@@ -122,6 +124,7 @@ def install(device: Device, answer: Path, now: datetime, say: Say) -> None:
         | _check_recipient(device, answer)
         | _check_configuration(device, answer, now)
     )
+    files |= _check_lists(device, answer, files)
     if not files:
         wanted = ", ".join(f"{role}.pem" for role in device.roles)
         raise ProvisioningError(os.EX_NOINPUT, f"{answer}: nothing for {device.name} here; expected {wanted}")
@@ -194,6 +197,17 @@ def _refuse_older(device: Device, configuration: Configuration, source: Path) ->
         raise ProvisioningError(
             os.EX_DATAERR, f"{source}: was issued {configuration.issued}, before the one installed ({there.issued})"
         )
+
+
+def _check_lists(device: Device, answer: Path, files: Mapping[Path, bytes]) -> dict[Path, bytes]:
+    """An office keeps the agency's lists beside its signer's certificate, and puts them into each export."""
+    if Role.SIGNER not in device.roles:
+        return {}
+    issuers: list[x509.Certificate] = []
+    for path in (device.root, device.certificate(Role.SIGNER)):
+        data = files.get(path) or (path.read_bytes() if path.exists() else b"")
+        issuers += pki.parse_certificates(data) if data else []
+    return check_lists(answer, device.root.parent, issuers)
 
 
 def _check_recipient(device: Device, answer: Path) -> dict[Path, bytes]:

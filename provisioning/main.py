@@ -24,7 +24,8 @@ from typing import NoReturn
 from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.records import ACTIVITIES
-from provisioning import agency, configuration, device
+from evidence.revocation import REASONS
+from provisioning import agency, configuration, device, revocation
 from provisioning.errors import ProvisioningError
 from runtime import config
 from runtime.config import ConfigError
@@ -84,11 +85,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="bodycam provision", description="Set up an agency, its office, docks and cameras.")
-    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|camera|configure")
+    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|camera|configure|revoke")
     _add_agency(commands.add_parser("agency", help="make the agency's authority, or sign a request with it"))
     for kind in _KINDS:
         command = commands.add_parser(kind, help=f"enrol a {kind}")
         _add_device(command, kind)
+    _add_revoke(commands.add_parser("revoke", help="take the certificates of a key back, with the date"))
     command = commands.add_parser("configure", help="sign a camera's configuration with the office's key")
     command.add_argument("id", type=_identifier)
     command.add_argument("--office", type=Path, required=True, metavar="DIR", help="the office's folder")
@@ -108,6 +110,17 @@ def _add_agency(command: argparse.ArgumentParser) -> None:
     sign.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the answer")
     sign.add_argument("--replace", action="store_true", help="its former keys were lost, or are exchanged")
     sign.set_defaults(run=_sign)
+
+
+def _add_revoke(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", help="ROLE/ID, for example evidence/BWC-0001, or a file in the agency's issued/")
+    command.add_argument("--agency", type=Path, required=True, metavar="DIR", help="folder of the agency")
+    command.add_argument("--reason", choices=tuple(REASONS), required=True, help="key-compromise: somebody may have it")
+    command.add_argument(
+        "--since", type=_moment, metavar="UTC", help="when the key was lost, if known: 2026-11-20T08:00:00Z"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder that gets a copy of the list")
+    command.set_defaults(run=_revoke)
 
 
 def _add_device(command: argparse.ArgumentParser, kind: str) -> None:
@@ -157,6 +170,13 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 2026-11-20T08:00:00Z") from error
+
+
 def _create_agency(arguments: argparse.Namespace, now: datetime) -> None:
     if arguments.dir is None:
         raise ProvisioningError(os.EX_USAGE, "expected --dir DIR, or: agency sign REQUEST --agency DIR --out DIR")
@@ -165,6 +185,11 @@ def _create_agency(arguments: argparse.Namespace, now: datetime) -> None:
 
 def _sign(arguments: argparse.Namespace, now: datetime) -> None:
     agency.sign(arguments.agency, arguments.request, arguments.out, now, _say, replace=arguments.replace)
+
+
+def _revoke(arguments: argparse.Namespace, now: datetime) -> None:
+    told = (arguments.what, arguments.reason, arguments.since)
+    revocation.revoke(arguments.agency, *told, now.replace(microsecond=0), arguments.out, _say)
 
 
 def _configure(arguments: argparse.Namespace, now: datetime, former: Path | None = None) -> None:
