@@ -25,7 +25,7 @@ def main() -> int:
     try:
         answer = _carry_out(asked)
     except ImportError as error:
-        answer = {"error": MISSING, "message": f"{error}; install bodycam[token]"}
+        answer = {"error": MISSING, "message": f"{error}; install bodycam[camera]"}
     except Exception as error:  # noqa: BLE001 - there is no other way to tell
         name = type(error).__name__
         answer = {"error": PIN if name in _PIN_ERRORS else TOKEN, "message": f"{name}: {error}".rstrip(": ")}

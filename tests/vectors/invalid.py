@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization
 
 from evidence import age, jose, records
 from evidence.records import Chain
+from evidence.revocation import REASONS, Entry, make_list
 from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY, Stream, key, kid, recipients, sha256
 
 DEVICE = "BWC-0001"
+LOST = datetime(2026, 11, 24, 6, 0, 5, tzinfo=UTC)  # after the first boot, before anything was handed in
 
 
 def invalid_lines(good: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -191,3 +196,26 @@ def invalid_stills(camera: Camera) -> Iterator[dict[str, Any]]:
         line = chain.append("still", {**good, **changed}, last.clock, deterministic=True)
         steps = [{"do": "append", "path": last_file, "text": line.decode() + "\n"}]
         yield {"name": name, "steps": steps, "step": step, "verdict": "altered"}
+
+
+def invalid_keys(camera: Camera) -> Iterator[dict[str, Any]]:
+    """A revocation list beside the evidence, and a certificate that the camera itself records a second time."""
+    issuing, issuing_key = AGENCY.issuing, AGENCY.key("issuing")
+    revoked = (
+        ("the evidence key revoked, and nothing held before", 2, AGENCY.evidence(DEVICE)),
+        ("the office's signer revoked: it may write any time", 10, AGENCY.signer),
+    )
+    for name, step, certificate in revoked:
+        entry = Entry(certificate.serial_number, LOST, REASONS["key-compromise"], None)
+        made = make_list(issuing, issuing_key, [entry], 1, LOST, deterministic=True)
+        text = made.public_bytes(serialization.Encoding.PEM).decode()
+        steps = [{"do": "append", "path": "certs/issuing.crl", "text": text}]
+        yield {"name": name, "steps": steps, "step": step, "verdict": "revoked"}
+    last = camera.records[-1]
+    chain = Chain(DEVICE, last.boot, key(camera.session_key), kid(camera.session_key), seq=last.seq + 1,
+                  prev=last.sha256)  # fmt: skip
+    again = AGENCY.session(DEVICE, last.boot, camera.session_key)
+    body = {"chain": [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in again], "key_store": "token"}
+    line = chain.append("certified", body, last.clock, deterministic=True)
+    steps = [{"do": "append", "path": records.journal_path(camera.file), "text": line.decode() + "\n"}]
+    yield {"name": "a session certified twice", "steps": steps, "step": 2, "verdict": "altered"}

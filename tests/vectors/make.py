@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from evidence import age, jose, mp4, pki, report, sealed
+from evidence import age, jose, mp4, pki, records, report, sealed
 from evidence.records import Chain, Stamp
 from evidence.verify import Verifier
 from tests import evidence_keys as keys_of
@@ -46,7 +46,14 @@ def vectors() -> dict[str, bytes]:
         "report-opened.json": _json(reported(camera, keys_of.identity("office"))),
         "invalid-lines.json": _json(list(invalid.invalid_lines(line()))),
         "invalid-age.json": _json(list(invalid.invalid_age(*age_files()))),
-        "invalid-folders.json": _json([*invalid.invalid_folders(camera, torn), *invalid.invalid_stills(camera)]),
+        "invalid-folders.json": _json(
+            [
+                *invalid.invalid_folders(camera, torn),
+                *invalid.invalid_stills(camera),
+                *invalid.invalid_keys(camera),
+            ]
+        ),
+        "late.jws": late().files[records.journal_path(0)],
     }
     return made | {f"folder/{path}": data for path, data in camera.files.items()}
 
@@ -70,6 +77,15 @@ def example() -> tuple[Camera, bytes]:
     camera.line("shutdown", {"clean": True})
     camera.files["certs/root.pem"] = pki.to_pem(AGENCY.root)
     return camera, torn
+
+
+def late() -> Camera:
+    """A boot that begins unsigned, and whose session the evidence key certifies when it answers."""
+    camera = Camera(DEVICE)
+    camera.boot(signed=False)
+    camera.line("docked", {"docked": True})
+    camera.certify()
+    return camera
 
 
 # --- keys
