@@ -222,7 +222,7 @@ def test_the_key_in_a_file_signs_at_once_and_others_rights_to_it_are_told(provis
     assert standings(disk) == ["extractable", "none"]
 
 
-@pytest.mark.parametrize("where", ["file", "token", "file to token"])
+@pytest.mark.parametrize("where", ["file", pytest.param("token", marks=pytest.mark.slow), "file to token"])
 def test_a_new_key_takes_the_place_of_the_old_whose_evidence_still_verifies(
     provision: Provision, token: SoftToken, where: str
 ) -> None:

@@ -208,26 +208,6 @@ def test_an_unsigned_camera_is_taken_in_and_named(office: OfficeKit) -> None:
     assert [row["signed"] for row in listed if row["device"] == camera.device] == [False]
 
 
-def test_a_recording_is_signed_once_the_last_boot_that_told_of_it_is_certified(office: OfficeKit) -> None:
-    """The first boot lost its key for good, the second one's token was only slow; so it was for another recording."""
-    camera = _camera(office, signed=False)
-    cut = camera.start()
-    camera.boot()
-    camera.start(cut, part=2)
-    whole = camera.start()
-    client = office.client()
-    client.hand_in_journal(camera.device, camera.journal)
-    assert _signed(office, camera.device) == {cut: False, whole: False}
-    camera.certify()
-    client.hand_in_journal(camera.device, camera.journal)
-    assert _signed(office, camera.device) == {cut: False, whole: True}
-
-
-def _signed(office: OfficeKit, device: str) -> dict[str, bool]:
-    listed = json.loads(office.call("list", "--json").stdout)["recordings"]
-    return {row["recording"]: row["signed"] for row in listed if row["device"] == device}
-
-
 def test_a_time_anchor_stands_on_the_head_handed_in(office: OfficeKit) -> None:
     camera = _camera(office)
     client = office.client()
