@@ -33,8 +33,8 @@ def test_a_recording_is_signed_once_every_boot_that_told_of_it_is(catalogue: Cat
             lines = data[reader.good_len(file) :].splitlines(keepends=True)
             taken = [(record, reader.signed) for line in lines for record in reader.feed(file, line)]
             catalogue.add_records(camera.device, taken, "DOCK-1")
-        recordings = {row["recording"]: bool(row["signed"]) for row in catalogue.table("recordings")}
-        return recordings, [bool(row["signed"]) for row in catalogue.table("alerts")]
+        recordings = {row["recording"]: bool(row["signed"]) for row in catalogue.recordings()}
+        return recordings, [bool(row["signed"]) for row in catalogue.alerts()]
 
     cut = camera.start()
     camera.boot()
