@@ -42,6 +42,7 @@ def read_lists(
 
 def judge(report: Report) -> None:
     """Find what was signed by a key that counted no longer, boot by boot."""
+    _judge_lists(report)
     for boot in report.account.boots:
         chain = report.reader.sessions[boot.boot].chain
         if chain is None:
@@ -50,6 +51,16 @@ def judge(report: Report) -> None:
             _judge_revoked(report, boot, revoked)
         for recording, segments in _of_boot(report, boot):
             _judge_term(report, recording, segments, chain)
+
+
+def _judge_lists(report: Report) -> None:
+    """A list of somebody else revokes nothing; who gave it must not think that it was of use."""
+    chains = [session.chain for session in report.reader.sessions.values() if session.chain]
+    issuers = {issuer for chain in chains for issuer in chain.certificates[1:]}
+    for one in report.revocations.lists:
+        if not any(map(one.is_by, issuers)):
+            name = one.crl.issuer.rfc4514_string()
+            _note(report, "foreign", name, "a revocation list by nobody who stands above this camera's keys")
 
 
 def _judge_revoked(report: Report, boot: Record, revoked: Revocation) -> None:

@@ -96,9 +96,10 @@ class Revocation:
 
 @dataclass(slots=True)
 class Revocations:
-    """All lists at hand."""
+    """All lists at hand. None comes once something has been asked: the answers are kept."""
 
     lists: list[RevocationList] = field(default_factory=list)
+    _latest: dict[bytes, RevocationList | None] = field(default_factory=dict)  # by issuer
 
     def of(self, chain: Chain) -> Revocation | None:
         """What in a chain that holds was taken back, the earliest first; None: nothing, as far as lists are at hand."""
@@ -125,7 +126,11 @@ class Revocations:
     def _latest_by(self, issuer: x509.Certificate) -> RevocationList | None:
         if pki.role_and_id(issuer)[0] not in _ISSUERS:
             return None
-        return max((one for one in self.lists if one.is_by(issuer)), key=lambda one: one.as_of, default=None)
+        name = issuer.fingerprint(hashes.SHA256())
+        if name not in self._latest:
+            own = (one for one in self.lists if one.is_by(issuer))
+            self._latest[name] = max(own, key=lambda one: one.as_of, default=None)
+        return self._latest[name]
 
 
 def parse_lists(data: bytes) -> list[RevocationList]:
@@ -133,7 +138,10 @@ def parse_lists(data: bytes) -> list[RevocationList]:
     try:
         with reading("revocation list"):
             if b"-----BEGIN" in data:
-                return [_read(x509.load_pem_x509_crl(pem)) for pem in _PEM.findall(data)]
+                found = [_read(x509.load_pem_x509_crl(pem)) for pem in _PEM.findall(data)]
+                if not found:
+                    raise EvidenceError("revocation-form", "there is no revocation list in it")
+                return found
             return [_read(x509.load_der_x509_crl(data))]
     except EvidenceError as error:
         raise EvidenceError("revocation-form", error.message) from error

@@ -131,7 +131,9 @@ class TokenKey(ec.EllipticCurvePrivateKey):
 
 def _ask(config: TokenConfig, deed: str, **more: str) -> dict[str, Any]:
     named = {"module": str(config.module), "label": config.label, "key": config.key}
-    request = json.dumps({"do": deed, "pin": _pin(config.pin_file), **named, **more})
+    request = json.dumps(
+        {"do": deed, "pin": _pin(config.pin_file), "seconds": 2 * config.timeout_seconds, **named, **more}
+    )
     where = f"token {config.label!r} behind {config.module}"
     try:
         done = subprocess.run(

@@ -160,7 +160,6 @@ def of_changes_only(data: bytes) -> bytes:
     [
         lambda _: crl(EVIDENCE, at=0, agency=Agency("another")),  # of an agency of the same name
         lambda _: crl(EVIDENCE, at=0, by="signer"),  # by a key that may not
-        lambda _: crl(EVIDENCE, at=0, by="root"),  # by one that did not issue it
         altered,
         of_changes_only,
         lambda data: data[:-40],
@@ -170,7 +169,12 @@ def of_changes_only(data: bytes) -> bytes:
 )
 def test_a_list_that_its_issuer_did_not_sign_revokes_nothing(forge: Callable[[bytes], bytes]) -> None:
     found = judged(camera("S"), forge(crl(EVIDENCE, at=0)))
-    assert (found.ok, picture(found)) == (True, "i")
+    assert (found.ok, picture(found), notes(found)) == (True, "i", "2:foreign")
+
+
+def test_a_root_takes_back_what_it_issued_and_nothing_else() -> None:
+    found = judged(camera("S"), crl(EVIDENCE, at=0, by="root"))
+    assert (found.ok, picture(found), notes(found)) == (True, "i", "")
 
 
 def test_a_list_is_read_or_refused_by_the_one_error() -> None:
