@@ -139,12 +139,13 @@ def parse_lists(data: bytes) -> list[RevocationList]:
         with reading("revocation list"):
             if b"-----BEGIN" in data:
                 found = [_read(x509.load_pem_x509_crl(pem)) for pem in _PEM.findall(data)]
-                if not found:
-                    raise EvidenceError("revocation-form", "there is no revocation list in it")
-                return found
-            return [_read(x509.load_der_x509_crl(data))]
+            else:
+                found = [_read(x509.load_der_x509_crl(data))]
     except EvidenceError as error:
         raise EvidenceError("revocation-form", error.message) from error
+    if not found:
+        raise EvidenceError("revocation-form", "there is no revocation list in it")
+    return found
 
 
 def _read(crl: x509.CertificateRevocationList) -> RevocationList:
