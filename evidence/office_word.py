@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from cryptography import x509
 
-from evidence import jose, pki, shape
-from evidence.account import Finding
+from evidence import forgery, jose, pki, shape
 from evidence.documents import Receipt, TimeAnchor
 from evidence.errors import EvidenceError
+from evidence.finding import Attack, Finding
 from evidence.records import Record
-from evidence.report import Report, not_after, not_before, printable
+from evidence.report import Report, not_after, not_before
+from evidence.timeline import Timeline
 
 _STEP = 10
 VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
@@ -50,11 +51,23 @@ class OfficeWord:
         self._read_anchors()
         self._compare_times()
 
-    def _find(self, verdict: str, where: str, message: str) -> None:
-        self._report.findings.append(Finding(_STEP, verdict, printable(where), printable(message)))
+    def _find(
+        self, verdict: str, where: str, message: str, attack: Attack, key: tuple[str, int | None] | None = None
+    ) -> None:
+        """Say what is wrong; `key`: with the office's word for which recording and segment."""
+        recording, segment = key or (None, None)
+        told, footage = self._report.account.recordings.get(recording or ""), None
+        if told is not None and segment is not None:
+            footage = Timeline(told).footage(segment)
+        self._report.find(Finding(_STEP, verdict, where, message, attack, recording, segment, footage))
 
     def _note(self, verdict: str, where: str, message: str) -> None:
-        self._report.notes.append(Finding(_STEP, verdict, printable(where), printable(message)))
+        self._report.note(Finding(_STEP, verdict, where, message))
+
+    def _attack(self, text: bytes, typ: str, error: EvidenceError) -> Attack:
+        if error.code != "signer-unknown":
+            return forgery.of_text(text, error)
+        return forgery.of_signer(jose.parse(text, typ).kid, self._certificates)
 
     def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
         return [(path, match) for path in self._names if (match := pattern.match(path))]
@@ -108,25 +121,33 @@ class OfficeWord:
             receipt = Receipt.read(text, pki.public_key(chains[0].leaf))
             chain = _valid_at(chains, receipt.received)
         except EvidenceError as error:
-            self._find(VERDICT_OF.get(error.code, "altered"), where, f"receipt: {error.message} ({error.code})")
+            verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, Receipt.TYP, error)
+            self._find(verdict, where, f"receipt: {error.message} ({error.code})", attack, key)
             return
         found = (receipt.recording, receipt.segment)
         recording = self._report.account.recordings.get(receipt.recording)
         segment = recording.segments.get(receipt.segment) if recording else None
         told = segment.record.body if segment and segment.record else None
         if receipt.office != chain.id:
-            self._find("foreign", where, f"the receipt names {receipt.office}, and {chain.id} signed it")
-        elif receipt.device != self._report.device or key not in (None, found):
-            self._find("foreign", where, "the receipt is for another camera or segment")
+            message = f"the receipt names {receipt.office}, and {chain.id} signed it"
+            self._find("foreign", where, message, Attack.FALSE_ARCHIVE, found)
+        elif receipt.device != self._report.device:
+            self._find("foreign", where, f"the receipt is for {receipt.device}", Attack.OTHER_CAMERA, key)
+        elif key not in (None, found):
+            message = f"the receipt is for segment {receipt.segment} of {receipt.recording}"
+            self._find("foreign", where, message, Attack.SWAPPED, key)
         elif told is None:
-            self._find("missing", where, "the office holds a segment that no record here closes: records are cut off")
+            message = "the office holds a segment that no record here closes: records are cut off"
+            self._find("missing", where, message, Attack.DELETED, found)
         elif (receipt.sha256, receipt.size) != (told["file_sha256"], told["file_size"]):
-            self._find("altered", where, "the receipt is for other bytes than the camera signed")
+            message = "the receipt is for other bytes than the camera signed"
+            self._find("altered", where, message, Attack.FORK, found)
         else:
             self._report.receipts[found] = receipt
 
     def _read_anchors(self) -> None:
         """Step 10: time anchors, and whether this chain extends the head that the office held."""
+        nonces: set[str] = set()
         for record in self._report.account.anchors:
             text, where = record.body["anchor"].encode(), f"record {record.seq}"
             try:
@@ -134,16 +155,22 @@ class OfficeWord:
                 anchor = TimeAnchor.read(text, pki.public_key(chains[0].leaf))
                 chain = _valid_at(chains, anchor.utc)
             except EvidenceError as error:
-                verdict = VERDICT_OF.get(error.code, "altered")
-                self._find(verdict, where, f"time anchor: {error.message} ({error.code})")
+                verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, TimeAnchor.TYP, error)
+                self._find(verdict, where, f"time anchor: {error.message} ({error.code})", attack)
                 continue
             if anchor.office != chain.id:
-                self._find("foreign", where, f"the time anchor names {anchor.office}, and {chain.id} signed it")
+                message = f"the time anchor names {anchor.office}, and {chain.id} signed it"
+                self._find("foreign", where, message, Attack.FALSE_ARCHIVE)
             elif anchor.device != self._report.device:
-                self._find("foreign", where, "the time anchor is for another camera")
+                self._find("foreign", where, f"the time anchor is for {anchor.device}", Attack.OTHER_CAMERA)
             elif not self._extends(record, anchor):
-                self._find("altered", where, "fork: the office held another record in this place of the chain")
+                message = "fork: the office held another record in this place of the chain"
+                self._find("altered", where, message, Attack.FORK)
+            elif anchor.nonce in nonces or (self._report.anchors and _is_older(anchor, self._report.anchors[-1][1])):
+                message = "a time anchor that was given before one that stands earlier in the chain, or twice"
+                self._find("altered", where, message, Attack.REPLAYED)
             else:
+                nonces.add(anchor.nonce)
                 self._report.anchors.append((record, anchor))
 
     def _compare_times(self) -> None:
@@ -151,10 +178,17 @@ class OfficeWord:
         for recording in self._report.recordings():
             first, last = not_before(self._report, recording), not_after(self._report, recording)
             if first is not None and last is not None and last < first:
-                self._find("altered", recording.id, f"by the office's word not before {first} and not after {last}")
+                message = f"by the office's word not before {first} and not after {last}"
+                self._find("altered", recording.id, message, Attack.BACKDATED, (recording.id, None))
 
     def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
         return anchor.head_seq < record.seq and self._report.reader.sha256_of(anchor.head_seq) == anchor.head
+
+
+def _is_older(anchor: TimeAnchor, earlier: TimeAnchor) -> bool:
+    """Whether an anchor cannot have been given after one that stands before it: an old one was brought again."""
+    back_ms = shape.utc_ms(earlier.utc) - earlier.error_ms - shape.utc_ms(anchor.utc) - anchor.error_ms
+    return anchor.head_seq < earlier.head_seq or back_ms > 0
 
 
 def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from evidence import age, boxes, mp4
 from evidence.account import SegmentAccount
 from evidence.errors import EvidenceError
+from evidence.finding import Attack
+from evidence.records import Record
 
 INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, RELEASED = (
     "intact", "truncated", "altered", "missing", "unsigned", "released",
@@ -23,6 +25,7 @@ class SegmentVerdict:
     bad_fragment: int | None = None
     at_ns: int | None = None
     step: int = 9  # of the specification, where it was found
+    attack: Attack | None = None  # what it looks like, if it is altered or missing
 
     @property
     def told(self) -> str:
@@ -70,22 +73,36 @@ class SegmentCheck:
         """The verdict, once all bytes were given."""
         record = self._segment.record
         if self._bad is not None:
-            return self._altered(self._bad, "bytes differ from what was signed")
+            return self._altered(self._bad, "bytes differ from what was signed", self._changed(record))
         if self._next < len(self._marks):
-            return self._altered(self._next, "the file was cut short after its bytes were signed")
+            message = "the file was cut short after its bytes were signed"
+            return self._altered(self._next, message, Attack.CUT_SHORT)
         if record is None:
             return SegmentVerdict(TRUNCATED, "the segment was never closed; what was attested is there")
         body = record.body
         if (self._size, self._hash.hexdigest()) != (body["file_size"], body["file_sha256"]):
-            return SegmentVerdict(ALTERED, "the end of the file differs from what was signed")
+            message = "the end of the file differs from what was signed"
+            return SegmentVerdict(ALTERED, message, attack=_end(self._size, body["file_size"]))
         if wrong := self._recipients(body["header_sha256"], body["stanzas"]):
-            return SegmentVerdict(ALTERED, wrong)
+            return SegmentVerdict(ALTERED, wrong, attack=Attack.RECIPIENTS)
         if body["closed"]:
             return SegmentVerdict(INTACT, "every byte is as signed")
         return SegmentVerdict(TRUNCATED, "the segment ends with a power cut or crash; what was attested is there")
 
-    def _altered(self, fragment: int, message: str) -> SegmentVerdict:
-        return SegmentVerdict(ALTERED, message, fragment, self._segment.fragments[fragment].body["from_ns"])
+    def _altered(self, fragment: int, message: str, attack: Attack) -> SegmentVerdict:
+        at_ns = self._segment.fragments[fragment].body["from_ns"]
+        return SegmentVerdict(ALTERED, message, fragment, at_ns, attack=attack)
+
+    def _changed(self, record: Record | None) -> Attack:
+        """Whether it is the camera's file with other bytes, the same for other readers, or another file altogether."""
+        try:
+            header = age.parse_header(self._head)
+        except EvidenceError:
+            return Attack.EDITED
+        if record is None or header.sha256 == record.body["header_sha256"]:
+            return Attack.EDITED
+        same = len(header.stanzas) == record.body["stanzas"]
+        return Attack.EXCHANGED if same else Attack.RECIPIENTS
 
     def _recipients(self, header_sha256: str, stanzas: int) -> str | None:
         if not self._size:
@@ -98,6 +115,12 @@ class SegmentCheck:
         if header.sha256 != header_sha256 or len(header.stanzas) != stanzas:
             return "the file is encrypted to other recipients than its record names"
         return None
+
+
+def _end(size: int, signed: int) -> Attack:
+    if size == signed:
+        return Attack.EDITED
+    return Attack.CUT_SHORT if size < signed else Attack.APPENDED
 
 
 def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:

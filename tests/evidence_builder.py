@@ -305,7 +305,7 @@ class Camera:
         members = {
             "office": "OFFICE-1",
             "device": self.device,
-            "nonce": sha256(b"nonce")[:32],
+            "nonce": sha256(f"nonce {head.seq}".encode())[:32],
             "head_seq": head.seq,
             "head": head.sha256,
             "utc": shape.utc_text(self.utc_ms + 50),

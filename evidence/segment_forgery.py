@@ -1,0 +1,71 @@
+"""What was done to a segment's file that is not as it was signed (specification §7.5).
+
+The hashes of the first fragments tell a segment of this camera in the place of another; a key tells whether an
+exchanged file holds the same picture and sound, or from which fragment on others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from evidence import age
+from evidence.account import RecordingAccount, SegmentAccount
+from evidence.errors import EvidenceError
+from evidence.finding import Attack
+from evidence.segment_check import SegmentVerdict
+
+
+class Firsts:
+    """The bytes that each segment of a camera begins with: header and first fragment, alike in no two files."""
+
+    def __init__(self, recordings: Iterable[RecordingAccount]) -> None:
+        segments = [segment for one in recordings for segment in one.segments.values() if segment.fragments]
+        heads = [(segment.fragments[0].body, segment) for segment in segments]
+        self._by_hash = {(int(body["cipher_len"]), str(body["cipher_sha256"])): segment for body, segment in heads}
+        self._lengths = sorted({length for length, _ in self._by_hash})
+
+    def find(self, blocks: Iterator[bytes]) -> SegmentAccount | None:
+        """The segment that a file begins as. Reads no further than the longest first fragment."""
+        digest, done, held = hashlib.sha256(), 0, b""
+        for length in self._lengths:
+            while len(held) < length - done and (block := next(blocks, b"")):
+                held += block
+            if len(held) < length - done:
+                return None
+            digest.update(held[: length - done])
+            held, done = held[length - done :], length
+            if (found := self._by_hash.get((length, digest.hexdigest()))) is not None:
+                return found
+        return None
+
+
+def moved(segment: SegmentAccount, verdict: SegmentVerdict, origin: SegmentAccount, *, doubled: bool) -> SegmentVerdict:
+    """The verdict on a file that begins as another segment; `doubled`: that one is in its own place as well."""
+    if doubled:
+        attack = Attack.REPLAYED
+    else:
+        attack = Attack.REORDERED if origin.recording == segment.recording else Attack.SWAPPED
+    message = f"these are the bytes of segment {origin.index} of {origin.recording}"
+    return replace(verdict, message=message, attack=attack)
+
+
+def opened(segment: SegmentAccount, verdict: SegmentVerdict, data: bytes, identity: str) -> SegmentVerdict:
+    """The verdict on a file with another header, by what is in it; as it was if it does not open."""
+    try:
+        plain = age.open_file(data, identity).plain
+    except EvidenceError:
+        return verdict
+    digest, done = hashlib.sha256(), 0
+    for index, record in enumerate(segment.fragments):
+        end = record.body["plain_offset"] + record.body["plain_len"]
+        digest.update(plain[done:end])
+        done = end
+        if end > len(plain) or digest.hexdigest() != record.body["plain_sha256"]:
+            message = "another file, encrypted by somebody else: its picture or sound is not what was signed"
+            return replace(
+                verdict, message=message, bad_fragment=index, at_ns=record.body["from_ns"], attack=Attack.EXCHANGED
+            )
+    message = "the picture and sound that were signed, encrypted anew or to other recipients"
+    return replace(verdict, message=message, attack=Attack.RECIPIENTS)
