@@ -77,7 +77,7 @@ def told(title: str, found: Sequence[Finding]) -> Iterator[str]:
         yield f"{title}："
     for finding in found:
         if finding.attack is not None:
-            yield f"  {finding.attack}：{_ATTACKS[finding.attack]}"
+            yield f"  {_ATTACKS[finding.attack]} [{finding.attack}]"
             yield from _place(finding)
         word = f"{VERDICTS[finding.verdict]} {finding.verdict}"
         indent = "  " if finding.attack is None else "    "

@@ -135,10 +135,8 @@ def _told(found: Report) -> Iterator[str]:
     said = "未发现问题 nothing found wrong" if found.ok else f"发现 {len(found.findings)} 处问题 findings"
     deep = "含解密检查 decrypted as well" if found.opened else "未解密 not decrypted"
     yield f"{found.device or '?'}：{said}；录像 {len(recordings)} 部 recordings；{deep}"
-    if (head := found.reader.head) is not None:
-        yield f"末端 head：{head[0]}:{head[1]}"
-    yield from _heads(found)
     yield from _lacking(found)
+    yield from _heads(found)
     for recording in recordings:
         yield ""
         yield from _recording(found, recording)
@@ -155,6 +153,9 @@ _HEADS = {
 
 
 def _heads(found: Report) -> Iterator[str]:
+    """The last record here, to be held against another copy with `--head`, and those that were given."""
+    if (own := found.reader.head) is not None:
+        yield f"末端 head：{own[0]}:{own[1]}"
     for head in found.heads:
         yield f"别处所存末端 head held elsewhere：{head.seq}:{head.sha256}  {_HEADS[head.found]}"
 
@@ -176,7 +177,7 @@ def _cuts(found: Report) -> Iterator[str]:
     said = [word for one in found.recordings() for s in one.segments.values() if (word := report.cut_by(found, s))]
     taken, untold = said.count("tampering"), said.count("unaccounted")
     if explained := len(said) - taken - untold:
-        yield f"截断 cut：{explained} 个分段因中断，有签名记录说明 segments by interruptions that signed records tell of"
+        yield f"截断 cut：{explained} 个分段因中断，有签名记录说明 segments by interruptions, as signed records tell"
     if untold:
         yield f"注意 attention：{untold} 个分段截断，此处记录未说明原因 segments cut, and no record here tells why"
     if taken:

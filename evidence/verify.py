@@ -110,7 +110,9 @@ class Verifier:
                 continue
             if verdict.step == _BYTES and verdict.verdict == segment_check.ALTERED:
                 verdict = self.report.segments[key] = self._named(segment, verdict, path)
-            footage = timeline.footage(segment.index, verdict.bad_fragment or 0)
+            # What stands behind the last attested byte is of no second.
+            behind = verdict.step == _BYTES and verdict.verdict == segment_check.ALTERED and verdict.bad_fragment is None
+            footage = None if behind else timeline.footage(segment.index, verdict.bad_fragment or 0)
             found = Finding(verdict.step, verdict.verdict, path, verdict.told, verdict.attack, *key, footage)
             self.report.find(found)
 
