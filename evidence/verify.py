@@ -26,6 +26,7 @@ from evidence.segment_check import SegmentCheck, SegmentVerdict
 from evidence.timeline import Timeline
 
 _BYTES = 9  # the step
+_BEHIND = (Attack.EDITED, Attack.APPENDED, Attack.CUT_SHORT)  # maybe behind the last attested byte: of no second
 _JOURNAL = re.compile(r"journal/([0-9]{8})\.jws\Z")
 _SEGMENT = re.compile(r"segments/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.mp4\.age\Z")
 
@@ -110,9 +111,9 @@ class Verifier:
                 continue
             if verdict.step == _BYTES and verdict.verdict == segment_check.ALTERED:
                 verdict = self.report.segments[key] = self._named(segment, verdict, path)
-            # What stands behind the last attested byte is of no second.
-            behind = verdict.step == _BYTES and verdict.verdict == segment_check.ALTERED and verdict.bad_fragment is None
-            footage = None if behind else timeline.footage(segment.index, verdict.bad_fragment or 0)
+            footage = timeline.footage(segment.index, verdict.bad_fragment or 0)
+            if verdict.attack in _BEHIND and verdict.bad_fragment is None:
+                footage = None
             found = Finding(verdict.step, verdict.verdict, path, verdict.told, verdict.attack, *key, footage)
             self.report.find(found)
 

@@ -109,7 +109,7 @@ def cut_back(made: Camera, seq: int) -> None:
     """Forget every record from a number on, all files of segments that no record names any more, and what follows."""
     left = [made.records[n] for n in range(seq)]
     made.records = left
-    for file in sorted(path for path in made.files if path.startswith("journal/")):
+    for file in sorted(name for name in made.files if name.startswith("journal/")):
         kept = [line for line in made.files[file].splitlines(keepends=True) if records.parse(line.strip()).seq < seq]
         made.files[file] = b"".join(kept)
     made.files = {name: data for name, data in made.files.items() if data or not name.startswith("journal/")}

@@ -152,9 +152,7 @@ FILES = {
     "swapped between cameras": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", from_another_camera),
     "swapped sound": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", swap_sound),
     "recipient added": Attack("SSS", "iai", f"9 recipients 1 {ONE}", add_recipient),
-    "recipient exchanged": Attack(
-        "SSS", "iai", f"9 exchanged 1 {ONE}", exchange_recipient, f"9 recipients 1 {ONE}"
-    ),
+    "recipient exchanged": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", exchange_recipient, f"9 recipients 1 {ONE}"),
     "encrypted anew": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", encrypt_anew, f"9 recipients 1 {ONE}"),
     "deleted in the middle": Attack("SSS", "imi", f"9 deleted 1 {ONE}", delete(1)),
     "deleted at the end": Attack("SSS", "iim", "9 deleted 2 @1.0-1.5", delete(2)),
