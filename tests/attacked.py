@@ -11,20 +11,47 @@ encryption right again wherever his keys let him.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import age, jose, records
+from evidence import age, jose, pki, records
 from evidence.finding import Finding
+from evidence.pki import Role
 from evidence.records import Record
 from evidence.report import Head, Report
 from evidence.verify import Verifier
 from tests import evidence_keys as keys
 from tests.evidence_builder import Camera, MemoryFolder
-from tests.evidence_keys import AGENCY
+from tests.evidence_keys import AGENCY, FIRST, LAST, Agency
 from tests.pictures import path
+
+Do = Callable[[Camera], None]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What is done to what was recorded, and what is then said: above."""
+
+    recorded: str
+    verdict: str
+    named: str
+    do: Do
+    opened: str | None = None  # what is named if the office's identity is at hand, where that is more
+
+
+def check(attack: Attack, *, opened: bool = False) -> Report:
+    """Untouched, nothing is wrong; attacked, it is drawn and named as the picture says."""
+    made = record(attack.recorded)
+    assert judge(made.files, opened=opened).ok
+    attack.do(made)
+    found = judge(made.files, opened=opened)
+    expected = attack.opened if opened and attack.opened else attack.named
+    assert (drawn(found), named(found), found.ok) == (attack.verdict, expected, False)
+    return found
 
 
 def record(story: str, **how: Any) -> Camera:
@@ -131,3 +158,16 @@ def encrypted(plain: bytes, recipients: list[str] | None = None, seed: str = "an
     writer = age.Encryptor(recipients or keys.recipients(), keys.Stream(seed))
     whole = len(plain) // age.CHUNK * age.CHUNK
     return writer.header + bytes(writer.seal(plain[:whole])) + writer.finish(plain[whole:])
+
+
+def cut_and_go_on(made: Camera, seq: int, agency: Agency = AGENCY) -> None:
+    """Forget what the camera recorded from `seq` on, and record something else in its stead."""
+    cut_back(made, seq)
+    made.agency = agency
+    made.boot()
+    made.record("SS")
+
+
+def link_certificate(name: str, role: Role = Role.CAMERA) -> x509.Certificate:
+    subject, public = pki.subject(role, name, "示例执法局"), AGENCY.key("link").public_key()
+    return pki._make(role, subject, public, AGENCY.issuing, AGENCY.key("issuing"), (FIRST, LAST))

@@ -131,7 +131,8 @@ def test_spoiled_folder_is_named(case: dict[str, Any]) -> None:
         spoil(files, **step)
     found = Verifier(MemoryFolder(files), ROOTS, OFFICE if case["step"] == 12 else None).run()
     assert not found.ok
-    assert (case["step"], case["verdict"]) in {(finding.step, finding.verdict) for finding in found.findings}
+    expected = (case["step"], case["verdict"], case["attack"])
+    assert expected in {(finding.step, finding.verdict, finding.attack) for finding in found.findings}
 
 
 def spoil(files: dict[str, bytes], do: str, path: str, **how: Any) -> None:
