@@ -39,7 +39,7 @@ _STEPS = {
     13: "外来 strangers",
 }
 """Names of the specification's steps."""
-_ATTACKS = {
+ATTACKS = {
     Attack.EDITED: "签名之后被改动 changed after it was signed",
     Attack.CUT_SHORT: "已签名的末尾被截去，断电不会造成 its signed end was cut off, which no loss of power does",
     Attack.APPENDED: "末尾被添加 something was added behind its end",
@@ -77,7 +77,7 @@ def told(title: str, found: Sequence[Finding]) -> Iterator[str]:
         yield f"{title}："
     for finding in found:
         if finding.attack is not None:
-            yield f"  {_ATTACKS[finding.attack]} [{finding.attack}]"
+            yield f"  {ATTACKS[finding.attack]} [{finding.attack}]"
             yield from _place(finding)
         word = f"{VERDICTS[finding.verdict]} {finding.verdict}"
         indent = "  " if finding.attack is None else "    "
