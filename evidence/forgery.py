@@ -74,8 +74,9 @@ def _moved(record: Record, reader: JournalReader, later: Iterable[bytes]) -> Att
 
 def _follows(line: bytes, seq: int, prev: str) -> bool:
     with contextlib.suppress(EvidenceError):
-        record = records.parse(line)
-        return (record.seq, record.prev) == (seq, prev)
+        if prev.encode() in jose.payload_of(line):  # one look: there may be a hundred thousand lines
+            record = records.parse(line)
+            return (record.seq, record.prev) == (seq, prev)
     return False
 
 

@@ -10,7 +10,6 @@ from evidence.errors import EvidenceError
 from evidence.finding import Attack, Finding, Footage
 from evidence.office_word import VERDICT_OF
 from evidence.report import Report
-from evidence.timeline import Timeline
 
 
 class JournalCheck:
@@ -83,13 +82,13 @@ class JournalCheck:
     def _break(self, step: int, verdict: str, where: str, message: str, attack: Attack) -> None:
         """The first line that does not hold: of the recording that was going on, nothing further is proven."""
         self._report.broken = True
-        self._report.find(Finding(step, verdict, where, message, attack, *rest_of(self._report)))
+        self._report.find(Finding(step, verdict, where, message, attack, *self._report.rest()))
 
     def _judge_undeclared(self, file: int) -> None:
         path, tail = self._files[file], self._tails[file]
         if file == max(self._files) and b"\n" not in tail:
             message = f"{len(tail)} bytes after the last line: cut by a power loss and not yet declared, or altered"
-            self._report.find(Finding(5, "unaccounted", path, message, Attack.UNDECLARED, *rest_of(self._report)))
+            self._report.find(Finding(5, "unaccounted", path, message, Attack.UNDECLARED, *self._report.rest()))
         else:
             message = f"{len(tail)} bytes after the last line are declared by nobody"
             self._report.find(Finding(5, "altered", path, message, Attack.APPENDED))
@@ -111,29 +110,33 @@ class JournalCheck:
                 self._report.note(Finding(5, "torn", where, message))
 
     def _judge_boots(self) -> None:
+        recorded = self._recorded()
         for record in self._report.account.boots:
             where, session = f"boot {record.boot}", self._report.reader.sessions[record.boot]
             if not session.signed:
                 attack = Attack.LINK_KEY if session.vouched else Attack.UNCERTIFIED
                 message = "no certified evidence key stands behind this boot"
-                self._report.find(Finding(2, "unsigned", where, message, attack, *self._recorded_in(record.boot)))
+                place = self._place(recorded.get(record.boot, {}))
+                self._report.find(Finding(2, "unsigned", where, message, attack, *place))
             if record.body["simulated"]:
                 self._report.note(Finding(2, "simulated", where, "the hardware of this boot is simulated"))
 
-    def _recorded_in(self, boot: str) -> tuple[str | None, int | None, Footage | None]:
+    def _recorded(self) -> dict[str, dict[str, list[int]]]:
+        """The segments that each boot recorded, by recording."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for recording in self._report.account.recordings.values():
+            for part in recording.parts.values():
+                found.setdefault(part.boot, {}).setdefault(recording.id, [])
+            for segment in recording.segments.values():
+                found[segment.boot][recording.id].append(segment.index)
+        return found
+
+    def _place(self, recorded: Mapping[str, list[int]]) -> tuple[str | None, int | None, Footage | None]:
         """What a boot recorded, if that is of one recording."""
-        recordings = self._report.account.recordings.values()
-        found = [one for one in recordings if any(part.boot == boot for part in one.parts.values())]
-        if len(found) != 1:
+        if len(recorded) != 1:
             return None, None, None
-        own = [index for index, segment in found[0].segments.items() if segment.boot == boot]
-        first = min(own, default=None)
-        return found[0].id, first, None if first is None else Timeline(found[0]).footage(first, last=max(own))
-
-
-def rest_of(report: Report) -> tuple[str | None, int | None, Footage | None]:
-    """The recording that had not ended at the last verified record, its last segment, and its unproven seconds."""
-    recording = report.account.open_recording
-    if recording is None:
-        return None, None, None
-    return recording.id, max(recording.segments, default=None), Timeline(recording).rest()
+        [(name, segments)] = recorded.items()
+        if not segments:
+            return name, None, None
+        timeline = self._report.timeline(self._report.account.recordings[name])
+        return name, min(segments), timeline.footage(min(segments), last=max(segments))

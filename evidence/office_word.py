@@ -14,7 +14,6 @@ from evidence.errors import EvidenceError
 from evidence.finding import Attack, Finding
 from evidence.records import Record
 from evidence.report import Report, not_after, not_before
-from evidence.timeline import Timeline
 
 _STEP = 10
 VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
@@ -58,7 +57,7 @@ class OfficeWord:
         recording, segment = key or (None, None)
         told, footage = self._report.account.recordings.get(recording or ""), None
         if told is not None and segment is not None:
-            footage = Timeline(told).footage(segment)
+            footage = self._report.timeline(told).footage(segment)
         self._report.find(Finding(_STEP, verdict, where, message, attack, recording, segment, footage))
 
     def _note(self, verdict: str, where: str, message: str) -> None:

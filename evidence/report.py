@@ -8,11 +8,11 @@ from datetime import datetime
 from evidence import jose, records, shape
 from evidence.account import Account, RecordingAccount, SegmentAccount
 from evidence.documents import Receipt, TimeAnchor
-from evidence.finding import Attack, Finding
+from evidence.finding import Attack, Finding, Footage
 from evidence.journal import JournalReader
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
-from evidence.timeline import claimed
+from evidence.timeline import Timeline, claimed
 
 _STORES = ("none", "extractable", "token")  # weakest first
 _OF_RECORDINGS = range(6, 11)  # steps that look at every recording, asked about or not
@@ -42,6 +42,20 @@ class Report:
     only: frozenset[str] | None = None  # the recordings that were asked about; None: all
     broken: bool = False  # the journal was not read to its end
     heads: list[Head] = field(default_factory=list)
+    _timelines: dict[str, Timeline] = field(default_factory=dict)
+
+    def timeline(self, recording: RecordingAccount) -> Timeline:
+        """Which seconds a segment of a recording is, once the journal has been read."""
+        if recording.id not in self._timelines:
+            self._timelines[recording.id] = Timeline(recording)
+        return self._timelines[recording.id]
+
+    def rest(self) -> tuple[str | None, int | None, Footage | None]:
+        """The recording that had not ended at the last verified record, its last segment, its unproven seconds."""
+        recording = self.account.open_recording
+        if recording is None:
+            return None, None, None
+        return recording.id, max(recording.segments, default=None), self.timeline(recording).rest()
 
     def find(self, finding: Finding) -> None:
         """Say that something is wrong, if it is of what was asked about; the journal always is."""

@@ -27,17 +27,21 @@ class Firsts:
         self._lengths = sorted({length for length, _ in self._by_hash})
 
     def find(self, blocks: Iterator[bytes]) -> SegmentAccount | None:
-        """The segment that a file begins as. Reads no further than the longest first fragment."""
-        digest, done, held = hashlib.sha256(), 0, b""
-        for length in self._lengths:
-            while len(held) < length - done and (block := next(blocks, b"")):
-                held += block
-            if len(held) < length - done:
+        """The segment that a file begins as. Reads no further than the longest first fragment, and holds nothing."""
+        digest, done, ahead = hashlib.sha256(), 0, iter(self._lengths)
+        length = next(ahead, None)
+        for block in blocks:
+            view = memoryview(block)
+            while length is not None and done + len(view) >= length:
+                digest.update(view[: length - done])
+                view, done = view[length - done :], length
+                if (found := self._by_hash.get((length, digest.hexdigest()))) is not None:
+                    return found
+                length = next(ahead, None)
+            if length is None:
                 return None
-            digest.update(held[: length - done])
-            held, done = held[length - done :], length
-            if (found := self._by_hash.get((length, digest.hexdigest()))) is not None:
-                return found
+            digest.update(view)
+            done += len(view)
         return None
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from evidence.errors import EvidenceError
 from evidence.finding import Attack, Finding
-from evidence.journal_check import rest_of
 from evidence.report import Head, Report
 
 _STEP = 11
@@ -48,5 +47,5 @@ def _hold_against(report: Report, head: Head) -> str:
         report.note(Finding(_STEP, "unaccounted", where, message))
         return UNPROVEN
     message = f"the camera went on to record {head.seq}, as a head held elsewhere proves; here it ends with {seq}"
-    report.find(Finding(_STEP, "missing", where, message, Attack.DELETED, *rest_of(report)))
+    report.find(Finding(_STEP, "missing", where, message, Attack.DELETED, *report.rest()))
     return DELETED

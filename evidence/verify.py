@@ -23,7 +23,6 @@ from evidence.journal_check import JournalCheck
 from evidence.office_word import OFFICE_FILES, OfficeWord
 from evidence.report import Head, Report
 from evidence.segment_check import SegmentCheck, SegmentVerdict
-from evidence.timeline import Timeline
 
 _BYTES = 9  # the step
 _BEHIND = (Attack.EDITED, Attack.APPENDED, Attack.CUT_SHORT)  # maybe behind the last attested byte: of no second
@@ -103,7 +102,7 @@ class Verifier:
             self._judge_segments(recording)
 
     def _judge_segments(self, recording: RecordingAccount) -> None:
-        timeline = Timeline(recording)
+        timeline = self.report.timeline(recording)
         for segment in recording.segments.values():
             key, path = (recording.id, segment.index), records.segment_path(recording.id, segment.index)
             verdict = self.report.segments[key]
@@ -193,7 +192,7 @@ class Verifier:
             if path in begun:
                 message = "begun, and no record names it yet: let the camera start once, or it is foreign"
                 recording, index = begun[path]
-                rest = Timeline(recording).rest()
+                rest = self.report.timeline(recording).rest()
                 found = Finding(13, "unaccounted", path, message, Attack.UNDECLARED, recording.id, index, rest)
                 self.report.find(found)
             else:
