@@ -32,10 +32,15 @@ class Bound:
     by: str
 
     def to_json(self) -> jose.Json:
-        return {"utc": shape.utc_text(self.ms), "by": self.by}
+        return {"utc": self.utc, "by": self.by}
+
+    @property
+    def utc(self) -> str:
+        """The time as records write it."""
+        return shape.utc_text(self.ms)
 
     def __str__(self) -> str:
-        return f"{shape.utc_text(self.ms)} ({self.by})"
+        return f"{self.utc} ({self.by})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,16 @@ class Claim:
         return cls(clock.utc_ms - (clock.boot_ns - boot_ns) // _NS_PER_MS, clock.source, clock.error_ms)
 
     def to_json(self) -> jose.Json:
-        return {"utc": shape.utc_text(self.ms), "source": self.source, "error_ms": self.error_ms}
+        return {"utc": self.utc, "source": self.source, "error_ms": self.error_ms}
+
+    @property
+    def utc(self) -> str:
+        """The time as records write it."""
+        return shape.utc_text(self.ms)
 
     def __str__(self) -> str:
-        bound = "without a bound" if self.error_ms is None else f"±{self.error_ms} ms"
-        return f"{shape.utc_text(self.ms)} ({self.source}, {bound})"
+        bound = "no bound" if self.error_ms is None else f"±{self.error_ms} ms"
+        return f"{self.utc} ({self.source}, {bound})"
 
 
 @dataclass(frozen=True, slots=True)
