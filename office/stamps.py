@@ -121,7 +121,7 @@ class Stamper:
             try:
                 self._stamps.stamp()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next stamp may succeed
-                wait = min(max(_RETRY_SECONDS, 2 * wait), self._every) if self.failing else _RETRY_SECONDS
+                wait = min(max(_RETRY_SECONDS, 2 * wait if self.failing else 0), self._every)
                 self.failing = True
                 _log.error("the log is not stamped: %s", error, extra={"retry_seconds": wait})
             else:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from evidence import jose, merkle, office_log, records, shape, timestamp
 from evidence.checkpoint import Checkpoint, Proof
@@ -98,3 +101,25 @@ class OfficeLogCopy:
         token = OwnAuthority(*by.write(folder, "stamp"), error_ms=0).answer(timestamp.ask(note).der)
         at = datetime.fromtimestamp((self.made.utc_ms + after_ms) / 1000, UTC)
         self.made.files[office_log.stamp_path(len(self.leaves))] = restamped(token, by.key, at)
+
+
+@functools.cache
+def bought(_which: str = "one") -> tuple[x509.Certificate, Holder]:
+    """The root and the certificate of an authority that one buys: RSA, and nothing that agencies know of."""
+    now = datetime.now(UTC)
+    top, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Some Root", "Time Stamps")]
+
+    def builder(name: x509.Name, public: rsa.RSAPublicKey) -> x509.CertificateBuilder:
+        return x509.CertificateBuilder(
+            names[0], name, public, x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=9)
+        )
+
+    root = builder(names[0], top.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    leaf = builder(names[1], key.public_key()).add_extension(
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True
+    )
+    signed = [one.sign(top, hashes.SHA256()) for one in (root, leaf)]
+    return signed[0], Holder(signed[1], key)  # type: ignore[arg-type]

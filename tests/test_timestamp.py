@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from evidence import pki, timestamp
 from evidence.checkpoint import Checkpoint
@@ -20,7 +17,7 @@ from evidence.errors import EvidenceError
 from evidence.pki import Role
 from office.authority import OwnAuthority
 from tests.agency import Agency, Holder, rebuild
-from tests.office_log_kit import LOG_KEY, restamped
+from tests.office_log_kit import LOG_KEY, bought, restamped
 
 NOTE = Checkpoint("bodycam/AGENCY-1/OFFICE-1", 7, bytes(32)).sign(LOG_KEY)
 
@@ -139,7 +136,7 @@ def test_footage_outlives_certificates(desk: Desk) -> None:
 
 def test_an_authority_of_its_own_counts_only_if_its_root_is_given(desk: Desk) -> None:
     """As one buys it: RSA, a root and an authority below it that know nothing of agencies."""
-    root, authority = _bought()
+    root, authority = bought()
     token = desk.stamped(by=authority)
     with pytest.raises(EvidenceError) as caught:
         timestamp.read(token, NOTE, desk.roots, desk.pool)
@@ -151,26 +148,6 @@ def test_an_authority_of_its_own_counts_only_if_its_root_is_given(desk: Desk) ->
     assert not stamp.self_stamped
     assert stamp.authority == "CN=Time Stamps"
     assert desk.openssl(token, NOTE, root)
-
-
-def _bought() -> tuple[x509.Certificate, Holder]:
-    now = datetime.now(UTC)
-    top, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Some Root", "Time Stamps")]
-
-    def builder(name: x509.Name, public: rsa.RSAPublicKey) -> x509.CertificateBuilder:
-        return x509.CertificateBuilder(
-            names[0], name, public, x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=9)
-        )
-
-    root = builder(names[0], top.public_key()).add_extension(
-        x509.BasicConstraints(ca=True, path_length=None), critical=True
-    )
-    leaf = builder(names[1], key.public_key()).add_extension(
-        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True
-    )
-    signed = [one.sign(top, hashes.SHA256()) for one in (root, leaf)]
-    return signed[0], Holder(signed[1], key)  # type: ignore[arg-type]
 
 
 def test_any_bytes_are_taken_or_refused_and_what_is_taken_says_the_same(desk: Desk) -> None:
