@@ -22,6 +22,7 @@ VERDICTS = {
     "torn": "断行",
     "simulated": "仿真",
     "unlisted": "无记录",
+    "contradicted": "时间不符",
 }
 _STEPS = {
     1: "格式 form",

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from bodycam import findings
+from bodycam import findings, times
 from evidence import age, pki, report, segment_check, tail
 from evidence.account import RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trust", type=Path, required=True, metavar="CA.pem", help="信任锚 the agency's root, got by another way"
     )
+    parser.add_argument(
+        "--stamp-trust", type=Path, metavar="TSA.pem", help="外部时间戳机构的根证书 roots of time-stamp authorities"
+    )
     parser.add_argument("--identity", type=Path, metavar="KEYFILE", help="解密私钥 age identity: also look inside")
     parser.add_argument(
         "--recording", action="append", metavar="ID", help="只验此录像 only this recording; may be given again"
@@ -89,8 +92,16 @@ def _verify(options: argparse.Namespace) -> Report:
     roots = _roots(options.trust)
     identity = _identity(options.identity) if options.identity else None
     heads = [_head(text) for text in options.head or ()]
-    folder = DiskFolder(options.path)
-    found = Verifier(folder, roots, identity, options.recording, whole=options.whole, heads=heads).run()
+    authorities = _authorities(options.stamp_trust) if options.stamp_trust else []
+    found = Verifier(
+        DiskFolder(options.path),
+        roots,
+        identity,
+        options.recording,
+        whole=options.whole,
+        heads=heads,
+        authorities=authorities,
+    ).run()
     known = ", ".join(found.account.recordings) or "none"
     if absent := set(options.recording or ()) - found.account.recordings.keys():
         raise _UsageError(os.EX_USAGE, f"no recording {min(absent)} in this journal; it has {known}")
@@ -106,6 +117,13 @@ def _roots(path: Path) -> list[x509.Certificate]:
     if roles != {Role.ROOT}:
         raise _UsageError(os.EX_NOINPUT, f"{path}: holds other certificates than the agency's root; give only that")
     return roots
+
+
+def _authorities(path: Path) -> list[x509.Certificate]:
+    try:
+        return pki.parse_certificates(path.read_bytes())
+    except EvidenceError as error:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: {error.message}") from error
 
 
 def _identity(path: Path) -> str:
@@ -140,6 +158,7 @@ def _told(found: Report) -> Iterator[str]:
     for recording in recordings:
         yield ""
         yield from _recording(found, recording)
+    yield from (times.stamped(size, stamp) for size, stamp in sorted(found.stamps.items()))
     yield from findings.told("问题 findings", found.findings)
     yield from findings.told("说明 notes", found.notes)
 
@@ -198,8 +217,9 @@ def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
     for gap in told["gaps"]:
         most = "?" if gap["max_ms"] is None else gap["max_ms"]
         yield f"  中断 gap：{gap['cause']}，第 {gap['after_part']} 段之后 after part，{gap['min_ms']}–{most} ms"
-    for _, segment in sorted(recording.segments.items()):
+    for index, segment in sorted(recording.segments.items()):
         yield _segment(found, segment)
+        yield f"         {times.told(found.times[recording.id, index])}"
     if stills := told["stills"]:
         yield f"  快照 stills：{len(stills)}"
     for still in stills:

@@ -45,7 +45,18 @@ def of_text(text: bytes, error: EvidenceError) -> Attack:
     """What was done to a JWS that cannot be read, or does not verify."""
     if error.code == "jws-header":
         return Attack.PASSED_OFF if _is_our_header(text) else Attack.ALGORITHM_CONFUSION
-    return {"unknown-version": Attack.DOWNGRADED, "chain-dates": Attack.BACKDATED}.get(error.code, Attack.EDITED)
+    return of_code(error.code)
+
+
+def of_code(code: str) -> Attack:
+    """What was done to something of the office's, if nothing but the error is known."""
+    return {
+        "jws-header": Attack.PASSED_OFF,
+        "unknown-version": Attack.DOWNGRADED,
+        "chain-dates": Attack.BACKDATED,
+        "signer-unknown": Attack.FALSE_ARCHIVE,
+        "foreign": Attack.FALSE_ARCHIVE,
+    }.get(code, Attack.EDITED)
 
 
 def of_signer(kid: str, certificates: Iterable[x509.Certificate]) -> Attack:

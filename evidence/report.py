@@ -12,7 +12,9 @@ from evidence.finding import Attack, Finding, Footage
 from evidence.journal import JournalReader
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
+from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime
 from evidence.timeline import Timeline, claimed
+from evidence.timestamp import Stamp
 
 _STORES = ("none", "extractable", "token")  # weakest first
 _OF_RECORDINGS = range(6, 11)  # steps that look at every recording, asked about or not
@@ -38,6 +40,8 @@ class Report:
     account: Account = field(default_factory=Account)
     receipts: dict[tuple[str, int], Receipt] = field(default_factory=dict)
     anchors: list[tuple[records.Record, TimeAnchor]] = field(default_factory=list)
+    times: dict[tuple[str, int], SegmentTime] = field(default_factory=dict)
+    stamps: dict[int, Stamp] = field(default_factory=dict)  # by the size of the log that they are over
     opened: bool = False  # decrypted as well
     only: frozenset[str] | None = None  # the recordings that were asked about; None: all
     broken: bool = False  # the journal was not read to its end
@@ -131,6 +135,7 @@ def to_json(report: Report) -> jose.Json:
         "heads": [{"seq": head.seq, "sha256": head.sha256, "found": head.found} for head in report.heads],
         "findings": [finding.to_json() for finding in report.findings],
         "notes": [finding.to_json() for finding in report.notes],
+        "stamps": [_stamp(size, stamp) for size, stamp in sorted(report.stamps.items())],
         "recordings": [to_json_recording(report, recording) for recording in report.recordings()],
     }
 
@@ -172,6 +177,11 @@ def _still(record: records.Record) -> jose.Json:
     return {**named, "claimed": claimed(record, record.body["at_ns"]), "record": record.seq}
 
 
+def _stamp(size: int, stamp: Stamp) -> jose.Json:
+    by = SELF_STAMPED if stamp.self_stamped else AUTHORITY
+    return {"log_size": size, "utc": shape.utc_text(stamp.latest_ms), "by": by, "authority": stamp.authority}
+
+
 def _utc(moment: datetime) -> str:
     return shape.utc_text(int(moment.timestamp() * 1000))
 
@@ -206,4 +216,5 @@ def _segment(report: Report, segment: SegmentAccount) -> jose.Json:
         "bad_from_ns": verdict.at_ns,
         "fragments": len(segment.fragments),
         "receipt": (segment.recording, segment.index) in report.receipts,
+        "time": report.times[segment.recording, segment.index].to_json(),
     }

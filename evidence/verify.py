@@ -44,7 +44,8 @@ class Verifier:
     """Runs the steps over one folder. `only`: the recordings whose files it asks for; the journal is always whole.
 
     `whole`: the folder has to hold the footage itself, as an evidence copy does; a receipt excuses nothing.
-    `heads`: records of this camera that somebody else holds, which its journal has to have.
+    `heads`: records of this camera that somebody else holds, which its journal has to have. `authorities`: roots of
+    foreign time-stamp authorities.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Verifier:
         *,
         whole: bool = False,
         heads: Sequence[Head] = (),
+        authorities: Sequence[x509.Certificate] = (),
     ) -> None:
         self._folder = folder
         self._roots = roots
         self._identity = identity
         self._whole = whole
         self._heads = heads
+        self._authorities = authorities
         self._names = frozenset(folder.names())
         asked = None if only is None else frozenset(only)
         self.report = Report(JournalReader(roots), opened=identity is not None, only=asked)
@@ -74,7 +77,7 @@ class Verifier:
         for finding in disagreements(report.account):  # steps 6 to 8
             report.find(finding)
         # Step 10 goes before 9: a receipt explains a file that is not here.
-        OfficeWord(report, self._roots, self._names, self._read).run()
+        OfficeWord(report, self._roots, self._names, self._read, self._authorities).run()
         self._read_segments()  # steps 9 and 12
         tail.judge(report, self._heads)  # step 11
         self._look_for_strangers()  # step 13

@@ -16,6 +16,9 @@ from typing import Any
 
 from firmware.hal.ports import Fix, Utc
 
+TRUSTED_ERROR_MS = 60_000
+"""A clock whose bound is wider than this is called untrusted: a minute is what times are told in."""
+
 _RANK = {"none": 0, "rtc": 1, "gnss": 2, "dock": 3}
 _SECOND_NS = 10**9
 _USELESS_MS = 86_400_000  # a bound that is no bound, and would stand in every record
@@ -64,7 +67,8 @@ class TimeSet:
 class TimeRefused:
     """A time that was offered is not believed.
 
-    `reason`: `week_rollover`, `before_configuration`, `too_late`, `contradicts_better`, `fixes_disagree`.
+    `reason`: `week_rollover`, `before_configuration`, `too_late`, `contradicts_better`, `fixes_disagree`,
+    `no_bound`.
     """
 
     source: str
@@ -78,9 +82,11 @@ class TimeRefused:
 def judge(ms: int, source: str, error_ms: int, claim: Utc, believable: Believable) -> TimeSet | TimeRefused | None:
     """What to do about an offered time, given the present claim. None: nothing, the claim is as good.
 
-    The office's word (`dock`) is taken each time it comes.
+    The office's word (`dock`) is taken each time it comes, if the office itself knows the time.
     """
     objection = believable.objection(ms)
+    if objection is None and source == "dock" and error_ms > TRUSTED_ERROR_MS:
+        objection = "no_bound"
     if objection is not None:
         return TimeRefused(source, objection, ms)
     taken = TimeSet(ms, source, error_ms, ms - claim.ms)
@@ -141,10 +147,6 @@ class GnssTime:
         repeated = reason is not None and reason == self._refused
         self._refused = reason
         return None if repeated else decision
-
-
-TRUSTED_ERROR_MS = 60_000
-"""A clock whose bound is wider than this is called untrusted: a minute is what times are told in."""
 
 
 def trusted(claim: Utc) -> bool:

@@ -49,6 +49,7 @@ class Camera:
         self.boots = 0
         self.file = -1
         self.utc_ms = START_UTC_MS
+        self.error_ms: int | None = 100
         self.now_ns = 0
         self.recording = ""
         self.part = 0
@@ -88,7 +89,9 @@ class Camera:
         """Append a record."""
         self.now_ns += MS
         self.utc_ms += 1
-        line = self._chain.append(kind, body, Stamp(self.now_ns, self.utc_ms, "dock", 100), deterministic=True)
+        line = self._chain.append(
+            kind, body, Stamp(self.now_ns, self.utc_ms, "dock", self.error_ms), deterministic=True
+        )
         path = records.journal_path(self.file)
         self.files[path] = self.files.get(path, b"") + line + b"\n"
         self.records.append(records.parse(line))
@@ -208,7 +211,7 @@ class Camera:
             "starts_with_idr": taken(media().pictures, index * PICTURES, 1)[0].idr,
         }
         self.sequence += 1
-        self.now_ns = from_ns + FRAGMENT_NS
+        self.now_ns = max(self.now_ns, from_ns + FRAGMENT_NS)  # what lay in a ring is older
         self.utc_ms += FRAGMENT_NS // MS
         segment.fragments.append(body)
         self.line("fragment", body)

@@ -14,7 +14,7 @@ import pytest
 
 from evidence import age, boxes, mp4, records
 from evidence.checkpoint import Proof
-from evidence.documents import Receipt
+from evidence.documents import LogKey, Receipt
 from evidence.note import read_verifier_key
 from evidence.verify import Verifier
 from office.catalogue import Catalogue
@@ -170,7 +170,8 @@ def test_the_readable_journal_has_every_record(shelf: Shelf, copy: Path) -> None
 
 
 def test_the_log_proves_each_ingest_and_the_export(shelf: Shelf, copy: Path) -> None:
-    origin, key = read_verifier_key((copy / "log" / "log.vkey").read_text())
+    told = LogKey.read((copy / "log" / "key.jws").read_bytes(), shelf.office.signer.key.public_key())
+    origin, key = read_verifier_key(told.log_key)
     assert origin == "bodycam/AGENCY-1/OFFICE-1"
     for index in range(4):
         proof = Proof.read((copy / "log" / shelf.recording / f"{index:05d}.tlog-proof").read_bytes())
