@@ -11,6 +11,7 @@ from an almanac that takes 12.5 minutes to come in; until then its UTC may be wh
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +148,19 @@ class GnssTime:
         repeated = reason is not None and reason == self._refused
         self._refused = reason
         return None if repeated else decision
+
+
+def leap_error_ms(since_ms: int, until_ms: int) -> int:
+    """How far UTC may have left a clock that was carried on from one time to another.
+
+    A second for each end of June and of December between them: a camera in the field does not hear of a leap second.
+    """
+    return 1000 * max(0, _half_years(until_ms) - _half_years(since_ms))
+
+
+def _half_years(ms: int) -> int:
+    moment = time.gmtime(ms // 1000)
+    return 2 * moment.tm_year + (moment.tm_mon > 6)  # noqa: PLR2004 - June
 
 
 def trusted(claim: Utc) -> bool:
