@@ -265,6 +265,21 @@ def old_anchor(made: Camera) -> None:
     made.line("time_anchor", {"anchor": made.sign(told), "stepped_ms": None})
 
 
+def set_the_clock_back(made: Camera) -> None:
+    """Whoever holds the camera sets its clock back by a day, with the best of bounds, and records."""
+    made.utc_ms -= 86_400_000
+    made.record("SS")
+
+
+def set_the_clock_on(made: Camera) -> None:
+    """To tomorrow; the office takes the footage today, and its receipts say so."""
+    hour = 3_600_000
+    made.utc_ms += 24 * hour
+    made.record("S")
+    made.utc_ms -= 24 * hour
+    made.hand_in(made.recording, 0, release=False)
+
+
 TAIL = "13 undeclared 1 @0.5-\n13 inserted"
 WITH_A_KEY = {
     "downgraded version": Attack("SSS", "i", f"1 downgraded 0 {REST}\n{TAIL}", rewrite("fragment", 1, v=0)),
@@ -287,6 +302,8 @@ WITH_A_KEY = {
     "no key at all": Attack("SS", "uu", "2 uncertified 0 @0.0-1.0", uncertified),
     "key of another agency": Attack("SS", "", "2 other-agency\n13 inserted\n13 inserted", of_another_agency),
     "key of another camera": Attack("SS", "", "2 other-camera\n13 inserted\n13 inserted", by_another_cameras_key),
+    "clock set back by a day": Attack("SS", "ii ii", "10 backdated 0 @0.0-0.5", set_the_clock_back),
+    "clock set to tomorrow": Attack("SS", "ii i", "10 backdated 0 @0.0-0.5", set_the_clock_on),
     "time anchor replayed": Attack("SS", "ii", "10 replayed", replay_anchor),
     "time anchor kept back": Attack("SS", "ii", "10 replayed", old_anchor),
 }  # fmt: skip
