@@ -117,6 +117,17 @@ def stills(data: bytes | memoryview) -> Iterator[Still]:
         yield Still(at_ns, found.body + 24, found.end)
 
 
+def units(data: bytes | memoryview, start: int, size: int) -> Iterator[memoryview]:
+    """The NAL units of a picture's sample, each behind its 4-byte length."""
+    view, end = memoryview(data), start + size
+    while start < end:
+        (length,) = _unpack(">I", data, start, end)
+        start += 4 + length
+        if not length or start > end:
+            raise EvidenceError("mp4-box", f"a picture's unit does not fit where it stands, before byte {start}")
+        yield view[start - length : start]
+
+
 def sample_entries(data: bytes | memoryview) -> dict[bytes, bytes]:
     """Sample entry of each handler (`vide`, `soun`) in an initialisation segment."""
     for top in boxes(data):
