@@ -68,12 +68,11 @@ def units(data: bytes | memoryview) -> Iterable[memoryview]:
                     yield from boxes.units(data, start, size)
 
 
-def chain_is(chain: pki.Chain) -> KeyOf:
-    """Trust the certificates of one boot, which its opening record holds, and no other."""
-    expected = pki.to_pem(*chain.certificates[:-1])
+def chain_is(chain: pki.Chain | None) -> KeyOf:
+    """Trust the certificates of one boot, which its opening record holds, and no other. None: it has none."""
 
     def key_of(certificates: bytes) -> ec.EllipticCurvePublicKey:
-        if certificates != expected:
+        if chain is None or certificates != pki.to_pem(*chain.certificates[:-1]):
             raise EvidenceError("foreign", "the certificates in the video are not those of the boot that recorded it")
         return pki.public_key(chain.leaf)
 
@@ -92,7 +91,7 @@ def chain_to(roots: Sequence[x509.Certificate]) -> KeyOf:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    digest: bytes
+    digest: bytes | None  # None: it depends on a key frame from before the stream
     opens_gop: bool
     opens_picture: bool
 
@@ -103,7 +102,7 @@ class _Stream:
     def __init__(self, key_of: KeyOf) -> None:
         self._key_of = key_of
         self._keys: dict[bytes, ec.EllipticCurvePublicKey] = {}
-        self._anchor = bytes(32)
+        self._anchor: bytes | None = None
         self._pending: list[_Slice] = []
         self._last: Sei | None = None
         self._signatures = 0
@@ -138,12 +137,12 @@ class _Stream:
 
     def _slice(self, unit: bytes | memoryview, idr: bool) -> None:
         opens_picture = len(unit) > 1 and bool(unit[1] & _FIRST)
+        opens_gop = idr and opens_picture
         digest = hashlib.sha256(unit).digest()
-        if idr and opens_picture:
+        if opens_gop:
             self._anchor = digest
-        else:
-            digest = hashlib.sha256(self._anchor + digest).digest()
-        self._pending.append(_Slice(digest, idr and opens_picture, opens_picture))
+        bound = digest if opens_gop else hashlib.sha256(self._anchor + digest).digest() if self._anchor else None
+        self._pending.append(_Slice(bound, opens_gop, opens_picture))
 
     def _sei(self, sei: Sei) -> None:
         number, before = sei.signed.number, self._last
@@ -157,12 +156,17 @@ class _Stream:
         if covered is None:
             raise EvidenceError("media-signing", f"the key frame behind GOP {number} is not where it was signed")
         taken, self._pending = self._pending[:covered], self._pending[covered:]
-        self._pictures += sum(entry.opens_picture for entry in taken)
+        pictures = sum(entry.opens_picture for entry in taken)
         if before is not None and number != before.signed.number + 1:
             raise EvidenceError("media-signing", f"the signature of GOP {number} follows GOP {before.signed.number}'s")
         if before is not None and sei.signed.linked != before.signed.hashes[0]:
             raise EvidenceError("media-signing", f"what stands before GOP {number} is not what stood there")
-        self._compare(number, [entry.digest for entry in taken], sei.signed.hashes)
+        there = [entry.digest for entry in taken if entry.digest]
+        if len(there) < len(taken):
+            self._say(INCOMPLETE, f"{pictures} pictures stand before the first key frame")
+        else:
+            self._pictures += pictures
+            self._compare(number, there, sei.signed.hashes)
 
     def _check_signature(self, sei: Sei) -> None:
         if sei.certificates not in self._keys:

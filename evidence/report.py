@@ -145,4 +145,5 @@ def _segment(report: Report, segment: SegmentAccount) -> jose.Json:
         "bad_from_ns": verdict.at_ns,
         "fragments": len(segment.fragments),
         "receipt": (segment.recording, segment.index) in report.receipts,
+        "media_signing": verdict.media_signing.to_json() if verdict.media_signing else None,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from cryptography import x509
@@ -16,6 +17,7 @@ from cryptography import x509
 from evidence import records, segment_check
 from evidence.account import Finding, SegmentAccount
 from evidence.errors import EvidenceError
+from evidence.fragment_check import PartClock
 from evidence.journal import JournalReader
 from evidence.office_word import OFFICE_FILES, VERDICT_OF, OfficeWord
 from evidence.report import Report, printable
@@ -196,15 +198,24 @@ class Verifier:
         verdict = check.finish()
         if self._identity is not None and verdict.verdict != segment_check.ALTERED and segment.fragments:
             try:
-                plain = segment_check.open_segment(segment, self._attested(path, segment), self._identity)
+                data, clock = self._attested(path, segment), self._clock_of(segment)
+                plain = segment_check.open_segment(segment, data, self._identity, clock)
+                signing = segment_check.media_signing(plain, self.report.reader.sessions[segment.boot])
+                verdict = replace(verdict, media_signing=signing)
                 for still in segment_check.unlisted_stills(segment, plain):
                     message = f"a still taken at {still.at_ns} ns that no record lists: a cut may have kept it out"
                     self._note(12, "unlisted", path, message)
             except EvidenceError as error:
                 return SegmentVerdict(segment_check.ALTERED, f"{error.message} ({error.code})", step=12)
         if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
-            return SegmentVerdict(segment_check.UNSIGNED, "every byte is as recorded, but no certified key signed it")
+            message = "every byte is as recorded, but no certified key signed it"
+            return replace(verdict, verdict=segment_check.UNSIGNED, message=message)
         return verdict
+
+    def _clock_of(self, segment: SegmentAccount) -> PartClock:
+        account = self.report.account
+        begins_ns = account.recordings[segment.recording].part_begins(segment.part)
+        return PartClock(begins_ns, *account.utc_ahead_ms[segment.boot])
 
     def _attested(self, path: str, segment: SegmentAccount) -> bytes:
         """What of a file has to be read whole; anybody can make the rest as long as they like."""
