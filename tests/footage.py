@@ -58,7 +58,10 @@ def footage(fragments: int) -> tuple[mp4.VideoConfig, bytes, tuple[Fragment, ...
     assert units[0].sps is not None
     assert units[0].pps is not None
     config = mp4.VideoConfig(units[0].sps, units[0].pps, *SIZE)
-    pictures = [mp4.Sample(unit.data, 1_000_000 // FPS, unit.idr) for unit in units]
+    edges = [number * 1_000_000 // FPS for number in range(len(units) + 1)]
+    pictures = [
+        mp4.Sample(unit.data, end - begin, unit.idr) for unit, begin, end in zip(units, edges, edges[1:], strict=False)
+    ]
     sound, streaminfo = _tone(fragments * 10)
     half = FPS // 2
     return (
@@ -175,7 +178,9 @@ class Camera:
             pictures, sound = mp4.Run(start_us, taken.pictures), mp4.Run(start_samples, taken.sound)
             at_ns = self._part_ns + (base + index) * FRAGMENT_NS
             carried = mp4.still(at_ns, still) if still and index == 0 else ()
-            data = b"".join(mp4.fragment(index + 1, pictures, sound, self.utc_ms, age.CHUNK, carried))
+            data = b"".join(
+                mp4.fragment(index + 1, pictures, sound, self.utc_ms + at_ns // 1_000_000, age.CHUNK, carried)
+            )
             offset = len(plain)
             plain += data
             cipher += bytes(writer.seal(plain[sealed:]))
