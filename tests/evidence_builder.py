@@ -210,7 +210,7 @@ class Camera:
         taken_ns = [from_ns + n * MS for n in range(1, stills + 1)]
         carried = [mp4.still(at_ns, media().still) for at_ns in taken_ns]
         signed = signed_pictures(self._signing, index, from_ns, last=closes) if self._signing else None
-        data = media_fragment(self.sequence, index, self._claimed_ms(from_ns), sum(carried, ()), signed)
+        data = self.media(media_fragment(self.sequence, index, self._claimed_ms(from_ns), sum(carried, ()), signed))
         offset = len(segment.plain)
         segment.plain += data
         segment.cipher += segment.encryptor.seal(segment.plain[segment.sealed :])
@@ -238,6 +238,10 @@ class Camera:
         for number, at_ns in enumerate(taken_ns if listed else ()):
             self.still(segment, offset + number * sum(map(len, carried[number])), at_ns)
         return body
+
+    def media(self, data: bytes) -> bytes:
+        """A fragment's bytes as they are signed and written: a camera that lies changes them."""
+        return data
 
     def still(self, segment: Segment, box: int, at_ns: int) -> Record:
         """The record of the vectors' still, whose box is at an offset in the plaintext."""
