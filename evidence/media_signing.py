@@ -101,7 +101,8 @@ class _Stream:
 
     def __init__(self, key_of: KeyOf) -> None:
         self._key_of = key_of
-        self._keys: dict[bytes, ec.EllipticCurvePublicKey] = {}
+        self._key: ec.EllipticCurvePublicKey | None = None
+        self._certificates: bytes | None = None
         self._anchor: bytes | None = None
         self._pending: list[_Slice] = []
         self._last: Sei | None = None
@@ -169,10 +170,14 @@ class _Stream:
             self._compare(number, there, sei.signed.hashes)
 
     def _check_signature(self, sei: Sei) -> None:
-        if sei.certificates not in self._keys:
-            self._keys[sei.certificates] = self._key_of(sei.certificates)
+        if self._key is None:
+            self._key, self._certificates = self._key_of(sei.certificates), sei.certificates
+        if sei.certificates != self._certificates:
+            raise EvidenceError(
+                "media-signing", f"GOP {sei.signed.number} is signed by another boot than what precedes"
+            )
         try:
-            self._keys[sei.certificates].verify(sei.signature, sei.document, ec.ECDSA(hashes.SHA256()))
+            self._key.verify(sei.signature, sei.document, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
             message = f"the signature of GOP {sei.signed.number} does not match it"
             raise EvidenceError("media-signing", message) from error

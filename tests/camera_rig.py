@@ -334,4 +334,9 @@ def verified(owner: Owner, disk: MemoryDisk) -> Report:
     """The verifier's report, which must find nothing wrong, looking as deep as the office's key lets it."""
     report = Verifier(disk, [owner.agency.root.certificate], owner.identity).run()
     assert report.ok, "\n".join(f"{f.step} {f.verdict} {f.where}: {f.message}" for f in report.findings)
+    for name, verdict in report.segments.items():
+        told = verdict.media_signing
+        if told is not None and (told.pictures or told.unsigned):
+            cut = {"incomplete", "absent"} if verdict.verdict == "truncated" else set()  # no signature yet
+            assert told.verdict in {"valid", *cut}, (name, verdict)
     return report
