@@ -69,9 +69,9 @@ def signed_pictures(signing: PartSigning, in_segment: int, from_ns: int, *, last
     units = taken(media().pictures, in_segment * PICTURES, PICTURES)
     step = FRAGMENT_NS // PICTURES
     seals = [signing.picture(unit.data, from_ns + n * step, key=unit.idr) for n, unit in enumerate(units)]
+    pictures = [sealed(unit.data, seal, ()) for unit, seal in zip(units, seals, strict=True)]
     closing = signing.close(from_ns + FRAGMENT_NS) if last else ()
-    behind = [*[()] * (PICTURES - 1), closing]
-    return [sealed(unit.data, *about) for unit, *about in zip(units, seals, behind, strict=True)]
+    return [*pictures[:-1], sealed(pictures[-1], None, closing)]
 
 
 def taken(items: Sequence[_Item], start: int, count: int) -> list[_Item]:

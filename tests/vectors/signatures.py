@@ -15,7 +15,8 @@ FIGURES = struct.Struct(">B3sBqqIH32s32s")
 
 def signatures(plain: bytes) -> Iterator[dict[str, Any]]:
     """Each SEI in a segment's plaintext, with the hashes of the slices that it covers, computed from these."""
-    anchor, waiting, linked = b"", [], bytes(32)
+    anchor, linked = b"", bytes(32)
+    waiting: list[bytes] = []
     for offset, unit in _units(plain):
         if unit[0] & 31 == 6:
             told = _signature(unit)
