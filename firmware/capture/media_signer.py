@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from evidence import jose, mp4, pki, signature_sei
 from evidence.signature_sei import Signed
 
-UNITS_LIMIT = 100  # slices that one signature covers: a longer GOP is cut
+UNITS_LIMIT = 200  # slices that one signature covers: a longer GOP is cut
 _NOTHING = bytes(32)
 _SLICE, _IDR = 1, 5
 _TYPE = 0x1F
