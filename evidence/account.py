@@ -74,6 +74,11 @@ class RecordingAccount:
         """The segments of a part, in order."""
         return [s for _, s in sorted(self.segments.items()) if s.part == part]
 
+    def part_begins(self, part: int) -> int:
+        """Boot time of a part's first sample: its ring's, or its first fragment's."""
+        ring_ns = self.parts[part].started.body["ring_from_ns"]
+        return int(ring_ns) if ring_ns is not None else min(s.from_ns for s in self.attested()[part])
+
     @property
     def stills(self) -> list[Record]:
         """The `still` records, in the order of its segments."""
@@ -117,12 +122,16 @@ class Account:
         self.unclean: list[tuple[Record, Record]] = []  # last record of a cut boot, the next boot
         self.last: Record | None = None
         self.odd: list[Finding] = []  # step 6: what refers to nothing, or comes a second time
+        self.utc_ahead_ms: dict[str, tuple[int, int]] = {}  # of the boot clock, in each boot: least and most
 
     def add(self, record: Record) -> None:
         """Take in the next verified record."""
         handler = getattr(self, f"_on_{record.kind}", None)
         if handler is not None:
             handler(record)
+        ahead = record.clock.utc_ms - record.clock.boot_ns // 1_000_000
+        least, most = self.utc_ahead_ms.get(record.boot, (ahead, ahead))
+        self.utc_ahead_ms[record.boot] = min(least, ahead), max(most, ahead)
         self.last = record
 
     @property

@@ -217,4 +217,5 @@ def _segment(report: Report, segment: SegmentAccount) -> jose.Json:
         "fragments": len(segment.fragments),
         "receipt": (segment.recording, segment.index) in report.receipts,
         "time": report.times[segment.recording, segment.index].to_json(),
+        "media_signing": verdict.media_signing.to_json() if verdict.media_signing else None,
     }

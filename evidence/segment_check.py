@@ -6,10 +6,14 @@ import hashlib
 from dataclasses import dataclass
 
 from evidence import age, boxes, mp4
+from evidence import media_signing as signing
 from evidence.account import SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.finding import Attack
+from evidence.fragment_check import FragmentCheck, PartClock
+from evidence.media_signing import MediaSigning
 from evidence.records import Record
+from evidence.session import Session
 
 INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, RELEASED = (
     "intact", "truncated", "altered", "missing", "unsigned", "released",
@@ -26,6 +30,7 @@ class SegmentVerdict:
     at_ns: int | None = None
     step: int = 9  # of the specification, where it was found
     attack: Attack | None = None  # what it looks like, if it is altered or missing
+    media_signing: MediaSigning | None = None  # what the signatures in the video say; None: nobody looked
 
     @property
     def told(self) -> str:
@@ -123,7 +128,7 @@ def _end(size: int, signed: int) -> Attack:
     return Attack.CUT_SHORT if size < signed else Attack.APPENDED
 
 
-def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
+def open_segment(segment: SegmentAccount, data: bytes, identity: str, clock: PartClock) -> bytes:
     """Step 12: decrypt a segment and compare picture and sound with the records; return the attested plaintext.
 
     Raises `EvidenceError` naming the fragment.
@@ -144,9 +149,14 @@ def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
             raise EvidenceError("plain-hash", f"fragment {index} holds another picture or sound than was signed")
     attested = plain[:done]
     _check_end(segment, digest, plain[done:])
-    _check_media(segment, attested)
+    _check_media(segment, attested, clock)
     _check_stills(segment, attested)
     return attested
+
+
+def media_signing(plain: bytes, session: Session) -> MediaSigning:
+    """What the signatures inside the video say, by the certificates of the boot that recorded it (section 10)."""
+    return signing.check(signing.units(plain), signing.chain_is(session.chain))
 
 
 def unlisted_stills(segment: SegmentAccount, plain: bytes) -> list[boxes.Still]:
@@ -164,7 +174,7 @@ def _check_end(segment: SegmentAccount, digest: hashlib._Hash, rest: bytes) -> N
         raise EvidenceError("plain-hash", "the segment does not end with its trailer")
 
 
-def _check_media(segment: SegmentAccount, plain: bytes) -> None:
+def _check_media(segment: SegmentAccount, plain: bytes, clock: PartClock) -> None:
     if not segment.fragments:
         return
     init = plain[: segment.fragments[0].body["plain_offset"]]
@@ -172,14 +182,9 @@ def _check_media(segment: SegmentAccount, plain: bytes) -> None:
     found = list(boxes.fragments(plain))
     if len(found) != len(segment.fragments):
         raise EvidenceError("mp4-box", "the segment holds another number of fragments than its records")
+    check = FragmentCheck(plain, clock)
     for index, (fragment, record) in enumerate(zip(found, segment.fragments, strict=True)):
-        counts = {run.track: len(run.samples) for run in fragment.runs}
-        if len(counts) < len(fragment.runs):
-            raise EvidenceError("mp4-box", f"fragment {index} holds a track twice")
-        blocks = counts.get(mp4.SOUND_TRACK, 0)
-        told = record.body
-        if counts.get(mp4.VIDEO_TRACK, 0) != told["frames"] or blocks * mp4.BLOCK != told["samples"]:
-            raise EvidenceError("mp4-box", f"fragment {index} holds other pictures or samples than its record says")
+        check.check(index, fragment, record.body)
 
 
 def _check_stills(segment: SegmentAccount, plain: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from cryptography import x509
@@ -18,8 +19,10 @@ from evidence.account import RecordingAccount, SegmentAccount
 from evidence.agreement import disagreements
 from evidence.errors import EvidenceError
 from evidence.finding import Attack, Finding
+from evidence.fragment_check import PartClock
 from evidence.journal import JournalReader
 from evidence.journal_check import JournalCheck
+from evidence.media_signing import MediaSigning
 from evidence.office_word import OFFICE_FILES, OfficeWord
 from evidence.report import Head, Report
 from evidence.segment_check import SegmentCheck, SegmentVerdict
@@ -146,21 +149,29 @@ class Verifier:
         verdict = check.finish()
         if self._identity is not None and verdict.verdict != segment_check.ALTERED and segment.fragments:
             try:
-                self._look_inside(segment, path, self._identity)
+                verdict = replace(verdict, media_signing=self._look_inside(segment, path, self._identity))
             except EvidenceError as error:
                 attack = Attack.RECIPIENTS if error.code == "age-identity" else Attack.CONTRADICTION
                 message = f"{error.message} ({error.code})"
                 return SegmentVerdict(segment_check.ALTERED, message, step=12, attack=attack)
         if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
-            return SegmentVerdict(segment_check.UNSIGNED, "every byte is as recorded, but no certified key signed it")
+            message = "every byte is as recorded, but no certified key signed it"
+            return replace(verdict, verdict=segment_check.UNSIGNED, message=message)
         return verdict
 
-    def _look_inside(self, segment: SegmentAccount, path: str, identity: str) -> None:
-        """Step 12."""
-        plain = segment_check.open_segment(segment, self._attested(path, segment), identity)
+    def _look_inside(self, segment: SegmentAccount, path: str, identity: str) -> MediaSigning:
+        """Step 12; what the signatures in the video say stands beside it."""
+        data, clock = self._attested(path, segment), self._clock_of(segment)
+        plain = segment_check.open_segment(segment, data, identity, clock)
         for still in segment_check.unlisted_stills(segment, plain):
             message = f"a still taken at {still.at_ns} ns that no record lists: a cut may have kept it out"
             self.report.note(Finding(12, "unlisted", path, message, None, segment.recording, segment.index))
+        return segment_check.media_signing(plain, self.report.reader.sessions[segment.boot])
+
+    def _clock_of(self, segment: SegmentAccount) -> PartClock:
+        account = self.report.account
+        begins_ns = account.recordings[segment.recording].part_begins(segment.part)
+        return PartClock(begins_ns, *account.utc_ahead_ms[segment.boot])
 
     def _attested(self, path: str, segment: SegmentAccount) -> bytes:
         """What of a file has to be read whole; anybody can make the rest as long as they like."""

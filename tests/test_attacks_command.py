@@ -188,7 +188,7 @@ def _records(disk: PosixDisk, file: int) -> Iterator[records.Record]:
 def test_an_auditor_without_any_secret_verifies_a_docks_spool(tmp_path: Path) -> None:
     """Recorded by the camera's program, pulled by the real dock over TLS, verified by the real command."""
     agency = present_agency()
-    owner, world = Owner(agency), World(utc_off_ms=int(time.time() * 1000) - 10_000 - STARTED_MS)
+    owner, world = Owner(agency), World(utc_off_ms=int(time.time() * 1000) - 600_000 - STARTED_MS)
     disk = PosixDisk(tmp_path / "recorded")
     camera = Camera(owner, disk, world, BootClock(world))
     camera.press()

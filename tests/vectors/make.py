@@ -26,9 +26,10 @@ from tests.evidence_builder import START_UTC_MS, Camera, MemoryFolder
 from tests.evidence_keys import AGENCY, Stream, sha256
 from tests.vectors import invalid
 from tests.vectors.invalid import DEVICE
+from tests.vectors.signatures import signatures
 
 HERE = Path(__file__).parent
-INPUTS = {"media.json", "make.py", "invalid.py", "__init__.py"}
+INPUTS = {"media.json", "make.py", "invalid.py", "signatures.py", "__init__.py"}
 
 
 def vectors() -> dict[str, bytes]:
@@ -61,7 +62,7 @@ def example() -> tuple[Camera, bytes]:
     camera.anchor()
     camera.line("assigned", sealed_bodies()["assigned"]["record_body"])
     camera.record("R", stop=False)
-    camera.segment(cut=True, stills=1, listed=False)
+    camera.segment(3, cut=True, stills=1, listed=False)
     torn = b"eyJhbGciOiJFUzI1NiIsImtpZCI6I"
     camera.resume(torn=torn)
     camera.segment(stills=1)
@@ -309,6 +310,7 @@ def segments(camera: Camera) -> Iterator[dict[str, Any]]:
             "plain_sha256": sha256(opened.plain),
             "boxes": _boxes(opened.plain),
             "stills": list(_stills(opened.plain)),
+            "signatures": list(signatures(opened.plain)),
             "fragments": [r.body for r in camera.records if r.kind == "fragment" and r.body["segment"] == index],
         }
 
