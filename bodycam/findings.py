@@ -51,6 +51,7 @@ ATTACKS = {
     Attack.REPLAYED: "旧内容被再次使用 something old brought again",
     Attack.SWAPPED: "与另一部录像或分段调换 swapped with another recording or segment",
     Attack.EXCHANGED: "整份文件被替换 exchanged as a whole for another file",
+    Attack.SWAPPED_SOUND: "画面仍为签名时的画面，声音被更换 the pictures are those that were signed, the sound is not",
     Attack.RECIPIENTS: "可解密者被增加或更换 encrypted to others than the camera did",
     Attack.OTHER_CAMERA: "属于另一台记录仪 belongs to another camera",
     Attack.OTHER_AGENCY: "密钥不属于本机关 a key that is not of this agency",

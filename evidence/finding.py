@@ -25,6 +25,7 @@ class Attack(StrEnum):
     REPLAYED = "replayed"
     SWAPPED = "swapped"
     EXCHANGED = "exchanged"
+    SWAPPED_SOUND = "swapped-sound"
     RECIPIENTS = "recipients"
     OTHER_CAMERA = "other-camera"
     OTHER_AGENCY = "other-agency"

@@ -10,11 +10,15 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from evidence import age
+from evidence import age, media_signing, segment_check, signature_sei
 from evidence.account import RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.finding import Attack
 from evidence.segment_check import SegmentVerdict
+from evidence.session import Session
+from evidence.timeline import claimed_ms
+
+_SLACK_MS = 10  # a clock that was set between a picture and its fragment's record leaves the name `exchanged`
 
 
 class Firsts:
@@ -55,7 +59,9 @@ def moved(segment: SegmentAccount, verdict: SegmentVerdict, origin: SegmentAccou
     return replace(verdict, message=message, attack=attack)
 
 
-def opened(segment: SegmentAccount, verdict: SegmentVerdict, data: bytes, identity: str) -> SegmentVerdict:
+def opened(
+    segment: SegmentAccount, verdict: SegmentVerdict, data: bytes, identity: str, session: Session
+) -> SegmentVerdict:
     """The verdict on a file with another header, by what is in it; as it was if it does not open."""
     try:
         plain = age.open_file(data, identity).plain
@@ -67,9 +73,35 @@ def opened(segment: SegmentAccount, verdict: SegmentVerdict, data: bytes, identi
         digest.update(plain[done:end])
         done = end
         if end > len(plain) or digest.hexdigest() != record.body["plain_sha256"]:
+            found = replace(verdict, bad_fragment=index, at_ns=record.body["from_ns"])
+            if _pictures_hold(segment, plain, session):
+                message = "encrypted by somebody else: the pictures are those that were signed, the sound is not"
+                return replace(found, message=message, attack=Attack.SWAPPED_SOUND)
             message = "another file, encrypted by somebody else: its picture or sound is not what was signed"
-            return replace(
-                verdict, message=message, bad_fragment=index, at_ns=record.body["from_ns"], attack=Attack.EXCHANGED
-            )
+            return replace(found, message=message, attack=Attack.EXCHANGED)
     message = "the picture and sound that were signed, encrypted anew or to other recipients"
     return replace(verdict, message=message, attack=Attack.RECIPIENTS)
+
+
+def _pictures_hold(segment: SegmentAccount, plain: bytes, session: Session) -> bool:
+    """Whether the signatures inside the video say that these are all pictures of this segment, and no others.
+
+    Another segment's pictures are signed as well, and for another time.
+    """
+    first, last = segment.fragments[0], segment.fragments[-1]
+    begins = claimed_ms(first, first.body["from_ns"]) - _SLACK_MS
+    ends = claimed_ms(last, last.body["to_ns"]) + _SLACK_MS
+    try:
+        said = segment_check.media_signing(plain, session)
+        times = [time for sei in _signatures(plain) for time in (sei.signed.begins, sei.signed.ends)]
+    except EvidenceError:
+        return False
+    pictures = sum(fragment.body["frames"] for fragment in segment.fragments)
+    in_time = all(signature_sei.time_of(begins) <= time <= signature_sei.time_of(ends) for time in times)
+    return (said.verdict, said.pictures) == (media_signing.VALID, pictures) and in_time
+
+
+def _signatures(plain: bytes) -> Iterator[signature_sei.Sei]:
+    for unit in media_signing.units(plain):
+        if (found := signature_sei.parse(bytes(unit))) is not None:
+            yield found

@@ -49,7 +49,12 @@ class Timeline:
 
 def claimed(record: Record, at_ns: int) -> str:
     """UTC of a moment of the boot clock, as the clock claimed it when the record was made."""
-    return shape.utc_text(record.clock.utc_ms - (record.clock.boot_ns - at_ns) // _MS)
+    return shape.utc_text(claimed_ms(record, at_ns))
+
+
+def claimed_ms(record: Record, at_ns: int) -> int:
+    """As `claimed`, in milliseconds since 1970."""
+    return record.clock.utc_ms - (record.clock.boot_ns - at_ns) // _MS
 
 
 def _length(fragment: Record) -> int:

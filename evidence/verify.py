@@ -131,7 +131,8 @@ class Verifier:
             return segment_forgery.moved(segment, verdict, origin, doubled=doubled)
         if self._identity is not None and verdict.attack in (Attack.EXCHANGED, Attack.RECIPIENTS):
             data = self._read(path, segment.attested_len + age.HEADER_LIMIT)  # the header may have grown
-            return segment_forgery.opened(segment, verdict, data, self._identity)
+            session = self.report.reader.sessions[segment.boot]
+            return segment_forgery.opened(segment, verdict, data, self._identity, session)
         return verdict
 
     @functools.cached_property

@@ -22,6 +22,7 @@ from evidence.pki import Role
 from firmware.capture.journal_writer import files
 from runtime.disk import PosixDisk
 from tests import test_attacks_on_files, test_attacks_on_office, test_attacks_on_records
+from tests.attacked import encrypted
 from tests.builders import present_agency
 from tests.camera_rig import DEVICE, STARTED_MS, BootClock, Camera, Owner, World
 from tests.dock_site import Site
@@ -123,6 +124,21 @@ def test_a_loss_of_power_is_told_from_somebody_who_cut_the_same_file(tmp_path: P
     assert f"录像 recording {recording['recording']}，分段 segment {cut:05d}，片中 in the film 0:00:0" in place
     assert f"自称 claimed {finding['footage']['claimed_from']}–{finding['footage']['claimed_to']}" in place
     assert "已签名的末尾被截去，断电不会造成 its signed end was cut off" in said
+
+
+def test_swapped_sound_is_told_from_swapped_pictures_by_the_signatures_inside_the_video(tmp_path: Path) -> None:
+    """Somebody with the office's identity, on footage of the camera's own program: one fragment has another sound."""
+    case = Case(tmp_path)
+    recording = case.report()["recordings"][0]["recording"]
+    path = case.folder / records.segment_path(recording, 1)
+    plain = age.open_file(path.read_bytes(), case.owner.identity).plain
+    forged = test_attacks_on_files.other_sound(plain, 2)
+    path.write_bytes(encrypted(forged, [age.recipient_of(case.owner.identity)]))
+    assert [finding["attack"] for finding in case.report()["findings"]] == ["exchanged"]
+    [finding] = case.report("--identity", str(case.key))["findings"]
+    assert (finding["attack"], finding["segment"]) == ("swapped-sound", 1)
+    span = finding["footage"]["to_ms"] - finding["footage"]["from_ms"]
+    assert span == 2_000 - 2 * 500  # the segment has two seconds; its first two fragments are as they were
 
 
 def test_a_journal_cut_back_is_shown_by_the_head_that_the_command_printed_before(tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ def swap_sound(made: Camera) -> None:
     made.files[path(made, 1)] = encrypted(other_sound(decrypted(made, 1), 0))
 
 
+def change_picture(made: Camera) -> None:
+    """The same insider, one byte of one picture; the sound is as it was."""
+    plain = decrypted(made, 1)
+    at, size, _ = next(iter(boxes.fragments(plain))).runs[0].samples[4]
+    made.files[path(made, 1)] = encrypted(flipped(plain, at + size - 3))
+
+
 def add_recipient(made: Camera) -> None:
     """Who holds the file key adds a stanza and makes the header's MAC right again; not a byte of footage changes."""
     data = made.files[path(made, 1)]
@@ -136,7 +143,14 @@ FILES = {
         "SS SS", "ai ai", "9 swapped 0 @0.0-0.5\n9 swapped 0 @0.0-0.5", swap_between_recordings
     ),
     "swapped between cameras": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", from_another_camera),
-    "swapped sound": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", swap_sound),
+    "swapped sound": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", swap_sound, f"9 swapped-sound 1 {ONE}"),
+    "changed picture": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", change_picture),
+    "another segment's pictures, encrypted in its place": Attack(
+        "SSS",
+        "iai",
+        f"9 exchanged 1 {ONE}",
+        lambda made: made.files.update({path(made, 1): encrypted(decrypted(made, 0))}),
+    ),
     "recipient added": Attack("SSS", "iai", f"9 recipients 1 {ONE}", add_recipient),
     "recipient exchanged": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", exchange_recipient, f"9 recipients 1 {ONE}"),
     "encrypted anew": Attack("SSS", "iai", f"9 exchanged 1 {ONE}", encrypt_anew, f"9 recipients 1 {ONE}"),
