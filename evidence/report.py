@@ -12,7 +12,7 @@ from evidence.finding import Attack, Finding, Footage
 from evidence.journal import JournalReader
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
-from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime
+from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, by_the_office
 from evidence.timeline import Timeline, claimed
 from evidence.timestamp import Stamp
 
@@ -91,29 +91,6 @@ class Report:
         return [self.reader.sessions[boot] for boot in recording.boots]
 
 
-def not_before(report: Report, recording: RecordingAccount) -> str | None:
-    """UTC after which the recording began, by the last time anchor in the journal before it."""
-    times = [_moved(a.utc, -a.error_ms) for r, a in report.anchors if r.seq < recording.started.seq]
-    return max(times, default=None)
-
-
-def not_after(report: Report, recording: RecordingAccount) -> str | None:
-    """UTC before which the whole recording was made, by the office's word.
-
-    That is the latest of its receipts, if every segment has one; or the first anchor over a head behind its end.
-    """
-    found = [report.receipts.get((recording.id, index)) for index in recording.segments]
-    received = [receipt.received for receipt in found if receipt is not None]
-    times = [max(received)] if received and len(received) == len(found) else []
-    if (ended := recording.ended) is not None:
-        times += [_moved(a.utc, a.error_ms) for _, a in report.anchors if a.head_seq >= ended.seq]
-    return min(times, default=None)
-
-
-def _moved(utc: str, ms: int) -> str:
-    return shape.utc_text(shape.utc_ms(utc) + ms)
-
-
 def _printable(finding: Finding) -> Finding:
     return replace(finding, where=printable(finding.where), message=printable(finding.message))
 
@@ -144,6 +121,7 @@ def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
     """One recording of the report."""
     clock = recording.started.clock
     sessions = report.sessions_of(recording)
+    first, last = by_the_office([report.times[recording.id, index] for index in recording.segments])
     return {
         "recording": recording.id,
         "recorded_ms": recording.recorded_ns // 1_000_000,
@@ -163,8 +141,8 @@ def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
             "claimed": clock.to_json()["utc"],
             "source": clock.source,
             "error_ms": clock.error_ms,
-            "not_before": not_before(report, recording),
-            "not_after": not_after(report, recording),
+            "not_before": None if first is None else first.utc,
+            "not_after": None if last is None else last.utc,
         },
         "gaps": [dict(gap.body) for gap in recording.gaps],
         "stills": [_still(still) for still in recording.stills],

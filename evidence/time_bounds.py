@@ -21,6 +21,7 @@ ANCHOR, RECEIPT, LOG = "anchor", "receipt", "log"
 SELF_STAMPED, AUTHORITY = "self-stamped", "authority"
 """By an RFC 3161 token: of the agency's own authority, of another."""
 
+_OFFICE = (ANCHOR, RECEIPT, LOG)
 _NS_PER_MS = 1_000_000
 
 
@@ -136,6 +137,14 @@ class SegmentTime:
             "not_after": [bound.to_json() for bound in self.not_after],
             "agrees": self.agrees,
         }
+
+
+def by_the_office(times: Sequence[SegmentTime]) -> tuple[Bound | None, Bound | None]:
+    """Between which times a whole recording was made, by the office's word; None: it says nothing of some segment."""
+    begins = [time.not_before for time in times if time.first is not None]
+    ends = [[bound for bound in time.not_after if bound.by in _OFFICE] for time in times]
+    not_before = min((bounds[0] for bounds in begins), default=None) if all(begins) else None
+    return not_before, max((bounds[0] for bounds in ends), default=None) if all(ends) else None
 
 
 class TimeBounds:

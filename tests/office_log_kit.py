@@ -1,65 +1,31 @@
-"""An office's log for tests: the key that signs it, and stamps of other times."""
+"""An office's log for tests: the key that signs it, what an export carries of it, and authorities that stamp it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from evidence import jose, merkle, office_log, records, shape, timestamp
+from evidence import jose, merkle, office_log, records, shape
 from evidence.checkpoint import Checkpoint, Proof
 from evidence.documents import LogKey, Receipt
 from evidence.note import verifier_key
-from office.authority import OwnAuthority
+from tests import stamp_maker
 from tests.agency import Holder
 from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY
 
 ORIGIN = "bodycam/AGENCY-1/OFFICE-1"
-LOG_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-
-
-def restamped(token: bytes, key: ec.EllipticCurvePrivateKey, at: datetime) -> bytes:
-    """A token as its authority would have made it at another time; lengths stay, so nothing else has to change.
-
-    `openssl ts` knows the machine's clock alone, and a check two years later needs a stamp of two years ago.
-    """
-    info = next(one for one in _values(token, 0x30) if hashlib.sha256(one).digest() in token)
-    old = re.search(rb"\x18.(\d{14}\.\d+Z)", info, re.DOTALL)
-    assert old is not None
-    told = at.strftime("%Y%m%d%H%M%S.").encode().ljust(len(old[1]) - 1, b"1") + b"Z"
-    changed = info.replace(old[1], told)
-    digest = hashlib.sha256(info).digest()
-    attributes = min((one for one in _values(token, 0xA0) if digest in one), key=len)
-    signed = attributes.replace(digest, hashlib.sha256(changed).digest())
-    former = min((one for one in _values(token, 0x04) if token.endswith(one)), key=len)
-    while True:
-        signature = key.sign(b"\x31" + signed[1:], ec.ECDSA(hashes.SHA256()))
-        if len(signature) == former[1]:
-            break
-    token = token.replace(info, changed).replace(attributes, signed)
-    return token[: -len(signature)] + signature
-
-
-def _values(data: bytes, tag: int) -> Iterator[bytes]:
-    """Whatever may be a DER value with that tag, its head included."""
-    for start in (place for place, byte in enumerate(data[:-2]) if byte == tag):
-        size, head = data[start + 1], 2
-        if size > 0x80:
-            head += size - 0x80
-            size = int.from_bytes(data[start + 2 : start + head])
-        if start + head + size <= len(data):
-            yield data[start : start + head + size]
+LOG_KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"bodycam vectors log").digest())
+OWN = Holder(AGENCY.stamp, AGENCY.key("stamp"))
+"""The authority of the agency itself."""
 
 
 class OfficeLogCopy:
@@ -96,11 +62,11 @@ class OfficeLogCopy:
         self.made.files |= {**files, office_log.KEY: signed.encode()}
         return note
 
-    def stamp(self, note: bytes, after_ms: int, by: Holder, folder: Path) -> None:
+    def stamp(self, note: bytes, after_ms: int, by: Holder = OWN) -> None:
         """A stamp over the checkpoint, so long after the camera's present time."""
-        token = OwnAuthority(*by.write(folder, "stamp"), error_ms=0).answer(timestamp.ask(note).der)
         at = datetime.fromtimestamp((self.made.utc_ms + after_ms) / 1000, UTC)
-        self.made.files[office_log.stamp_path(len(self.leaves))] = restamped(token, by.key, at)
+        token = stamp_maker.stamp(note, by.certificate, by.key, at, error_ms=0)
+        self.made.files[office_log.stamp_path(len(self.leaves))] = token
 
 
 @functools.cache

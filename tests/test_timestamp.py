@@ -16,8 +16,9 @@ from evidence.checkpoint import Checkpoint
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from office.authority import OwnAuthority
+from tests import stamp_maker
 from tests.agency import Agency, Holder, rebuild
-from tests.office_log_kit import LOG_KEY, bought, restamped
+from tests.office_log_kit import LOG_KEY, bought
 
 NOTE = Checkpoint("bodycam/AGENCY-1/OFFICE-1", 7, bytes(32)).sign(LOG_KEY)
 
@@ -125,7 +126,7 @@ def test_footage_outlives_certificates(desk: Desk) -> None:
     old = Agency(at=then)
     holder, above = old.issue(Role.STAMP, "OFFICE-1"), old.issuing.certificate
     late = desk.stamped(by=holder)
-    token = restamped(late, holder.key, then)
+    token = stamp_maker.stamp(NOTE, holder.certificate, holder.key, then)
     stamp = timestamp.read(token, NOTE, [old.root.certificate], [above])
     assert abs(stamp.latest_ms / 1000 - then.timestamp()) < 4
     assert desk.openssl(token, NOTE, old.root.certificate, above, at=then)

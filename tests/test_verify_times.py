@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,17 +15,10 @@ from evidence.pki import Role
 from evidence.report import Report, to_json
 from tests.agency import Agency, Holder, rebuild
 from tests.evidence_builder import MS, Camera
-from tests.evidence_keys import AGENCY
 from tests.office_log_kit import OfficeLogCopy
 from tests.pictures import findings, picture, verify
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def own() -> Holder:
-    """The agency's own authority."""
-    return Holder(AGENCY._certify(Role.STAMP, "OFFICE-1", "stamp", AGENCY.issuing), AGENCY.key("stamp"))
 
 
 @pytest.fixture
@@ -53,8 +45,8 @@ def words(bounds: list[dict[str, str]]) -> list[str]:
     return [bound["by"] for bound in bounds]
 
 
-def test_the_sandwich(copy: OfficeLogCopy, own: Holder, tmp_path: Path) -> None:
-    copy.stamp(copy.publish(), 10_000, own, tmp_path)
+def test_the_sandwich(copy: OfficeLogCopy) -> None:
+    copy.stamp(copy.publish(), 10_000)
     found = verify(copy.made.files)
     assert (picture(found), findings(found)) == ("ii", "")
     time = told(found)
@@ -67,12 +59,12 @@ def test_the_sandwich(copy: OfficeLogCopy, own: Holder, tmp_path: Path) -> None:
     assert stamp["authority"].startswith("CN=stamp/OFFICE-1")
 
 
-def test_an_authority_that_is_not_the_agencys(copy: OfficeLogCopy, tmp_path: Path) -> None:
+def test_an_authority_that_is_not_the_agencys(copy: OfficeLogCopy) -> None:
     """Counted only by who is given its root by hand; without it, said so."""
     other = Agency(name="Time", at=datetime.fromtimestamp(copy.made.utc_ms / 1000, UTC))
     holder = other.issue(Role.STAMP, "TSA-1")
     direct = Holder(_straight(other, holder), holder.key)
-    copy.stamp(copy.publish(), 10_000, direct, tmp_path)
+    copy.stamp(copy.publish(), 10_000, direct)
     without, given = verify(copy.made.files), verify(copy.made.files, authorities=[other.root.certificate])
     assert words(told(without)["not_after"]) == ["log", "receipt"]
     assert (findings(without), findings(given)) == ("", "")
@@ -164,17 +156,17 @@ def test_a_head_that_is_not_this_chains(change: dict[str, Any]) -> None:
     assert told(report)["not_after"] == []
 
 
-def test_a_stamp_over_something_else(copy: OfficeLogCopy, own: Holder, tmp_path: Path) -> None:
-    copy.stamp(copy.publish() + b"\n", 10_000, own, tmp_path)
+def test_a_stamp_over_something_else(copy: OfficeLogCopy) -> None:
+    copy.stamp(copy.publish() + b"\n", 10_000)
     report = verify(copy.made.files)
     assert findings(report) == "10:altered"
     assert "stamp-imprint" in report.findings[0].message
     assert words(told(report)["not_after"]) == ["log", "receipt"]
 
 
-def test_a_stamp_older_than_what_the_office_says_was_before(copy: OfficeLogCopy, own: Holder, tmp_path: Path) -> None:
+def test_a_stamp_older_than_what_the_office_says_was_before(copy: OfficeLogCopy) -> None:
     """An office that put its clock ahead to make the footage look younger: the authority knows better."""
-    copy.stamp(copy.publish(), -DAY_MS, own, tmp_path)
+    copy.stamp(copy.publish(), -DAY_MS)
     report = verify(copy.made.files)
     assert (picture(report), findings(report)) == ("ii", "10:altered")
     assert "one of these words is false" in report.findings[0].message

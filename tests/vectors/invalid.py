@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from evidence import age, jose, records
+from evidence import age, jose, office_log, records
 from evidence.records import Chain
 from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY, Stream, key, kid, recipients, sha256
@@ -130,6 +130,8 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
     closed, cut = records.segment_path(recording, 2), records.segment_path(recording, 1)
     receipt = records.receipt_path(recording, 0)
     header = age.parse_header(camera.files[closed]).size
+    head, third = office_log.head_path(camera.records[-1].seq), records.journal_path(2)
+    third_end = camera.files[third].rindex(b"\n", 0, -1) + 1
 
     def flip(path: str, offset: int) -> dict[str, Any]:
         return {"do": "flip", "path": path, "offset": offset, "bit": 0}
@@ -163,6 +165,25 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
             ("a receipt altered", 10, "altered", "edited", [flip(receipt, 300)]),
             ("a receipt for another segment", 10, "foreign", "swapped",
              [{"do": "move", "path": receipt, "to": records.receipt_path(recording, 2)}]),
+            ("the certificate of the log's key deleted", 10, "foreign", "false-archive",
+             [{"do": "delete", "path": office_log.KEY}]),
+            ("the certificate of the log's key altered", 10, "altered", "edited", [flip(office_log.KEY, 300)]),
+            ("a checkpoint altered", 10, "altered", "edited", [flip(office_log.checkpoint_path(2), 40)]),
+            ("a checkpoint deleted", 10, "altered", "edited",
+             [{"do": "delete", "path": office_log.checkpoint_path(2)}]),
+            ("a head in the log altered", 10, "altered", "edited", [flip(head, 100)]),
+            ("a head in the log for another record", 10, "foreign", "swapped",
+             [{"do": "move", "path": head, "to": office_log.head_path(camera.records[-2].seq)}]),
+            ("proofs of the log swapped", 10, "altered", "edited",
+             [{"do": "swap", "path": head, "with": office_log.ingest_path(recording, 0)}]),
+            ("the last line cut off, which the log holds", 10, "missing", "deleted",
+             [cut_out(third, third_end, len(camera.files[third]) - third_end)]),
+            ("a stamp's time altered", 10, "altered", "edited",
+             [flip(office_log.stamp_path(2), camera.files[office_log.stamp_path(2)].index(b"20261124") + 7)]),
+            ("a stamp's signature altered", 10, "altered", "edited",
+             [flip(office_log.stamp_path(2), len(camera.files[office_log.stamp_path(2)]) - 3)]),
+            ("a stamp that is none", 10, "altered", "edited",
+             [{"do": "swap", "path": office_log.stamp_path(2), "with": receipt}]),
             ("a foreign file", 13, "foreign", "inserted",
              [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
         )
