@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from evidence import revocation
-from evidence.account import Finding, RecordingAccount, SegmentAccount
+from evidence import records, revocation
+from evidence.account import RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
+from evidence.finding import Attack, Finding
 from evidence.pki import Chain, Role
 from evidence.records import Record
-from evidence.report import Report, printable
+from evidence.report import Report
 from evidence.revocation import Revocation, RevocationList
 from evidence.time_bounds import AUTHORITY, Bound
 
@@ -69,15 +70,15 @@ def _judge_revoked(report: Report, boot: Record, revoked: Revocation) -> None:
         _note(report, "revoked", f"boot {boot.boot}", f"{revoked}; no segment that is asked about is of this boot")
     for recording, segments in recorded:
         proofs = {segment.index: _proof(report, segment, revoked) for segment in segments}
-        unproven = [index for index, proof in proofs.items() if proof is None]
-        for index in unproven:
+        for index in [index for index, proof in proofs.items() if proof is None]:
             report.distrusted[recording.id, index] = revoked
-        if unproven:
-            message = f"{revoked}; nothing proves that these segments are older: {_ranges(unproven)}"
-            report.findings.append(Finding(_STEP, "revoked", recording.id, message))
-        if proven := sorted(index for index, proof in proofs.items() if proof is not None):
-            latest = max(proof for proof in proofs.values() if proof is not None)
-            _note(report, "revoked", recording.id, f"{revoked}; made before, not after {latest}: {_ranges(proven)}")
+            where, footage = records.segment_path(recording.id, index), report.timeline(recording).footage(index)
+            message = f"{revoked}; nothing proves that this segment is older"
+            found = Finding(_STEP, "revoked", where, message, Attack.REVOKED_KEY, recording.id, index, footage)
+            report.find(found)
+        if proven := {index: proof for index, proof in proofs.items() if proof is not None}:
+            message = f"{revoked}; made before, not after {max(proven.values())}: {_ranges(list(proven))}"
+            _note(report, "revoked", recording.id, message)
 
 
 def _proof(report: Report, segment: SegmentAccount, revoked: Revocation) -> Bound | None:
@@ -126,4 +127,4 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def _note(report: Report, verdict: str, where: str, message: str) -> None:
-    report.notes.append(Finding(_STEP, verdict, printable(where), printable(message)))
+    report.note(Finding(_STEP, verdict, where, message))

@@ -21,6 +21,7 @@ ANCHOR, RECEIPT, LOG = "anchor", "receipt", "log"
 SELF_STAMPED, AUTHORITY = "self-stamped", "authority"
 """By an RFC 3161 token: of the agency's own authority, of another."""
 
+_OFFICE = (ANCHOR, RECEIPT, LOG)
 _NS_PER_MS = 1_000_000
 
 
@@ -32,10 +33,15 @@ class Bound:
     by: str
 
     def to_json(self) -> jose.Json:
-        return {"utc": shape.utc_text(self.ms), "by": self.by}
+        return {"utc": self.utc, "by": self.by}
+
+    @property
+    def utc(self) -> str:
+        """The time as records write it."""
+        return shape.utc_text(self.ms)
 
     def __str__(self) -> str:
-        return f"{shape.utc_text(self.ms)} ({self.by})"
+        return f"{self.utc} ({self.by})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,16 @@ class Claim:
         return cls(clock.utc_ms - (clock.boot_ns - boot_ns) // _NS_PER_MS, clock.source, clock.error_ms)
 
     def to_json(self) -> jose.Json:
-        return {"utc": shape.utc_text(self.ms), "source": self.source, "error_ms": self.error_ms}
+        return {"utc": self.utc, "source": self.source, "error_ms": self.error_ms}
+
+    @property
+    def utc(self) -> str:
+        """The time as records write it."""
+        return shape.utc_text(self.ms)
 
     def __str__(self) -> str:
-        bound = "without a bound" if self.error_ms is None else f"±{self.error_ms} ms"
-        return f"{shape.utc_text(self.ms)} ({self.source}, {bound})"
+        bound = "no bound" if self.error_ms is None else f"±{self.error_ms} ms"
+        return f"{self.utc} ({self.source}, {bound})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,14 @@ class SegmentTime:
             "not_after": [bound.to_json() for bound in self.not_after],
             "agrees": self.agrees,
         }
+
+
+def by_the_office(times: Sequence[SegmentTime]) -> tuple[Bound | None, Bound | None]:
+    """Between which times a whole recording was made, by the office's word; None: it says nothing of some segment."""
+    begins = [time.not_before for time in times if time.first is not None]
+    ends = [[bound for bound in time.not_after if bound.by in _OFFICE] for time in times]
+    not_before = min((bounds[0] for bounds in begins), default=None) if all(begins) else None
+    return not_before, max((bounds[0] for bounds in ends), default=None) if all(ends) else None
 
 
 class TimeBounds:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from evidence.errors import EvidenceError
 TOKEN_LIMIT = 1 << 16  # bytes of a response; one with its authority's chain has a few KiB
 _SHA256 = x509.ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 _SECOND_MS = 1_000
+_VERIFY_ERROR = re.compile(r"Verify error: ([^\"]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,9 @@ def _verify(
     try:
         VerifierBuilder(roots=list(trusted), intermediates=helpers).build().verify_message(response, data)
     except VerificationError as error:
-        raise EvidenceError("stamp-untrusted", f"the stamp does not verify: {_first_line(error)}") from error
+        why = _VERIFY_ERROR.search(str(error))
+        told = why[1] if why else _first_line(error)
+        raise EvidenceError("stamp-untrusted", f"the stamp does not verify: {told}") from error
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from evidence.documents import Configuration
 from evidence.records import Chain, Stamp
 from firmware import drivers
 from firmware import identity as identities
-from firmware.capture import recovery
+from firmware.capture import media_signer, recovery
 from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.part import Format
 from firmware.capture.recovery import Recovered
@@ -31,7 +31,7 @@ from firmware.capture.writer import Run, Writer
 from firmware.config import CameraConfig
 from firmware.dock_port import DockPort
 from firmware.equipment import Hardware, Parts
-from firmware.evidence_key import EvidenceKey
+from firmware.evidence_key import Certified, EvidenceKey
 from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.ports import Clock, DriverError
 from firmware.handin import HandIn
@@ -155,7 +155,8 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
-    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault))  # noqa: PLW0108
+    signer = media_signer.signer(session.key, opening.chain, _software(), identity.device)
+    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault), signer)  # noqa: PLW0108
     parts = Parts(
         hardware,
         disk,
@@ -189,9 +190,12 @@ def _assemble(
     }
     _send_alerts(settings, journal, clock, runner, ending)
     journal.boot(_boot_members(identity, key_store, seen))
-    evidence_key.follow(
-        lambda late: writer.submit(Run(lambda: journal.certify(late.chain, late.key_store))), runner.failed
-    )
+
+    def certify(late: Certified) -> None:
+        journal.certify(late.chain, late.key_store)
+        media.sign_by(media_signer.signer(session.key, late.chain, _software(), identity.device))
+
+    evidence_key.follow(lambda late: writer.submit(Run(lambda: certify(late))), runner.failed)
     return runner
 
 
@@ -225,13 +229,17 @@ def _assignment(told: Configuration) -> dict[str, str]:
 def _boot_members(identity: Identity, key_store: str, seen: dict[str, dict[str, str]]) -> dict[str, Any]:
     told = [text for driver in seen.values() for text in driver.values()]
     return {
-        "software": importlib.metadata.version("bodycam"),
+        "software": _software(),
         "configuration": hashlib.sha256(identity.configuration_text.encode()).hexdigest(),
         "key_store": key_store,
         "hardware": seen,
         # Told by the libraries below the drivers, so that no simulated run can pass for a real one by mistake.
         "simulated": any(text.startswith(("sim-", "/sim/")) for text in told),
     }
+
+
+def _software() -> str:
+    return importlib.metadata.version("bodycam")
 
 
 def _publish_signers(settings: CameraConfig) -> None:
