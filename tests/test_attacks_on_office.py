@@ -116,7 +116,9 @@ OFFICE = {
     "evidence key stolen, and taken back before the archive had the rest": Attack(
         "SHS", "xix", "2 revoked-key 0 @0.0-0.5\n2 revoked-key 2 @1.0-1.5", taken_back("evidence"),
     ),
-    "signer's key stolen": Attack("SHS", "iii", f"10 revoked-key {ONE}\n10 revoked-key\n10 revoked-key", taken_back("signer")),
+    "signer's key stolen": Attack(
+        "SHS", "iii", f"10 revoked-key {ONE}\n10 revoked-key\n10 revoked-key", taken_back("signer"),
+    ),
     "tail cut off, a receipt left": Attack("SSS", "ii", "10 deleted 2", receipt_whose_records_are_gone),
 }  # fmt: skip
 
