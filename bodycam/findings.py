@@ -24,6 +24,13 @@ VERDICTS = {
     "unlisted": "无记录",
     "contradicted": "时间不符",
 }
+MEDIA_SIGNING = {
+    "valid": "有效",
+    "incomplete": "末尾未签",
+    "missing": "缺帧",
+    "invalid": "无效",
+    "absent": "没有",
+}
 _STEPS = {
     1: "格式 form",
     2: "密钥 key",
