@@ -148,6 +148,7 @@ def _fragment(data: bytes | memoryview, moof: Box, mdat: Box) -> Fragment:
     sequence_at = None
     for part in boxes(data, moof.body, moof.end):
         if part.kind == b"mfhd":
+            _unpack(">II", data, part.body, part.end)
             sequence_at = part.body + 4
         elif part.kind == b"traf":
             runs.append(_run(data, part, moof, mdat))

@@ -101,7 +101,7 @@ class LinuxClock:
             anchor = _Anchor(**json.loads(self._state.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             _log.exception("%s is not a remembered time; the clock counts as unset", self._state)
             return None
         if not anchor.possible():
