@@ -199,7 +199,7 @@ def _size(video: VideoConfig | None) -> tuple[int, int]:
 
 def _avc1(video: VideoConfig) -> bytes:
     # Profile, constraints and level stand in bytes 1 to 3 of the first; the lengths are told in two bytes.
-    if not 4 <= len(video.sps) < 1 << 16 or not 1 <= len(video.pps) < 1 << 16:
+    if not 4 <= len(video.sps) < 1 << 16 or not 1 <= len(video.pps) < 1 << 16:  # noqa: PLR2004
         raise EvidenceError("h264-unit", "the encoder's parameter sets are cut short or too long")
     config = b"\1" + video.sps[1:4] + b"\xff\xe1" + struct.pack(">H", len(video.sps)) + video.sps
     config += b"\1" + struct.pack(">H", len(video.pps)) + video.pps

@@ -1,1 +1,1 @@
-"""Hostile bytes for every parser: one table, used by hypothesis, by a coverage-guided fuzzer, and to replay a corpus."""
+"""Hostile bytes for every parser: one table, for hypothesis, a coverage-guided fuzzer, and a corpus to replay."""

@@ -94,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         TARGETS[names[0]](told.input.read_bytes())
         return 0
     if not available():
-        parser.error("atheris is not installed: it has no wheel for this Python or machine; pip install 'bodycam[fuzz]'")
+        parser.error(
+            "atheris is not installed: it has no wheel for this Python or machine; pip install 'bodycam[fuzz]'"
+        )
     print(f"seed {told.seed}, {told.runs} runs for each of {len(names)} targets", flush=True)  # noqa: T201 - a command
     bad = [name for name in names if not fuzz(name, told.runs, told.seed, keep=told.keep)]
     print(f"failed: {', '.join(bad)}" if bad else "all held")  # noqa: T201

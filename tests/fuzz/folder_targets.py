@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from evidence import age, jose, mp4, records, segment_check
+from evidence import age, jose, mp4, records, segment_check, shape
 from evidence.account import SegmentAccount
 from evidence.journal import JournalReader
 from evidence.records import Record, Stamp
@@ -16,8 +16,8 @@ from evidence.verify import Verifier
 from firmware.capture.recovery import recover
 from tests.evidence_builder import MemoryFolder
 from tests.evidence_keys import AGENCY, Stream, identity, key, recipients, sha256
-from tests.fuzz.format_targets import CUT, plaintext
-from tests.fuzz.signed import DEVICE, OWN, example, folder, line_of, payloads
+from tests.fuzz.format_targets import plaintext
+from tests.fuzz.signed import DEVICE, example, folder, line_of, payloads
 from tests.fuzz.target import attempt, target
 from tests.memory_disk import MemoryDisk
 
@@ -53,7 +53,7 @@ class _Teller:
         if told.get("kind") in ("boot", "summary") and isinstance(body, dict):
             number = body.get("file")
             self._file = number if type(number) is int and 0 <= number < 10**8 else self._file + 1
-            self._boot = told["boot"] if records.BOOT(told.get("boot")) else self._boot
+            self._boot = told["boot"] if shape.BOOT(told.get("boot")) else self._boot
         own = {"v": 1, "device": DEVICE, "seq": self._seq, "prev": self._prev, "boot": self._boot}
         line = line_of(json.dumps({**own, **told}, separators=(",", ":")).encode("ascii"))
         path = records.journal_path(self._file)
@@ -71,7 +71,7 @@ def _told(payload: bytes) -> bytes:
 
 def _stories() -> list[bytes]:
     lines = [_told(payload) for payload in payloads() if b'"kind"' in payload]
-    first = [line for line in lines if b'"kind": "boot"' in line][0]
+    first = next(line for line in lines if b'"kind": "boot"' in line)
     body = json.loads(first)["body"]
     voucher = make_voucher(key("fuzz"), [AGENCY.issuing], DEVICE, "1" * 32, body["session_key"])
     unsigned = {**json.loads(first), "body": {**body, "chain": [], "voucher": voucher}}
@@ -261,6 +261,3 @@ def _hostile_lines(data: bytes) -> Iterator[bytes]:
 def own_journal(data: bytes) -> None:
     """A camera starts from any journal that its own keys signed, such as another version's."""
     recover(_disk({records.journal_path(n): text for n, text in enumerate(_hostile_lines(data))}))
-
-
-__all__ = ["CUT"]

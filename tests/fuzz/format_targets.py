@@ -8,6 +8,7 @@ import hashlib
 import json
 import struct
 from itertools import pairwise
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,23 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from evidence import age, boxes, jose, merkle, mp4, pki, records, sealed
 from evidence.checkpoint import Checkpoint, Proof
 from evidence.documents import Configuration, Receipt, TimeAnchor
-from evidence.errors import EvidenceError
 from evidence.join import Joiner, PartSource, whole_boxes
 from evidence.note import read_verifier_key, sign_note, verifier_key
 from syncd.office import Signers
 from tests.evidence_keys import AGENCY, Stream, identity, key, recipients, sha256
 from tests.evidence_media import media, media_fragment, media_init
-from tests.fuzz.signed import (
-    DEVICE,
-    OWN,
-    certified,
-    document_of,
-    example,
-    folder,
-    line_of,
-    payloads,
-    vector,
-)
+from tests.fuzz.signed import DEVICE, OWN, certified, document_of, folder, line_of, payloads, vector
 from tests.fuzz.target import attempt, target
 
 CUT = b"\xffCUT"
@@ -75,7 +65,7 @@ def record(data: bytes) -> None:
 
 
 SIGNERS = Signers([AGENCY.signer, AGENCY.issuing], [AGENCY.root])
-_DOCUMENTS = {"receipt": Receipt, "configuration": Configuration, "time anchor": TimeAnchor}
+_DOCUMENTS: dict[str, Any] = {"receipt": Receipt, "configuration": Configuration, "time anchor": TimeAnchor}
 
 
 @target(lambda: [vector("documents")[name]["payload"].encode() for name in _DOCUMENTS])
@@ -334,6 +324,3 @@ def merkle_path(data: bytes) -> None:
     attempt(tree.inclusion, first, second % 16)
     attempt(tree.consistency, first % 16, second % 16)
     attempt(tree.root, second % 16)
-
-
-__all__ = ["CUT", "EvidenceError", "example", "plaintext"]

@@ -127,7 +127,7 @@ def _page_requests() -> list[bytes]:
     anchor = b'{"device":"BWC-0001","nonce":"11111111111111111111111111111111"}'
     return [
         f"{patch}\n{kind}\n\n".encode() + b"".join(journal[:2]),
-        f"POST /v1/uploads\nhost: office\n{_head('upload-length: 1').decode()}\nupload-metadata: {_METADATA}\n\n".encode(),
+        b"POST /v1/uploads\nhost: office\n" + _head("upload-length: 1", f"upload-metadata: {_METADATA}") + b"\n\n",
         b"POST /v1/anchors\n\n" + anchor,
         b"HEAD /v1/uploads/BWC-0001/bfe3b5b1-1/2\ntus-resumable: 1.0.0\n\n",
         b"GET /v1/receipts/BWC-0001/bfe3b5b1-1/2\n\n",

@@ -7,22 +7,16 @@ import contextlib
 import functools
 import http.client
 import io
-import json
 import logging
 import ssl
 import tempfile
-import urllib.parse
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from cryptography import x509
-
-from evidence import jose, pki, records
-from evidence.certificate import Role
+from evidence import jose, records
 from evidence.documents import Receipt, TimeAnchor
-from evidence.errors import EvidenceError
 from evidence.records import Chain, Stamp
 from firmware import dock_port
 from firmware.config import CameraConfig
@@ -32,25 +26,16 @@ from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
 from firmware.hal.ports import DriverError
 from firmware.hal.smbus2_battery import BatteryConfig, Smbus2Battery
 from hw_sim.scenario import plan
-from office import direct, tus
-from office.archive import Archive
-from office.catalogue import Catalogue
 from office.config import OfficeConfig
-from office.errors import OfficeError
-from office.events import Hints
-from office.ingest import Ingest
-from office.peer import EXTENSION, Peer
-from office.web import Pages
-from runtime import config, outbox
+from runtime import config
 from runtime.config import ConfigError
-from runtime.keys import private_pem
 from syncd.camera import Camera as CameraLink
 from syncd.config import DockConfig
 from syncd.errors import DockError
 from syncd.office import Office
 from tests.evidence_keys import AGENCY, key, kid
-from tests.fuzz.format_targets import _LOG, SIGNERS
-from tests.fuzz.signed import DEVICE, OWN, document_of, example, folder, line_of, payloads, vector
+from tests.fuzz.format_targets import SIGNERS
+from tests.fuzz.signed import DEVICE, OWN, document_of, folder, vector
 from tests.fuzz.target import ROOT, attempt, target
 from tests.memory_disk import MemoryDisk
 
@@ -75,10 +60,14 @@ def _texts() -> list[bytes]:
     return [
         *shipped[:3],
         b'credentials = "a"\nreserve_bytes = 1048576\n[battery]\naddress = 0x36\n[gnss]\nport = 2947\n',
-        b'certificate = "a"\nkey = "a"\nroots = "a"\nsigners = "~/a"\nspool = "a"\noffice = "a:1"\nbroker = "[::1]:2"\n'
-        b'poll_seconds = 1\n[[bays]]\ncamera = "a:1"\n',
-        b'data = "a"\nroots = "a"\ncertificate = "a"\nkey = "a"\nsigner_certificate = "a"\nsigner_key = "a"\n'
-        b'log_key = "a"\nretention_years = 2\n',
+        (
+            b'certificate = "a"\nkey = "a"\nroots = "a"\nsigners = "~/a"\nspool = "a"\noffice = "a:1"\n'
+            b'broker = "[::1]:2"\npoll_seconds = 1\n[[bays]]\ncamera = "a:1"\n'
+        ),
+        (
+            b'data = "a"\nroots = "a"\ncertificate = "a"\nkey = "a"\nsigner_certificate = "a"\nsigner_key = "a"\n'
+            b'log_key = "a"\nretention_years = 2\n'
+        ),
     ]
 
 
@@ -113,7 +102,7 @@ def _kernel_boot() -> bytes:
 # --- receivers
 
 
-_TPV = b'{"class":"TPV","mode":3,"time":"2026-11-24T06:00:00.000Z","lat":31.2,"lon":121.4,"altMSL":4.5,"eph":3.1,"ept":0.005}'
+_TPV = b'{"class":"TPV","mode":3,"time":"2026-11-24T06:00:00.000Z","lat":31.2,"lon":121.4,"eph":3.1,"ept":0.005}'
 
 
 @target(lambda: [b'{"class":"VERSION","release":"3.25"}\n{"class":"DEVICE","driver":"u-blox"}\n' + _TPV])
@@ -175,7 +164,7 @@ class _Connection(dock_port._Handler):
     """The port's handler, behind its TLS: the bytes of a dock in, the bytes of the answers out."""
 
     def __init__(self, data: bytes) -> None:
-        self.rfile, self.wfile = io.BytesIO(data), io.BytesIO()  # type: ignore[assignment]
+        self.rfile, self.wfile = io.BytesIO(data), io.BytesIO()
         self.client_address, self.close_connection, self._dock = ("127.0.0.1", 1), True, "DOCK-1"
         self.server, self.connection = cast("Any", _host()), cast("ssl.SSLSocket", SimpleNamespace())
 

@@ -58,7 +58,7 @@ def document_of(payload: bytes, typ: str) -> bytes:
 def der(tag: int, body: bytes) -> bytes:
     """A DER value of any length."""
     length = len(body)
-    if length < 0x80:  # noqa: PLR2004 - one byte holds it
+    if length < 0x80:
         return bytes([tag, length]) + body
     size = (length.bit_length() + 7) // 8
     return bytes([tag, 0x80 | size]) + length.to_bytes(size, "big") + body

@@ -1,0 +1,185 @@
+"""What hostile bytes once brought about, each by its name."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from evidence import boxes, mp4, records
+from evidence.errors import EvidenceError
+from evidence.join import Joiner, PartSource
+from evidence.journal import JournalReader
+from firmware.capture.recovery import recover
+from firmware.config import CameraConfig
+from firmware.hal.gpsd_positioning import GnssConfig, GpsdPositioning
+from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
+from hw_sim.scenario.plan import Expect
+from runtime import config
+from runtime.config import ConfigError
+from syncd.config import DockConfig
+from syncd.office import Signers
+from tests.evidence_builder import Camera
+from tests.evidence_keys import AGENCY
+from tests.evidence_media import media_fragment, media_init
+from tests.fuzz.program_targets import _Connection
+from tests.fuzz.signed import document_of, example, line_of, payloads, vector
+from tests.fuzz.table import TARGETS
+from tests.memory_disk import MemoryDisk
+from tests.test_fuzz import peak
+
+
+def refused(code: str, parse: Any, *arguments: Any) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        parse(*arguments)
+    assert caught.value.code == code
+
+
+def boot(**changed: Any) -> bytes:
+    """The vectors' first line with another body."""
+    told = json.loads(payloads()[0])
+    return line_of(json.dumps({**told, "body": {**told["body"], **changed}}).encode())
+
+
+# --- evidence
+
+
+def test_a_voucher_without_certificates_is_refused() -> None:
+    text = boot(chain=[], voucher={"chain": [], "jws": ""})
+    refused("shape", JournalReader([AGENCY.root]).feed, 0, text + b"\n")
+
+
+def test_a_journal_file_of_a_huge_number_costs_nothing() -> None:
+    """Its name is anybody's; all numbers before it were once written down, four gigabytes of them."""
+    number = 99_999_999
+    text = boot(file=number, torn=[]) + b"\n"
+    refused("chain-broken", JournalReader([AGENCY.root]).feed, number, text)
+    assert peak("spoiled-folder", b"r0400000journal/99999999.jws") < 8 << 20
+
+
+def test_a_film_does_not_begin_after_the_end_of_time() -> None:
+    late = bytearray(media_fragment(0, 0, 0))
+    struct.pack_into(">Q", late, next(boxes.fragments(bytes(late))).runs[0].tfdt_at, 2**64 - 1)
+    joiner = Joiner([media_init(), media_init()])
+    list(joiner.part(PartSource(1, [media_init() + media_fragment(0, 0, 0)])))
+    refused("mp4-box", lambda: list(joiner.part(PartSource(2, [media_init() + bytes(late)]))))
+
+
+def test_a_fragment_without_room_for_its_number_is_refused() -> None:
+    moof = mp4.box(b"moof", mp4.box(b"mfhd"))
+    refused("mp4-box", lambda: list(boxes.fragments(moof + mp4.box(b"mdat"))))
+
+
+@pytest.mark.parametrize("size", [3, 65_536])
+def test_parameter_sets_fit_their_box(size: int) -> None:
+    for sps, pps in ((b"g" * size, b"h"), (b"g" * 9, b"h" * size * (size > 3))):
+        refused("h264-unit", mp4.init, mp4.VideoConfig(sps, pps, 320, 240), None, 0)
+
+
+def test_a_sound_track_without_its_configuration_is_no_part_without_tracks() -> None:
+    refused("flac-config", mp4.init, None, b"", 0)
+
+
+# --- camera
+
+
+def test_a_camera_starts_though_the_opening_of_its_open_recording_rotted() -> None:
+    camera = Camera()
+    camera.boot()
+    camera.record("S", stop=False)
+    first = camera.boot_id
+    camera.boot()
+    disk = MemoryDisk()
+    for path, content in camera.files.items():
+        file = disk.create(path)
+        file.append(b"?" + content[1:] if path == records.journal_path(0) else content)
+        file.sync()
+    found = recover(disk).recording
+    assert found is not None
+    assert found.reach.kernel_boot == first  # nobody knows it: it is on no clock but its own
+
+
+def test_a_camera_starts_though_the_beginning_of_a_part_rotted() -> None:
+    lines = example().files[records.journal_path(0)].splitlines(keepends=True)
+    kinds = [records.parse(line[:-1]).kind for line in lines[:-1]]
+    started = kinds.index("recording_started")
+    disk = MemoryDisk()
+    for path, content in example().files.items():
+        file = disk.create(path)
+        spoiled = b"".join([*lines[:started], b"?" + lines[started][1:], *lines[started + 1 :]])
+        file.append(spoiled if path == records.journal_path(0) else content)
+        file.sync()
+    assert recover(disk).next_file == 3
+
+
+@pytest.mark.parametrize("changed", [{"error_ms": ""}, {"error_ms": False}, {"boot_ns": 2**70}, {"boot_ns": -(2**70)}])
+def test_a_remembered_time_that_no_record_can_carry_counts_as_none(tmp_path: Path, changed: dict[str, Any]) -> None:
+    kept = LinuxClockConfig(tmp_path / "clock.json")
+    clock = LinuxClock(kept)
+    clock.set_utc(1_795_500_000_000, "gnss", 20)
+    good = json.loads(kept.state.read_bytes())
+    assert LinuxClock(kept).utc().source == "gnss"
+    kept.state.write_text(json.dumps({**good, **changed}))
+    assert LinuxClock(kept).utc().source == "none"
+
+
+def test_a_remembered_time_in_lists_in_lists_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "clock.json").write_bytes(b"[" * 9000)
+    assert LinuxClock(LinuxClockConfig(tmp_path / "clock.json")).utc().source == "none"
+
+
+def test_gpsd_in_lists_in_lists_does_not_keep_a_camera_from_starting() -> None:
+    driver = GpsdPositioning(GnssConfig(), cast("Any", SimpleNamespace(boot_ns=lambda: 0)))
+    with pytest.raises(ValueError, match="lists"):
+        driver._take(b"[" * 4000, lambda _: None)
+
+
+def test_what_is_no_request_is_answered_with_a_status_all_the_same() -> None:
+    assert io.BytesIO(_Connection(b"\0\r\n\r\n").answer()).readline() == b"HTTP/1.1 400 Bad Request\r\n"
+
+
+# --- configuration files
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"a = " + b"[" * 5000, "is not TOML"),
+        (b'data = "~nobody-is-called-so/x"', "data: "),
+        (b'data = "a\\u0000b"', "zero byte"),
+        (b"data = 0x" + b"f" * 5000, "too long to show"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_told_by_file_and_key(tmp_path: Path, text: bytes, told: str) -> None:
+    path = tmp_path / "camera.toml"
+    path.write_bytes(text)
+    with pytest.raises(ConfigError, match=told):
+        config.load(path, CameraConfig)
+
+
+@pytest.mark.parametrize("kind", [DockConfig, Expect])
+def test_a_whole_number_beyond_every_fraction_is_no_number_of_seconds(tmp_path: Path, kind: type[Any]) -> None:
+    table = {"within": 10**400, "fact": "a"} if kind is Expect else {"poll_seconds": 10**400}
+    with pytest.raises(ConfigError):
+        config.fill(kind, table, tmp_path / "a.toml")
+
+
+# --- dock and office
+
+
+def test_what_the_dock_refuses_has_a_listed_code() -> None:
+    refused("certificate-role", Signers, [AGENCY.issuing], [AGENCY.root])
+    early = vector("documents")["receipt"]["payload"].replace('"received":"2026', '"received":"2019').encode()
+    signers = Signers([AGENCY.signer, AGENCY.issuing], [AGENCY.root])
+    refused("chain-dates", signers.receipt, document_of(early, "bodycam-receipt"))
+
+
+@pytest.mark.parametrize("address", ["/nothing?\xff", "/v1/uploads?\xff", "/v1/uploads/a/b/c/d?\xb4"])
+def test_an_address_that_is_no_text_is_not_the_offices_fault(address: str) -> None:
+    for method in ("GET", "POST", "HEAD"):
+        TARGETS["office-request"](f"{method} {address}\nhost: [\n\n".encode("latin-1"))
