@@ -281,6 +281,9 @@ def _check_segment(segment: SegmentAccount) -> Iterator[Finding]:
 def _check_stills(segment: SegmentAccount) -> Iterator[Finding]:
     """Step 7: each still lies whole in one fragment that was told before it, and none in another's place."""
     where, taken = f"{segment.recording} segment {segment.index}", 0
+    if len(segment.stills) > mp4.STILLS_LIMIT:  # each is looked for among all fragments
+        yield Finding(7, "altered", where, f"more than {mp4.STILLS_LIMIT} stills are told of")
+        return
     for record in sorted(segment.stills, key=lambda still: int(still.body["plain_offset"])):
         begin, end = record.body["plain_offset"] - mp4.STILL_HEAD, record.body["plain_offset"] + record.body["size"]
         before = (f.body for f in segment.fragments if f.seq < record.seq)

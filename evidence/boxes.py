@@ -10,7 +10,6 @@ from evidence import mp4
 from evidence.errors import EvidenceError
 
 _SAMPLES_LIMIT = 100_000  # in one run; a 60 s segment has 1,800 pictures
-_STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +110,8 @@ def stills(data: bytes | memoryview) -> Iterator[Still]:
         if found.kind != b"uuid" or data[found.body : found.body + 16] != mp4.STILL_UUID:
             continue
         count += 1
-        if count > _STILLS_LIMIT:
-            raise EvidenceError("mp4-box", f"more than {_STILLS_LIMIT} stills in one segment")
+        if count > mp4.STILLS_LIMIT:
+            raise EvidenceError("mp4-box", f"more than {mp4.STILLS_LIMIT} stills in one segment")
         (at_ns,) = _unpack(">Q", data, found.body + 16, found.end)
         yield Still(at_ns, found.body + 24, found.end)
 

@@ -28,6 +28,7 @@ STILL_UUID = bytes.fromhex("208a76927e754372a17e1bbf445c0932")
 
 STILL_HEAD = 32  # bytes of such a box before its JPEG
 STILL_LIMIT = 4 << 20  # bytes of one JPEG
+STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _NTP_EPOCH_S = 2_208_988_800

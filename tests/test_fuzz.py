@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.__main__ import available
 from tests.fuzz.mutate import mutated
-from tests.fuzz.table import TARGETS, corpus, inputs
-from tests.fuzz.target import CORPUS, ROOT
+from tests.fuzz.table import SEEDS, TARGETS, corpus, inputs
+from tests.fuzz.target import CORPUS, ROOT, taken
 
 RUNS, SEED = 1500, 4
 EXAMPLES = 20
@@ -34,6 +34,15 @@ def test_the_corpus_belongs_to_the_table_and_stays_small() -> None:
 def test_what_is_in_the_corpus_is_taken_or_refused(name: str) -> None:
     for data in corpus(name):
         TARGETS[name](data)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_good_input_is_taken(name: str) -> None:
+    """A target that refused whatever it got would test the first line of a parser only."""
+    taken.clear()
+    for data in SEEDS[name]():
+        TARGETS[name](data)
+    assert taken
 
 
 @pytest.mark.parametrize("name", SOME)

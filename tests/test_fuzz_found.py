@@ -11,10 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-from evidence import boxes, mp4, records
+from evidence import boxes, jose, mp4, records
+from evidence.account import Account
 from evidence.errors import EvidenceError
 from evidence.join import Joiner, PartSource
 from evidence.journal import JournalReader
+from firmware.capture.journal_writer import torn_tail
 from firmware.capture.recovery import recover
 from firmware.config import CameraConfig
 from firmware.hal.gpsd_positioning import GnssConfig, GpsdPositioning
@@ -28,7 +30,7 @@ from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY
 from tests.evidence_media import media_fragment, media_init
 from tests.fuzz.program_targets import _Connection
-from tests.fuzz.signed import document_of, example, line_of, payloads, vector
+from tests.fuzz.signed import document_of, example, folder, line_of, payloads, vector
 from tests.fuzz.table import TARGETS
 from tests.memory_disk import MemoryDisk
 from tests.test_fuzz import peak
@@ -85,6 +87,21 @@ def test_a_sound_track_without_its_configuration_is_no_part_without_tracks() -> 
     refused("flac-config", mp4.init, None, b"", 0)
 
 
+def test_more_stills_than_a_segment_may_hold_are_not_looked_for_one_by_one() -> None:
+    camera = Camera()
+    camera.boot()
+    camera.record("M", stop=False)
+    account = Account()
+    still = next(record for record in camera.records if record.kind == "still")
+    for record in camera.records:
+        account.add(record)
+    assert not list(account.findings())
+    for _ in range(1_000):
+        account.add(still)
+    (finding,) = account.findings()
+    assert (finding.step, finding.verdict) == (7, "altered")
+
+
 # --- camera
 
 
@@ -115,6 +132,24 @@ def test_a_camera_starts_though_the_beginning_of_a_part_rotted() -> None:
         file.append(spoiled if path == records.journal_path(0) else content)
         file.sync()
     assert recover(disk).next_file == 3
+
+
+def test_a_camera_starts_at_once_though_the_opening_of_a_long_file_rotted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its opening was once read again for each line behind it: a file of 16 MiB took minutes."""
+    parsed: list[bytes] = []
+    parse = jose.parse
+
+    def counted(text: bytes, typ: str) -> jose.Jws:
+        parsed.append(text)
+        return parse(text, typ)
+
+    monkeypatch.setattr(jose, "parse", counted)
+    disk = MemoryDisk()
+    file = disk.create(records.journal_path(0))
+    file.append(b"?\n" * 500)
+    file.sync()
+    assert recover(disk).torn == [torn_tail(0, 0, b"?\n" * 500)]
+    assert len(parsed) == 1
 
 
 @pytest.mark.parametrize("changed", [{"error_ms": ""}, {"error_ms": False}, {"boot_ns": 2**70}, {"boot_ns": -(2**70)}])
@@ -170,6 +205,12 @@ def test_a_whole_number_beyond_every_fraction_is_no_number_of_seconds(tmp_path: 
 
 
 # --- dock and office
+
+
+def test_a_carriage_return_ends_no_line_for_the_dock() -> None:
+    """What stood before it was passed over, and the spool then held other bytes than had been verified."""
+    second = len(folder()[records.journal_path(0)].partition(b"\n")[0]) + 1
+    TARGETS["pulled-journal"](b"i00%05xx\r" % second)
 
 
 def test_what_the_dock_refuses_has_a_listed_code() -> None:

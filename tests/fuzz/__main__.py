@@ -1,4 +1,4 @@
-"""Fuzzes parsers, guided by coverage: `python -m tests.fuzz TARGET... [--runs N] [--seed S] [--keep]`.
+"""Fuzzes parsers, guided by coverage: `python -m tests.fuzz TARGET... [--runs N | --seconds T] [--seed S] [--keep]`.
 
 Ends with 0 if every input was taken or refused as it should be, within memory and time; otherwise it prints the input
 that was not, and keeps it. Give that file instead of a target's name after it, `TARGET --input FILE`, to see it again.
@@ -33,8 +33,8 @@ def available() -> bool:
     return importlib.util.find_spec("atheris") is not None
 
 
-def fuzz(name: str, runs: int, seed: int, *, keep: bool = False) -> bool:
-    """Run one target; whether all held."""
+def fuzz(name: str, length: str, seed: int, *, keep: bool = False) -> bool:
+    """Run one target for a `length`, which is an option of libFuzzer's; whether all held."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as work:
         first, grown = Path(work, "seeds"), Path(work, "grown")
         for folder in (first, grown):
@@ -42,7 +42,7 @@ def fuzz(name: str, runs: int, seed: int, *, keep: bool = False) -> bool:
         for data in inputs(name):
             _save(first, data)
         limits = [f"-rss_limit_mb={MEMORY_MB}", f"-timeout={HANG_SECONDS}", f"-artifact_prefix={work}/"]
-        status = _engine(name, work, [f"-runs={runs}", f"-seed={seed}", *limits, str(grown), str(first)])
+        status = _engine(name, work, [length, f"-seed={seed}", *limits, str(grown), str(first)])
         found = [path for kind in ("crash", "timeout", "oom") for path in Path(work).glob(f"{kind}-*")]
         for path in found:
             kept = Path(f"fuzz-{name}-{path.name}")
@@ -54,8 +54,9 @@ def fuzz(name: str, runs: int, seed: int, *, keep: bool = False) -> bool:
 
 
 def _engine(name: str, work: str, options: Options) -> int:
-    environment = {**os.environ, "TMPDIR": work, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.fuzz.engine", name, *options]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "TMPDIR": work, "PYTHONPATH": str(ROOT), "PATH": path, "FUZZ_TARGET": name}
+    command = [sys.executable, "-m", "tests.fuzz.engine", *options]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
@@ -84,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="+", metavar="TARGET", choices=[*TARGETS, "all"])
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=10_000, help="for each target")
+    parser.add_argument("--seconds", type=int, help="for each target, in place of --runs")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**31))
     parser.add_argument("--keep", action="store_true", help="take what covers new ground into the repository")
     parser.add_argument("--input", type=Path, help="give this file to the target, once")
@@ -97,8 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             "atheris is not installed: it has no wheel for this Python or machine; pip install 'bodycam[fuzz]'"
         )
-    print(f"seed {told.seed}, {told.runs} runs for each of {len(names)} targets", flush=True)  # noqa: T201 - a command
-    bad = [name for name in names if not fuzz(name, told.runs, told.seed, keep=told.keep)]
+    length = f"-runs={told.runs}" if told.seconds is None else f"-max_total_time={told.seconds}"
+    print(f"seed {told.seed}, {length} for each of {len(names)} targets", flush=True)  # noqa: T201 - a command
+    bad = [name for name in names if not fuzz(name, length, told.seed, keep=told.keep)]
     print(f"failed: {', '.join(bad)}" if bad else "all held")  # noqa: T201
     return 1 if bad else 0
 

@@ -1,10 +1,13 @@
+#!/usr/bin/env python3
 """Runs one target under atheris, in a process of its own: `python -m tests.fuzz` starts it.
 
-libFuzzer ends the process by itself, so whoever starts it cleans up.
+libFuzzer ends the process by itself, so whoever starts it cleans up. To merge inputs it starts
+itself again: therefore it can be executed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import atheris
@@ -15,11 +18,10 @@ INSTRUMENTED = ["evidence", "runtime", "firmware", "syncd", "office", "hw_sim", 
 
 
 def main(argv: list[str]) -> None:
-    """`argv`: the program's name, the target's, and what libFuzzer takes."""
-    program, name, *options = argv
+    """`argv`: the program's name and what libFuzzer takes. The environment names the target."""
     with atheris.instrument_imports(include=INSTRUMENTED):
         from tests.fuzz.table import TARGETS  # noqa: PLC0415 - what is imported here is instrumented
-    run = TARGETS[name]
+    run = TARGETS[os.environ["FUZZ_TARGET"]]
 
     def change(data: bytes, limit: int, seed: int) -> bytes:
         return bytes(atheris.Mutate(data, limit)) if seed % 2 else mutated(data, seed)[:limit]
@@ -27,7 +29,7 @@ def main(argv: list[str]) -> None:
     def once(data: bytes) -> None:
         run(data)
 
-    atheris.Setup([program, *options], once, custom_mutator=change)
+    atheris.Setup(argv, once, custom_mutator=change)
     atheris.Fuzz()
 
 

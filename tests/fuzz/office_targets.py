@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import json
 import urllib.parse
@@ -27,7 +26,7 @@ from tests.evidence_keys import AGENCY
 from tests.fuzz.format_targets import _LOG
 from tests.fuzz.program_targets import scratch
 from tests.fuzz.signed import DEVICE, folder, line_of, payloads
-from tests.fuzz.target import attempt, target
+from tests.fuzz.target import attempt, taken, target
 
 _PARTS_OF_A_PATH = 3
 
@@ -54,13 +53,11 @@ def tus_headers(data: bytes) -> None:
     pairs = (text_line.partition(":") for text_line in text.split("\n"))
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     for judge in (tus.creation, lambda told: tus.check_patch(told, 40, 100), lambda _: tus.parse_metadata(text)):
-        with contextlib.suppress(OfficeError):
-            judge(headers)
+        attempt(judge, headers, error=OfficeError)
     parts = text.split("/")
     if len(parts) == _PARTS_OF_A_PATH:
-        with contextlib.suppress(OfficeError):
-            upload = tus.upload_at(*parts)
-            assert upload.path == f"{tus.BASE}/{text}"
+        upload = attempt(tus.upload_at, *parts, error=OfficeError)
+        assert upload is None or upload.path == f"{tus.BASE}/{text}"
 
 
 # --- the page
@@ -142,6 +139,8 @@ def office_request(data: bytes) -> None:
     page, loop = _page()
     status, body = loop.run_until_complete(_ask(page, data))
     assert 200 <= status < 500, (status, body)
+    if status < 400:
+        taken.append(f"office_request {status}")
     if status >= 400 and not data.startswith(b"HEAD") and body:
         assert json.loads(body).keys() == {"code", "message"}
 
@@ -173,9 +172,10 @@ def dock_message(data: bytes) -> None:
         event = hints.event(topic.decode("utf-8", "replace"), told)
         if event is not None:
             _catalogue().add_events([event])
+            taken.append(event.verdict)
 
 
-@target(lambda: [_lines()[0] + b"\n" + _lines()[1]])
+@target(lambda: [_lines()[0] + b"\n" + line_of(_alert()), _lines()[0] + b"\n" + _lines()[1]])
 def alert_message(data: bytes) -> None:
     """A message of a camera, as it comes."""
     attempt(direct.judge, DEVICE, data, [AGENCY.root], also=("not-alert",))

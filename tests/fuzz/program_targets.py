@@ -8,8 +8,12 @@ import functools
 import http.client
 import io
 import logging
+import re
+import shutil
 import ssl
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +21,7 @@ from typing import Any, cast
 
 from evidence import jose, records
 from evidence.documents import Receipt, TimeAnchor
+from evidence.journal import JournalReader
 from evidence.records import Chain, Stamp
 from firmware import dock_port
 from firmware.config import CameraConfig
@@ -30,13 +35,18 @@ from office.config import OfficeConfig
 from runtime import config
 from runtime.config import ConfigError
 from syncd.camera import Camera as CameraLink
+from syncd.camera import CameraState
 from syncd.config import DockConfig
 from syncd.errors import DockError
+from syncd.events import Events
+from syncd.handin import Dock, HandIn
 from syncd.office import Office
+from syncd.spool import Spool
 from tests.evidence_keys import AGENCY, key, kid
+from tests.fuzz.folder_targets import spoiled
 from tests.fuzz.format_targets import SIGNERS
 from tests.fuzz.signed import DEVICE, OWN, document_of, folder, vector
-from tests.fuzz.target import ROOT, attempt, target
+from tests.fuzz.target import ROOT, attempt, taken, target
 from tests.memory_disk import MemoryDisk
 
 logging.disable(logging.CRITICAL)
@@ -77,10 +87,8 @@ def toml(data: bytes) -> None:
     path = scratch() / "any.toml"
     path.write_bytes(data)
     for kind in _KINDS:
-        with contextlib.suppress(ConfigError):
-            config.load(path, kind)
-    with contextlib.suppress(ConfigError):
-        plan.load(path)
+        attempt(config.load, path, kind, error=ConfigError)
+    attempt(plan.load, path, error=ConfigError)
 
 
 @target(lambda: [b'{"kernel_boot":"KERNEL","boot_ns":5,"ms":1795500000000,"source":"gnss","error_ms":20}'])
@@ -90,6 +98,8 @@ def clock_state(data: bytes) -> None:
     path.write_bytes(data.replace(b"KERNEL", _kernel_boot()))
     clock = LinuxClock(LinuxClockConfig(path))
     utc = clock.utc()
+    if utc.source != "none":
+        taken.append(utc.source)
     chain = Chain(DEVICE, "1" * 32, key(OWN), kid(OWN), seq=0, prev=records.GENESIS)
     chain.append("armed", {"ring_seconds": 1}, Stamp(clock.boot_ns(), utc.ms, utc.source, utc.error_ms))
 
@@ -111,8 +121,7 @@ def gpsd(data: bytes) -> None:
     driver = GpsdPositioning(GnssConfig(), cast("Any", SimpleNamespace(boot_ns=lambda: 10**9)))
     fixes: list[Any] = []
     for text in data.split(b"\n")[:50]:
-        with contextlib.suppress(ValueError):
-            driver._take(text, fixes.append)
+        attempt(driver._take, text, fixes.append, error=ValueError)
     for fix in filter(None, fixes):
         assert -90 <= fix.latitude_deg <= 90
         assert -180 <= fix.longitude_deg <= 180
@@ -128,11 +137,8 @@ def fuel_gauge(data: bytes) -> None:
     gauge._bus = SimpleNamespace(
         read_word_data=lambda _, register: words[register] | lows[register] << 8, close=lambda: None
     )
-    try:
-        charge = gauge.read()
-    except DriverError:
-        return
-    assert 0 <= charge.percent <= 100
+    charge = attempt(gauge.read, error=DriverError)
+    assert charge is None or 0 <= charge.percent <= 100
 
 
 # --- the camera's port
@@ -198,6 +204,8 @@ def dock_port_request(data: bytes) -> None:
         while status := told.readline():
             assert status.startswith(b"HTTP/1.1 "), status
             assert int(status.split()[1]) not in {500, 507}, status
+            if status.startswith(b"HTTP/1.1 2"):
+                taken.append(f"dock_port_request {int(status.split()[1])}")
             headers = http.client.parse_headers(told)
             told.read(int(headers.get("Content-Length", "0")))
 
@@ -255,7 +263,7 @@ def http_answer(data: bytes) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     camera = CameraLink(("127.0.0.1", 1), context)
     office = Office(("127.0.0.1", 1), context, SIGNERS)
-    for ask in (
+    asks: list[Callable[[], Any]] = [
         lambda: _link(camera, data).state(),
         lambda: _link(camera, data).give_receipt(b"a.b.c"),
         lambda: b"".join(map(bytes, _link(camera, data).journal(0, 0, 4))),
@@ -264,6 +272,52 @@ def http_answer(data: bytes) -> None:
         lambda: _link(office, data).uploads.create({"kind": "journal"}, None),
         lambda: _link(office, data).uploads.offset("/v1/uploads/a"),
         lambda: _link(office, data).uploads.append("/v1/uploads/a", 0, b"abcd"),
-    ):
-        with contextlib.suppress(DockError):
-            attempt(ask)
+    ]
+    for ask in asks:
+        attempt(ask, error=DockError)
+
+
+# --- what the dock takes in
+
+
+class _Served:
+    """A camera that serves these journal files."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+        self.state = CameraState(
+            DEVICE, "1" * 32, None, (0, ""), tuple((int(path[8:16]), len(data)) for path, data in files.items()), ()
+        )
+
+    def journal(self, file: int, start: int, stop: int) -> Iterator[bytes]:
+        data = self._files[records.journal_path(file)][start:stop]
+        yield data[:9000]
+        yield data[9000:]
+
+
+class _Silent:
+    """No broker is there."""
+
+    def publish_many(self, _: Any) -> None:
+        pass
+
+
+@target(lambda: [b"", b"l0000100eyJh\r", b"x0000010\x01", b"t0200900", b"i0004bb2x\r"])
+def pulled_journal(data: bytes) -> None:
+    """A camera's journal, spoiled in any way, pulled by the dock: its spool holds just the lines that verify."""
+    shutil.rmtree(scratch() / "spool", ignore_errors=True)
+    spool = Spool(scratch() / "spool", 1 << 30)
+    events = Events(cast("Any", _Silent()), "DOCK-1")
+    dock = Dock(spool, [AGENCY.root], SIGNERS, b"", events, cast("Any", None), threading.Event())
+    journals = {path: content for path, content in folder().items() if path.startswith("journal/")}
+    files = {path: text for path, text in spoiled(journals, data).items() if _JOURNAL.fullmatch(path)}
+    camera = _Served(dict(sorted(files.items())))
+    attempt(HandIn(DEVICE, dock)._pull_journal, cast("Any", camera), camera.state, error=DockError)
+    reader = JournalReader([AGENCY.root], device=DEVICE)
+    for file in spool.device(DEVICE).journal_files():
+        held = spool.device(DEVICE).journal(file)
+        reader.feed(file, held)
+        assert reader.good_len(file) == len(held)
+
+
+_JOURNAL = re.compile(r"journal/[0-9]{8}\.jws")

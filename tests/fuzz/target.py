@@ -7,6 +7,7 @@ them may raise and lets everything else through. Beyond that it may assert what 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,14 +49,31 @@ def _listed() -> frozenset[str]:
 CODES = _listed()
 
 
-def attempt(parse: Callable[..., T], *arguments: Any, also: Collection[str] = (), **options: Any) -> T | None:
-    """What `parse` makes of its arguments; None if it refuses by a listed code, or one of those in `also`."""
+taken: list[str] = []
+"""Where, in a target, something was taken and not refused: what is never taken is hardly tested."""
+
+
+def attempt(
+    parse: Callable[..., T],
+    *arguments: Any,
+    also: Collection[str] = (),
+    error: type[Exception] = EvidenceError,
+    **options: Any,
+) -> T | None:
+    """What `parse` makes of its arguments; None if it refuses by its one `error`.
+
+    An `EvidenceError` must have a listed code, or one of those in `also`.
+    """
     try:
-        return parse(*arguments, **options)
-    except EvidenceError as error:
-        if error.code not in CODES and error.code not in also:
-            raise AssertionError(f"the code {error.code!r} is not listed") from error
+        found = parse(*arguments, **options)
+    except error as refusal:
+        if isinstance(refusal, EvidenceError) and refusal.code not in CODES and refusal.code not in also:
+            raise AssertionError(f"the code {refusal.code!r} is not listed") from refusal
         return None
+    caller = sys._getframe(1)
+    taken.append(f"{caller.f_code.co_name} {caller.f_lineno}")
+    del taken[:-1000]
+    return found
 
 
 def corpus(name: str) -> list[bytes]:
