@@ -24,13 +24,12 @@ from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
 from hw_sim.scenario.plan import Expect
 from runtime import config
 from runtime.config import ConfigError
-from syncd.config import DockConfig
 from syncd.office import Signers
 from tests.evidence_builder import Camera
 from tests.evidence_keys import AGENCY
 from tests.evidence_media import media_fragment, media_init
 from tests.fuzz.program_targets import _Connection
-from tests.fuzz.signed import document_of, example, folder, line_of, payloads, vector
+from tests.fuzz.signed import document_of, folder, line_of, payloads, vector
 from tests.fuzz.table import TARGETS
 from tests.memory_disk import MemoryDisk
 from tests.test_fuzz import peak
@@ -73,8 +72,16 @@ def test_a_film_does_not_begin_after_the_end_of_time() -> None:
 
 
 def test_a_fragment_without_room_for_its_number_is_refused() -> None:
-    moof = mp4.box(b"moof", mp4.box(b"mfhd"))
-    refused("mp4-box", lambda: list(boxes.fragments(moof + mp4.box(b"mdat"))))
+    whole = media_fragment(0, 0, 0)
+    track = whole[whole.index(b"traf") - 4 :]
+    traf = track[: int.from_bytes(track[:4], "big")]
+    (fragment,) = boxes.fragments(whole)
+    sound = mp4.box(b"mdat", whole[fragment.runs[0].samples[0][0] : fragment.end])
+    good = mp4.box(b"moof", mp4.box(b"mfhd", bytes(8)), traf)
+    assert len(list(boxes.fragments(good + sound))) == 1
+    refused(
+        "mp4-box", lambda: list(boxes.fragments(mp4.box(b"moof", mp4.box(b"mfhd"), mp4.box(b"free"), traf) + sound))
+    )
 
 
 @pytest.mark.parametrize("size", [3, 65_536])
@@ -122,16 +129,20 @@ def test_a_camera_starts_though_the_opening_of_its_open_recording_rotted() -> No
 
 
 def test_a_camera_starts_though_the_beginning_of_a_part_rotted() -> None:
-    lines = example().files[records.journal_path(0)].splitlines(keepends=True)
-    kinds = [records.parse(line[:-1]).kind for line in lines[:-1]]
-    started = kinds.index("recording_started")
+    camera = Camera()
+    camera.boot()
+    camera.record("TT", stop=False)
     disk = MemoryDisk()
-    for path, content in example().files.items():
+    for path, content in camera.files.items():
+        rotted = {records.journal_path(1): "recording_started", records.journal_path(2): "gap"}.get(path)
+        lines = content.splitlines(keepends=True) if rotted else [content]
+        kept = [b"?" + line[1:] if rotted and records.parse(line[:-1]).kind == rotted else line for line in lines]
         file = disk.create(path)
-        spoiled = b"".join([*lines[:started], b"?" + lines[started][1:], *lines[started + 1 :]])
-        file.append(spoiled if path == records.journal_path(0) else content)
+        file.append(b"".join(kept))
         file.sync()
-    assert recover(disk).next_file == 3
+    found = recover(disk).recording
+    assert found is not None
+    assert [gap.reach.part for gap in found.owed] == [1]  # the last part before it that is known of
 
 
 def test_a_camera_starts_at_once_though_the_opening_of_a_long_file_rotted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,11 +208,9 @@ def test_a_configuration_that_cannot_be_is_told_by_file_and_key(tmp_path: Path, 
         config.load(path, CameraConfig)
 
 
-@pytest.mark.parametrize("kind", [DockConfig, Expect])
-def test_a_whole_number_beyond_every_fraction_is_no_number_of_seconds(tmp_path: Path, kind: type[Any]) -> None:
-    table = {"within": 10**400, "fact": "a"} if kind is Expect else {"poll_seconds": 10**400}
-    with pytest.raises(ConfigError):
-        config.fill(kind, table, tmp_path / "a.toml")
+def test_a_whole_number_beyond_every_fraction_is_no_number_of_seconds(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="within: expected a number"):
+        config.fill(Expect, {"fact": "a", "within": 10**400}, tmp_path / "a.toml")
 
 
 # --- dock and office
