@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -30,7 +32,7 @@ from tests.evidence_keys import AGENCY
 from tests.evidence_media import media_fragment, media_init
 from tests.fuzz.program_targets import _Connection
 from tests.fuzz.signed import document_of, folder, line_of, payloads, vector
-from tests.fuzz.table import TARGETS
+from tests.fuzz.table import SEEDS, TARGETS
 from tests.memory_disk import MemoryDisk
 from tests.test_fuzz import peak
 
@@ -227,6 +229,27 @@ def test_what_the_dock_refuses_has_a_listed_code() -> None:
     early = vector("documents")["receipt"]["payload"].replace('"received":"2026', '"received":"2019').encode()
     signers = Signers([AGENCY.signer, AGENCY.issuing], [AGENCY.root])
     refused("chain-dates", signers.receipt, document_of(early, "bodycam-receipt"))
+
+
+def told(change: bytes, to: bytes) -> None:
+    """The story of a hostile camera with an alert, a gap and a notice, catalogued and listed."""
+    story = SEEDS["catalogued-journal"]()[-1]
+    assert re.search(change, story)
+    TARGETS["catalogued-journal"](re.sub(change, to, story))
+
+
+def test_what_a_camera_alerts_of_commands_no_terminal() -> None:
+    told(rb"46 C", rb"\\u001b[2J\\n\\u202e")
+
+
+def test_a_clock_at_the_end_of_the_calendar_can_be_listed_in_the_east(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        told(rb'"utc": "[^"]*"', b'"utc": "9999-12-31T23:59:59.999Z"')
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("address", ["/nothing?\xff", "/v1/uploads?\xff", "/v1/uploads/a/b/c/d?\xb4"])

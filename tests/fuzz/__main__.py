@@ -55,7 +55,14 @@ def fuzz(name: str, length: str, seed: int, *, keep: bool = False) -> bool:
 
 def _engine(name: str, work: str, options: Options) -> int:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "TMPDIR": work, "PYTHONPATH": str(ROOT), "PATH": path, "FUZZ_TARGET": name}
+    environment = {
+        **os.environ,
+        "TMPDIR": work,
+        "PYTHONPATH": str(ROOT),
+        "PATH": path,
+        "FUZZ_TARGET": name,
+        "TZ": "Asia/Shanghai",
+    }
     command = [sys.executable, "-m", "tests.fuzz.engine", *options]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 

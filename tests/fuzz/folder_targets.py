@@ -39,7 +39,7 @@ def verified(files: dict[str, bytes], *, opened: bool = True) -> jose.Json:
 # --- a journal whose signatures hold
 
 
-class _Teller:
+class Teller:
     """Writes lines as a camera's own key holder would: any kind and body, at its right place in the chain."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def _told(payload: bytes) -> bytes:
     return json.dumps({name: members[name] for name in members if name not in _CHAINED}).encode()
 
 
-def _stories() -> list[bytes]:
+def stories() -> list[bytes]:
     lines = [_told(payload) for payload in payloads() if b'"kind"' in payload]
     first = next(line for line in lines if b'"kind": "boot"' in line)
     body = json.loads(first)["body"]
@@ -94,28 +94,28 @@ def _stories() -> list[bytes]:
     ]
 
 
-def _parsed(line: bytes) -> Any:
+def parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
 
 
-@target(_stories)
+@target(stories)
 def journal(data: bytes) -> None:
     """Records of a hostile camera, each signed and in its place: the verifier tells of all of them."""
-    teller = _Teller()
+    teller = Teller()
     for text in data.splitlines()[:200]:
-        teller.tell(_parsed(text))
+        teller.tell(parsed(text))
     verified({**folder(), **{path: b"" for path in folder() if path.startswith("journal/")}, **teller.files})
     verified(teller.files)
 
 
-@target(lambda: [story.splitlines()[0] for story in _stories()])
+@target(lambda: [story.splitlines()[0] for story in stories()])
 def opening(data: bytes) -> None:
     """A file's first line: whose key it names, and what stands behind that key."""
-    told = _parsed(data)
-    teller = _Teller()
+    told = parsed(data)
+    teller = Teller()
     teller.tell(told)
     for number, text in enumerate(teller.files.values()):
         for strict in (False, True):
@@ -264,13 +264,13 @@ def _start(files: dict[str, bytes]) -> None:
 
 
 def _hostile_lines(data: bytes) -> Iterator[bytes]:
-    teller = _Teller()
+    teller = Teller()
     for text in data.splitlines()[:100]:
-        teller.tell(_parsed(text))
+        teller.tell(parsed(text))
     yield from teller.files.values()
 
 
-@target(_stories)
+@target(stories)
 def own_journal(data: bytes) -> None:
     """A camera starts from any journal that its own keys signed, such as another version's."""
     _start({records.journal_path(n): text for n, text in enumerate(_hostile_lines(data))})

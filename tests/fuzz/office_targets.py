@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from evidence import jose, pki
 from evidence.certificate import Role
-from office import direct, tus
+from evidence.journal import JournalReader
+from office import alerts, direct, listing, tus
 from office.archive import Archive
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
@@ -23,6 +24,7 @@ from office.web import Pages
 from runtime import outbox
 from runtime.keys import private_pem
 from tests.evidence_keys import AGENCY
+from tests.fuzz.folder_targets import Teller, parsed, stories
 from tests.fuzz.format_targets import _LOG
 from tests.fuzz.program_targets import scratch
 from tests.fuzz.signed import DEVICE, folder, line_of, payloads
@@ -143,6 +145,42 @@ def office_request(data: bytes) -> None:
         taken.append(f"office_request {status}")
     if status >= 400 and not data.startswith(b"HEAD") and body:
         assert json.loads(body).keys() == {"code", "message"}
+
+
+@target(lambda: [*stories(), _told_story()])
+def catalogued_journal(data: bytes) -> None:
+    """A hostile camera's journal, each line signed and in its place, taken into the catalogue and listed."""
+    teller = Teller()
+    for text in data.splitlines()[:200]:
+        teller.tell(parsed(text))
+    catalogue, reader = Catalogue(Path(":memory:")), JournalReader([AGENCY.root], device=DEVICE)
+    for path, lines in teller.files.items():
+        for text in lines.splitlines(keepends=True):
+            for record in attempt(reader.feed, int(path[8:16]), text) or ():
+                catalogue.add_records(DEVICE, [(record, reader.signed)], "DOCK-1")
+    rows = [listing.describe(row) for row in catalogue.recordings()]
+    told = [alerts.describe(row) for row in catalogue.alerts()]
+    json.dumps([rows, told], allow_nan=False).encode()
+    for table in (listing.table(rows), alerts.table(told)):
+        assert all(letter.isprintable() or letter == "\n" for letter in table)
+    assert alerts.table(told).count("\n") == 1 + len(told)
+    catalogue.close()
+
+
+def _told_story() -> bytes:
+    first, begun, gap = stories()[1].splitlines()
+    clock, recording = json.loads(first)["clock"], json.loads(begun)["body"]["recording"]
+    more = {
+        "alert": {"what": "heat", "recording": recording, "detail": "46 C"},
+        "notice": {"recording": recording, "attempt": 1, "heard": True, "score_permille": 9, "from_ns": 0, "to_ns": 1},
+        "gap_reason": {"recording": recording, "gap_seq": 2, "basis": "chosen", "from_ns": 0, "to_ns": 1},
+        "recording_ended": {
+            "recording": recording, "ground": None, "parts": 1, "segments": 0, "frames_delivered": 0,
+            "frames_encoded": 0, "frames_dropped": 0,
+        },
+    }  # fmt: skip
+    lines = [json.dumps({"kind": kind, "clock": clock, "body": body}).encode() for kind, body in more.items()]
+    return b"\n".join([first, begun, gap, *lines])
 
 
 # --- MQTT
