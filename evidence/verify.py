@@ -6,7 +6,6 @@ verdict, place. It never says more than the bytes do.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,21 +13,16 @@ from typing import Protocol
 
 from cryptography import x509
 
-from evidence import jose, pki, records, segment_check, shape
+from evidence import records, segment_check
 from evidence.account import Finding, SegmentAccount
-from evidence.documents import Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
-from evidence.records import Record
-from evidence.report import Report, not_after, not_before, printable
+from evidence.office_word import OFFICE_FILES, VERDICT_OF, OfficeWord
+from evidence.report import Report, printable
 from evidence.segment_check import SegmentCheck, SegmentVerdict
 
-_VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
 _JOURNAL = re.compile(r"journal/([0-9]{8})\.jws\Z")
 _SEGMENT = re.compile(r"segments/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.mp4\.age\Z")
-_RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
-_CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
-_CERTIFICATES_LIMIT = 1 << 20  # bytes of all of them: an agency has a dozen of 1 KiB
 
 
 class Folder(Protocol):
@@ -61,8 +55,6 @@ class Verifier:
         self._identity = identity
         self._whole = whole
         self._names = frozenset(folder.names())
-        self._certificates: list[x509.Certificate] = []
-        self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
         self._tails: dict[int, bytes] = {}
         asked = None if only is None else frozenset(only)
         self.report = Report(JournalReader(roots), opened=identity is not None, only=asked)
@@ -73,10 +65,8 @@ class Verifier:
         self._read_journal()  # steps 1 to 5
         self._judge_boots()
         report.findings += [f for f in report.account.findings() if self._asked_of(f.where)]  # steps 6 to 8
-        self._read_signers()
-        self._read_receipts()  # step 10, before 9: a receipt explains a file that is not here
-        self._read_anchors()
-        self._compare_times()
+        # Step 10 goes before 9: a receipt explains a file that is not here.
+        OfficeWord(report, self._roots, self._names, self._read).run()
         self._read_segments()  # steps 9 and 12
         self._judge_tail()  # step 11
         self._look_for_strangers()  # step 13
@@ -150,7 +140,7 @@ class Verifier:
         except EvidenceError as error:
             after = "the beginning" if reader.head is None else f"record {reader.head[0]}"
             message = f"after {after}: {error.message} ({error.code}); nothing beyond it is proven"
-            self._find(reader.step, _VERDICT_OF.get(error.code, "altered"), records.journal_path(file), message)
+            self._find(reader.step, VERDICT_OF.get(error.code, "altered"), records.journal_path(file), message)
             return False
         return True
 
@@ -183,107 +173,6 @@ class Verifier:
                 self._find(2, "unsigned", where, "no certified evidence key stands behind this boot")
             if record.body["simulated"]:
                 self._note(2, "simulated", where, "the hardware of this boot is simulated")
-
-    # --- what the office signed
-
-    def _read_signers(self) -> None:
-        """Certificates beside the evidence: anybody's, so not more than helps, and none is checked before it is needed.
-
-        Each is tried under the key that it names; an office may have renewed a certificate and kept its key.
-        """
-        left = _CERTIFICATES_LIMIT
-        for path, _ in self._matching(_CERTIFICATES):
-            data = self._read(path, left)
-            if len(data) > left:
-                self._note(10, "foreign", path, "more certificates than help; this and what follows is not read")
-                break
-            left -= len(data)
-            try:
-                self._certificates += pki.parse_certificates(data)
-            except EvidenceError as error:
-                self._note(10, "foreign", path, error.message)
-
-    def _signers(self, text: bytes, typ: str) -> list[pki.Chain]:
-        """The trusted chains of the key that signed, at least one."""
-        kid = jose.parse(text, typ).kid
-        if kid not in self._chains:
-            self._chains[kid] = list(self._chains_of(kid))
-        if not self._chains[kid]:
-            message = "no certificate here, trusted by the given root, has the key that signed"
-            raise EvidenceError("signer-unknown", message)
-        return self._chains[kid]
-
-    def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
-        for certificate in self._certificates:
-            with contextlib.suppress(EvidenceError):  # issuing certificates and strangers: they help, or they do not
-                if pki.key_id(pki.public_key(certificate)) == kid:
-                    yield pki.validate_chain(
-                        certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None
-                    )
-
-    def _read_receipts(self) -> None:
-        """Step 10: receipts beside the evidence and inside the journal."""
-        for path, match in self._matching(_RECEIPT):
-            if self.report.only is None or match[1] in self.report.only:
-                self._receipt(self._read(path, jose.LINE_LIMIT), path, (match[1], int(match[2])))
-        for record in self.report.account.receipts:
-            self._receipt(record.body["receipt"].encode(), f"record {record.seq}", None)
-
-    def _receipt(self, text: bytes, where: str, key: tuple[str, int] | None) -> None:
-        try:
-            chains = self._signers(text, Receipt.TYP)
-            receipt = Receipt.read(text, pki.public_key(chains[0].leaf))
-            chain = _valid_at(chains, receipt.received)
-        except EvidenceError as error:
-            self._find(10, _VERDICT_OF.get(error.code, "altered"), where, f"receipt: {error.message} ({error.code})")
-            return
-        found = (receipt.recording, receipt.segment)
-        recording = self.report.account.recordings.get(receipt.recording)
-        segment = recording.segments.get(receipt.segment) if recording else None
-        told = segment.record.body if segment and segment.record else None
-        if receipt.office != chain.id:
-            self._find(10, "foreign", where, f"the receipt names {receipt.office}, and {chain.id} signed it")
-        elif receipt.device != self.report.device or key not in (None, found):
-            self._find(10, "foreign", where, "the receipt is for another camera or segment")
-        elif told is None:
-            self._find(
-                10, "missing", where, "the office holds a segment that no record here closes: records are cut off"
-            )
-        elif (receipt.sha256, receipt.size) != (told["file_sha256"], told["file_size"]):
-            self._find(10, "altered", where, "the receipt is for other bytes than the camera signed")
-        else:
-            self.report.receipts[found] = receipt
-
-    def _read_anchors(self) -> None:
-        """Step 10: time anchors, and whether this chain extends the head that the office held."""
-        for record in self.report.account.anchors:
-            text, where = record.body["anchor"].encode(), f"record {record.seq}"
-            try:
-                chains = self._signers(text, TimeAnchor.TYP)
-                anchor = TimeAnchor.read(text, pki.public_key(chains[0].leaf))
-                chain = _valid_at(chains, anchor.utc)
-            except EvidenceError as error:
-                verdict = _VERDICT_OF.get(error.code, "altered")
-                self._find(10, verdict, where, f"time anchor: {error.message} ({error.code})")
-                continue
-            if anchor.office != chain.id:
-                self._find(10, "foreign", where, f"the time anchor names {anchor.office}, and {chain.id} signed it")
-            elif anchor.device != self.report.device:
-                self._find(10, "foreign", where, "the time anchor is for another camera")
-            elif not self._extends(record, anchor):
-                self._find(10, "altered", where, "fork: the office held another record in this place of the chain")
-            else:
-                self.report.anchors.append((record, anchor))
-
-    def _compare_times(self) -> None:
-        """Step 10: what the office says of the time of a recording, in anchors and receipts, does not contradict."""
-        for recording in self.report.recordings():
-            first, last = not_before(self.report, recording), not_after(self.report, recording)
-            if first is not None and last is not None and last < first:
-                self._find(10, "altered", recording.id, f"by the office's word not before {first} and not after {last}")
-
-    def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
-        return anchor.head_seq < record.seq and self.report.reader.sha256_of(anchor.head_seq) == anchor.head
 
     # --- segments
 
@@ -360,7 +249,7 @@ class Verifier:
         }
         begun = self._next_segments()
         for path in sorted(self._names - known):
-            if any(pattern.match(path) for pattern in (_JOURNAL, _RECEIPT, _CERTIFICATES)):
+            if any(pattern.match(path) for pattern in (_JOURNAL, *OFFICE_FILES)):
                 continue
             if path in begun:
                 message = "begun, and no record names it yet: let the camera start once, or it is foreign"
@@ -375,12 +264,3 @@ class Verifier:
             for recording in self.report.account.recordings.values()
             if recording.ended is None
         }
-
-
-def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:
-    """The first of a signer's chains that was valid at a time."""
-    ms = shape.utc_ms(utc)
-    for chain in chains:
-        if chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
-            return chain
-    raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")

@@ -70,6 +70,7 @@ class Cutter:
     _segment_from_ns: int = field(init=False)
     _opens: bool = True
     _hurried: bool = False
+    _needs_key: bool = False  # what the next pictures refer to is not in their segment
     _drops: int = 0
     _counted_ns: int | None = None  # so far each picture that the lens's rate would have is told: encoded, or dropped
     _pictures: list[_Picture] = field(default_factory=list)
@@ -83,7 +84,17 @@ class Cutter:
         self._from_ns = self._segment_from_ns = from_ns
 
     def picture(self, unit: AccessUnit, boot_ns: int) -> Fragment | None:
-        """Take the next picture; return the fragment that it completes."""
+        """Take the next picture; return the fragment that it completes.
+
+        One that comes when sound alone has closed its time is not shown at another: it is told there as a drop already,
+        and so is what depends on it.
+        """
+        if boot_ns < self._from_ns - self.frame_ns and not self._pictures:
+            self._needs_key = True
+            return None
+        if self._needs_key and not unit.idr:
+            return None
+        self._needs_key = False
         ns = max(boot_ns, self._from_ns, self._pictures[-1].ns + 1 if self._pictures else 0)
         cut = None
         segment_over = unit.idr and ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
@@ -109,13 +120,17 @@ class Cutter:
         self._blocks.append(_Block(start, duration, packet))
         end_ns = self.start_ns + (start + duration) * 1_000_000_000 // SOUND_TIMESCALE
         last = self._pictures[-1].ns if self._pictures else self._from_ns
-        waits = self.pictures and end_ns - last < _NO_PICTURE_NS
-        if waits or end_ns - self._from_ns < self.fragment_ns:
+        hold_ns = _STOPPED_NS if self.pictures else 0  # a picture may still come that belongs before what is held
+        if (self.pictures and end_ns - last < _NO_PICTURE_NS) or end_ns - hold_ns - self._from_ns < self.fragment_ns:
             return None
-        if not self._pictures and len(self._blocks) == 1:
+        held = self._edge(end_ns - hold_ns)
+        first = next(block for block in self._blocks if block.start + block.duration >= held)
+        if not self._pictures and first is self._blocks[0]:
             return None
-        begin_ns = self.start_ns + start * 1_000_000_000 // SOUND_TIMESCALE
-        return self._cut(begin_ns, new_segment=end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns)
+        to_ns = max(self._from_ns, self.start_ns + first.start * 1_000_000_000 // SOUND_TIMESCALE)
+        new_segment = end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
+        self._needs_key |= new_segment
+        return self._cut(to_ns, new_segment=new_segment)
 
     def hurry(self) -> Fragment | None:
         """Cut at the newest picture: what came before it is not to wait. With one picture only, cut at the next."""
