@@ -18,7 +18,7 @@ from tests.fuzz.mutate import mutated
 from tests.fuzz.table import SEEDS, TARGETS, corpus, inputs
 from tests.fuzz.target import CORPUS, ROOT, taken
 
-RUNS, SEED = 1500, 4
+RUNS, SEED = 1_000, 4
 EXAMPLES = 20
 BASE, TIMES = 8 << 20, 64  # bytes that any input may cost, and for each byte of it: `{}` in JSON is 64 in Python
 SOME = sorted(TARGETS)
