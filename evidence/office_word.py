@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -87,12 +88,18 @@ class OfficeWord:
         return self._chains[kid]
 
     def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
-        for certificate in self._certificates:
+        for certificate in self._by_key.get(kid, ()):
             with contextlib.suppress(EvidenceError):  # issuing certificates and strangers: they help, or they do not
-                if pki.key_id(pki.public_key(certificate)) == kid:
-                    yield pki.validate_chain(
-                        certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None
-                    )
+                yield pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, list[x509.Certificate]]:
+        """The certificates by key, told once: receipts are anybody's, and each may name another key."""
+        found: dict[str, list[x509.Certificate]] = {}
+        for certificate in self._certificates:
+            with contextlib.suppress(EvidenceError):
+                found.setdefault(pki.key_id(pki.public_key(certificate)), []).append(certificate)
+        return found
 
     def _read_receipts(self) -> None:
         """Step 10: receipts beside the evidence and inside the journal."""

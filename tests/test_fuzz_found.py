@@ -13,11 +13,13 @@ from typing import Any, cast
 
 import pytest
 
-from evidence import boxes, jose, mp4, records
+from evidence import boxes, jose, mp4, pki, records
 from evidence.account import Account
+from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.join import Joiner, PartSource
 from evidence.journal import JournalReader
+from evidence.verify import Verifier
 from firmware.capture.journal_writer import torn_tail
 from firmware.capture.recovery import recover
 from firmware.config import CameraConfig
@@ -27,7 +29,7 @@ from hw_sim.scenario.plan import Expect
 from runtime import config
 from runtime.config import ConfigError
 from syncd.office import Signers
-from tests.evidence_builder import Camera
+from tests.evidence_builder import Camera, MemoryFolder
 from tests.evidence_keys import AGENCY
 from tests.evidence_media import media_fragment, media_init
 from tests.fuzz.program_targets import _Connection
@@ -109,6 +111,24 @@ def test_more_stills_than_a_segment_may_hold_are_not_looked_for_one_by_one() -> 
         account.add(still)
     (finding,) = account.findings()
     assert (finding.step, finding.verdict) == (7, "altered")
+
+
+def test_receipts_by_many_keys_do_not_look_at_each_certificate_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are anybody's who writes into a folder: a hundred thousand of the one were read for each of the other."""
+    files = dict(folder())
+    for number in range(50):
+        text = jose.sign(b"{}", AGENCY.key("signer"), Receipt.TYP, f"{number:064x}", deterministic=True)
+        files[f"receipts/bfe3b5b1-1/{number:05d}.jws"] = text.encode()
+    looked: list[object] = []
+    key_id = pki.key_id
+
+    def counted(key: Any) -> str:
+        looked.append(key)
+        return key_id(key)
+
+    monkeypatch.setattr(pki, "key_id", counted)
+    Verifier(MemoryFolder(files), [AGENCY.root]).run()
+    assert len(looked) < 25
 
 
 # --- camera

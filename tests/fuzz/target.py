@@ -2,6 +2,10 @@
 
 A target refuses nothing itself: it hands the bytes to parsers through `attempt`, which takes the one error that each of
 them may raise and lets everything else through. Beyond that it may assert what must hold of bytes that were accepted.
+
+For a new parser, write a function under `@target(seeds)`; where a signature, a hash or a seal would stop every changed
+byte, take the bytes for what lies behind it and sign them here (`signed.py`). `python -m tests.fuzz NAME --keep` then
+fills its corpus, and what it finds becomes a test in `tests/test_fuzz_found.py`.
 """
 
 from __future__ import annotations
