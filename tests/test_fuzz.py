@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,14 @@ RUNS, SEED = 1_000, 4
 EXAMPLES = 20
 BASE, TIMES = 8 << 20, 64  # bytes that any input may cost, and for each byte of it: `{}` in JSON is 64 in Python
 SOME = sorted(TARGETS)
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """A program tells of each hostile request."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def test_the_corpus_belongs_to_the_table_and_stays_small() -> None:

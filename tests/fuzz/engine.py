@@ -7,6 +7,7 @@ itself again: therefore it can be executed.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -29,6 +30,7 @@ def main(argv: list[str]) -> None:
     def once(data: bytes) -> None:
         run(data)
 
+    logging.disable()  # a program tells of each hostile request
     atheris.Setup(argv, once, custom_mutator=change)
     atheris.Fuzz()
 

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import http.client
 import io
-import logging
 import re
 import shutil
 import ssl
@@ -48,8 +47,6 @@ from tests.fuzz.format_targets import SIGNERS
 from tests.fuzz.signed import DEVICE, OWN, document_of, folder, vector
 from tests.fuzz.target import ROOT, attempt, taken, target
 from tests.memory_disk import MemoryDisk
-
-logging.disable(logging.CRITICAL)
 
 
 @functools.cache
