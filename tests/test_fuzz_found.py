@@ -15,8 +15,10 @@ import pytest
 
 from evidence import boxes, jose, mp4, pki, records
 from evidence.account import Account
+from evidence.agreement import disagreements
 from evidence.documents import Receipt
 from evidence.errors import EvidenceError
+from evidence.fragment_check import FragmentCheck, PartClock
 from evidence.join import Joiner, PartSource
 from evidence.journal import JournalReader
 from evidence.verify import Verifier
@@ -31,7 +33,7 @@ from runtime.config import ConfigError
 from syncd.office import Signers
 from tests.evidence_builder import Camera, MemoryFolder
 from tests.evidence_keys import AGENCY
-from tests.evidence_media import media_fragment, media_init
+from tests.evidence_media import BLOCKS, media_fragment, media_init
 from tests.fuzz.program_targets import _Connection
 from tests.fuzz.signed import document_of, folder, line_of, payloads, vector
 from tests.fuzz.table import SEEDS, TARGETS
@@ -88,6 +90,21 @@ def test_a_fragment_without_room_for_its_number_is_refused() -> None:
     )
 
 
+def test_a_track_without_pictures_does_not_begin_with_one() -> None:
+    whole = media_fragment(0, 0, 0)
+    moof = whole.index(b"moof") - 4
+    (fragment,) = boxes.fragments(whole)
+    empty = bytearray(whole)
+    at = whole.index(b"trun") - 4  # of the pictures
+    size = int.from_bytes(whole[at : at + 4], "big")
+    struct.pack_into(">I4sIIi", empty, at, 20, b"trun", 0x000701, 0, 0)
+    struct.pack_into(">I4s", empty, at + 20, size - 20, b"free")
+    assert moof == fragment.start
+    (hollow,) = boxes.fragments(bytes(empty))
+    told = {"frames": 0, "samples": BLOCKS * mp4.BLOCK, "starts_with_idr": False, "from_ns": 0, "to_ns": 0}
+    FragmentCheck(bytes(empty), PartClock(0, 0, 0)).check(0, hollow, told)
+
+
 @pytest.mark.parametrize("size", [3, 65_536])
 def test_parameter_sets_fit_their_box(size: int) -> None:
     for sps, pps in ((b"g" * size, b"h"), (b"g" * 9, b"h" * size * (size > 3))):
@@ -106,10 +123,10 @@ def test_more_stills_than_a_segment_may_hold_are_not_looked_for_one_by_one() -> 
     still = next(record for record in camera.records if record.kind == "still")
     for record in camera.records:
         account.add(record)
-    assert not list(account.findings())
+    assert not list(disagreements(account))
     for _ in range(1_000):
         account.add(still)
-    (finding,) = account.findings()
+    (finding,) = disagreements(account)
     assert (finding.step, finding.verdict) == (7, "altered")
 
 

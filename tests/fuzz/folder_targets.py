@@ -8,6 +8,7 @@ from typing import Any
 
 from evidence import age, jose, mp4, records, segment_check, shape
 from evidence.account import SegmentAccount
+from evidence.fragment_check import PartClock
 from evidence.journal import JournalReader
 from evidence.records import Record, Stamp
 from evidence.report import to_json
@@ -16,7 +17,7 @@ from evidence.verify import Verifier
 from firmware.capture.recovery import recover
 from tests.evidence_builder import MemoryFolder
 from tests.evidence_keys import AGENCY, Stream, identity, key, recipients, sha256
-from tests.evidence_media import BLOCKS, PICTURES
+from tests.evidence_media import BLOCKS, FRAGMENT_NS, PICTURES
 from tests.fuzz.format_targets import plaintext
 from tests.fuzz.signed import DEVICE, example, folder, line_of, payloads
 from tests.fuzz.target import attempt, taken, target
@@ -137,7 +138,8 @@ def _record(kind: str, body: dict[str, Any], seq: int) -> Record:
 
 def _account(plain: bytes, offset: int, counts: tuple[int, int], cipher: bytes) -> SegmentAccount:
     where = {"recording": "11111111-1", "part": 1, "segment": 0}
-    told = {"frames": counts[0], "samples": counts[1] * mp4.BLOCK, "from_ns": 0, "to_ns": 1}
+    told = {"frames": counts[0], "samples": counts[1] * mp4.BLOCK, "from_ns": 0, "to_ns": FRAGMENT_NS,
+            "starts_with_idr": counts[0] > 0}  # fmt: skip
     fragment = {
         **where, **told, "plain_offset": offset, "plain_len": max(0, len(plain) - offset), "index": 0,
         "plain_sha256": sha256(plain), "cipher_sha256": sha256(cipher), "cipher_len": len(cipher),
@@ -166,7 +168,7 @@ def segment(data: bytes) -> None:
     whole -= age.CHUNK if whole == len(plain) else 0
     cipher = writer.header + bytes(writer.seal(plain[:whole])) + writer.finish(plain[whole:])
     account = _account(plain, offset, (counts[0], counts[1]), cipher)
-    opened = attempt(segment_check.open_segment, account, cipher, identity("office"))
+    opened = attempt(segment_check.open_segment, account, cipher, identity("office"), PartClock(0, 0, 0))
     if opened is not None:
         attempt(segment_check.unlisted_stills, account, opened)
     check = segment_check.SegmentCheck(account)

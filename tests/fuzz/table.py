@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import folder_targets, format_targets, office_targets, program_targets
+from tests.fuzz import folder_targets, format_targets, office_targets, program_targets, signature_targets
 from tests.fuzz.target import SEEDS, TARGETS, corpus, inputs
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "inputs",
     "office_targets",
     "program_targets",
+    "signature_targets",
 ]
