@@ -77,6 +77,7 @@ class PosixDisk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._durable = {root}  # folders whose names are known to be: another run may have died before it synced them
         root.mkdir(parents=True, exist_ok=True)
 
     def _path(self, path: str) -> Path:
@@ -94,12 +95,13 @@ class PosixDisk:
         return _PosixAppendFile(fd)
 
     def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
+        if folder in self._durable:
             return
         self._make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
         sync_folder(folder.parent)
+        self._durable.add(folder)
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         with self._path(path).open("rb") as file:
