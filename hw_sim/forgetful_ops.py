@@ -25,7 +25,7 @@ _BLOCK = 4096
 
 @dataclasses.dataclass
 class Rule:
-    """What befalls an operation on the paths that match: a delay, then an error, or the end of the program that asks."""
+    """What befalls an operation on the paths that match: a delay, then an error, or the end of who asks for it."""
 
     op: str
     match: str = "*"

@@ -21,8 +21,8 @@ from evidence.journal import JournalReader
 from evidence.records import Record
 from office.catalogue import Catalogue
 from office.errors import OfficeError
-from office.store import Store, make_folder
-from runtime.disk import write_once
+from office.store import Store
+from runtime.disk import make_folder, write_once
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024

@@ -82,9 +82,13 @@ class Log:
         line = jose.dump_json(dict(entry)) + b"\n"
         with self._exclusive():
             view = memoryview(line)
-            while view:
-                view = view[os.write(self._fd, view) :]
-            os.fdatasync(self._fd)
+            try:
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                os.fdatasync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, self._end)  # or it would be taken for a leaf, and go with the next power cut
+                raise
             index = self._tree.size
             self._take(line)
             self._publish()

@@ -1,4 +1,4 @@
-"""A camera whose card is a mounted disk with faults: runner, writer, journal and recovery unchanged, with their threads.
+"""A camera whose card is a mounted disk with faults: runner, writer, journal and recovery unchanged, with threads.
 
 Pictures and sound are made up at their ports; time runs by itself, faster than it does, so that what takes the camera
 seconds takes a test a fraction of one.
@@ -221,7 +221,9 @@ def lines(disk: Disk) -> list[Record]:
         except EvidenceError:
             continue
     return [
-        records.parse(line) for number, content in data.items() for line in content[: torn.get(number)].split(b"\n")[:-1]
+        records.parse(line)
+        for number, content in data.items()
+        for line in content[: torn.get(number)].split(b"\n")[:-1]
     ]
 
 

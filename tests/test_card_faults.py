@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from firmware.capture.state import Phase
 from firmware.hal.ports import Control
 from hw_sim import forgetful_fs
 from hw_sim.forgetful_fs import MountedDisk
-from hw_sim.forgetful_ops import OPERATIONS
 from runtime.disk import PosixDisk
 from tests import invariants
 from tests.camera_rig import SECOND, SPS, BootClock, Owner
 from tests.card_rig import CardCamera, Hurried, lines, report, signer_file, switched_on
+from tests.misfortune import READ_ONLY, Rules, by_chance, fails
 
 pytestmark = [
     pytest.mark.fuse,
@@ -33,8 +33,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse; run: modprobe fuse"),
 ]
 
-Rules = Sequence[Mapping[str, Any]]
-READ_ONLY: Rules = [{"op": op, "errno": "EROFS"} for op in OPERATIONS if op not in ("open", "read")]
+SEGMENTS, JOURNAL = PLACES = "/segments/*", "/journal/*"
 RUNNING = {Phase.RECORDING, Phase.DEGRADED}
 
 
@@ -85,13 +84,6 @@ class Card:
 
 def of(told: list[Record], kind: str) -> list[Mapping[str, Any]]:
     return [record.body for record in told if record.kind == kind]
-
-
-def fails(op: str, match: str, errno: str = "EIO", **more: Any) -> Mapping[str, Any]:
-    return {"op": op, "match": match, "errno": errno, **more}
-
-
-SEGMENTS, JOURNAL = "/segments/*", "/journal/*"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +169,7 @@ def live_badly(card: Card, chance: random.Random) -> None:
     """Boots in which the card fails in some way, each cut off or ended; then one on a good card."""
     for _ in range(chance.randint(1, 3)):
         with card.mounted() as disk:
-            disk.set_rules(*misfortune(chance))
+            disk.set_rules(*by_chance(chance, PLACES))
             try:
                 with card.boot() as camera:
                     act(disk, camera, chance)
@@ -206,29 +198,13 @@ def act(disk: MountedDisk, camera: CardCamera, chance: random.Random) -> None:
             case 0:
                 camera.press(Control.MARK_PRESSED)
             case 1:
-                disk.set_rules(*misfortune(chance))
+                disk.set_rules(*by_chance(chance, PLACES))
             case 2 | 3:
                 disk.set_rules()
             case 4:
                 camera.press(Control.RECORD_HELD)
             case 5:
                 disk.set_limit(chance.choice([None, 3 << 20, 6 << 20]))
-
-
-def misfortune(chance: random.Random) -> Rules:
-    if chance.random() < 0.15:
-        return READ_ONLY
-    return [
-        {
-            "op": chance.choice(["fsync", "fsync", "fsyncdir", "write", "create", "truncate", "mkdir", "read"]),
-            "match": chance.choice([SEGMENTS, JOURNAL, "*"]),
-            "errno": chance.choice(["EIO", "EIO", "ENOSPC", "EROFS", ""]),
-            "delay_ms": chance.choice([0, 0, 5, 50, 125]),
-            "skip": chance.choice([0, 1, 2, 5, 9]),
-            "count": chance.choice([1, 1, 2, 5, 30]),
-        }
-        for _ in range(chance.randint(1, 3))
-    ]
 
 
 def record(camera: CardCamera) -> None:
