@@ -1,7 +1,7 @@
 """The store: files that are written once, in a local folder, one evidence folder for each camera.
 
 `<root>/<DEVICE>/{journal,segments,receipts}/…` as `evidence.records` lays out. Nothing here writes over a file or
-removes one.
+removes one; half a line at a journal's end was never part of it.
 """
 
 from __future__ import annotations
@@ -63,14 +63,6 @@ class Store:
         """Numbers of the journal files, in order. One may be missing: a power cut left nothing whole in it."""
         return sorted(int(path.stem) for path in (self.root / device / "journal").glob("*.jws"))
 
-    @staticmethod
-    def size(path: Path) -> int:
-        """Bytes of a file; 0 if it is not there."""
-        try:
-            return path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
     def put(self, staged: Path, target: Path) -> None:
         """Move a staged file into place, read-only and durable. Raises FileExistsError and leaves both alone."""
         with staged.open("rb") as file:
@@ -98,22 +90,25 @@ class Store:
         write_once(staged, data, _READ_ONLY)
         self.put(staged, target)
 
-    def append_journal(self, device: str, file: int, data: bytes) -> None:
-        """Add verified bytes to a journal file; durable when this returns. Raises OSError, with nothing added."""
+    def append_journal(self, device: str, file: int, offset: int, data: bytes) -> None:
+        """Add verified bytes at `offset`, where the whole lines end; durable when this returns.
+
+        What stands beyond is half a line that a power cut left. Raises OSError, with nothing added.
+        """
         target = self.journal(device, file)
         self._folders.make(target.parent)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            before = os.fstat(fd).st_size
-            if not before:  # ahead of its bytes: a file that has some has a durable name
+            if not offset:  # ahead of its bytes: a file that has some has a durable name
                 sync_folder(target.parent)
+            os.ftruncate(fd, offset)
             try:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(fd, view) :]
                 os.fdatasync(fd)
             except OSError:
-                os.ftruncate(fd, before)
+                os.ftruncate(fd, offset)
                 raise
         finally:
             os.close(fd)

@@ -19,7 +19,7 @@ from tests.agency import Agency
 from tests.builders import present_agency
 from tests.footage import Camera
 from tests.misfortune import READ_ONLY, Rules, by_chance, fails
-from tests.office_kit import TUS, Answer, Client, OfficeKit
+from tests.office_kit import TUS, Answer, Client, OfficeKit, running
 
 pytestmark = [
     pytest.mark.net,
@@ -176,3 +176,21 @@ def test_a_random_life_of_an_office(tmp_path: Path, agency: Agency, number: int)
     except BaseException:
         sys.stderr.write(f"to repeat it: DISK_SEED={seed} and the life of number {number}\n")
         raise
+
+
+@pytest.mark.long
+def test_half_a_journal_line_that_a_power_cut_left_is_no_part_of_what_is_held(tmp_path: Path, agency: Agency) -> None:
+    office = OfficeKit(tmp_path, agency)
+    camera = Camera(agency, [age.recipient_of(age.generate_identity())])
+    with running(office):
+        office.client().hand_in_journal(camera.device, camera.journal)
+    whole = len(camera.journal[0])
+    line = camera.line("heartbeat", free_bytes=1, figures={})
+    path = office.data / "store" / camera.device / records.journal_path(0)
+    with path.open("ab") as file:
+        file.write(line[: len(line) // 2])
+    with running(office):
+        client = office.client()
+        assert client.offset(f"/v1/uploads/{camera.device}/journal/0") == whole
+        client.hand_in_journal(camera.device, camera.journal)
+    assert path.read_bytes() == camera.journal[0]
