@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -111,7 +111,8 @@ class Killed:
         camera.ask_to_stop()
 
     def order(self, do: str, **what: Any) -> None:
-        control.ask(self.stage.world / "control.sock", {"do": do, **what})
+        with suppress(control.ControlError):  # killed before it could answer
+            control.ask(self.stage.world / "control.sock", {"do": do, **what})
 
     def verified(self, folder: Path) -> Report:
         roots = pki.parse_certificates(self.stage.root_certificate.read_bytes())
