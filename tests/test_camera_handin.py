@@ -196,7 +196,6 @@ def test_a_cut_between_release_and_removal(rig: Rig) -> None:
 
 def test_a_cut_between_receipt_and_release(rig: Rig) -> None:
     """The dock has seen the receipt in the journal and does not give it again."""
-
     lines = itertools.count(1)
 
     def before(_: int, operation: str) -> None:
