@@ -53,8 +53,10 @@ class Cuts:
 class Machine:
     """One disk through its cuts."""
 
-    def __init__(self, kernel: Kernel, folder: Path, seed: int, *, cached: bool) -> None:
+    def __init__(self, kernel: Kernel, folder: Path, seed: int, *, cached: bool, syncs: bool = True) -> None:
+        """`cached`: the disk has a write cache; `syncs` false: the camera says that it syncs, and does not."""
         self.kernel, self.folder, self.chance, self.cached = kernel, folder, random.Random(seed), cached
+        self.syncs = syncs
         self.owner = Owner()
         folder.mkdir(parents=True)
         vm_camera.bring(self.owner, folder / "keys")
@@ -118,7 +120,7 @@ class Machine:
         program = [sys.executable, "-m", "tests.vm_camera", str(self.folder / "keys"), "/mnt/data", str(self.now_ns)]
         script.write_text(
             f"cd {shlex.quote(str(ROOT))}\n"
-            f"export PYTHONPATH={shlex.quote(str(ROOT))} PYTHONDONTWRITEBYTECODE=1\n"
+            f"export PYTHONPATH={shlex.quote(str(ROOT))} PYTHONDONTWRITEBYTECODE=1 SYNCS={int(self.syncs)}\n"
             f"{shlex.join([*program, seed])}\n"
         )
         self.given_ns = self.now_ns
