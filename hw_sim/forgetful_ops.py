@@ -67,7 +67,7 @@ def _payloads(lines: bytes) -> Iterator[bytes]:
 class Rules:
     """The rules in force; the first that fits applies. `kill` ends the program whose operation is carried out."""
 
-    def __init__(self, kill: Callable[[], None]) -> None:
+    def __init__(self, kill: Callable[[], None] = lambda: None) -> None:
         self.operations = 0
         self._kill = kill
         self._rules: list[Rule] = []
