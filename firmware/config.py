@@ -55,14 +55,15 @@ class AlertsConfig:
 class CameraConfig:
     """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
 
-    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card. Without
+    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card,
+    and a fragment with a still that was begun needs some of them. Without
     `alerts` the camera is silent on every network but the dock's; without a `battery` or `gnss` table it has no fuel
     gauge or satellite receiver.
     """
 
     credentials: Path = Path()
     data: Path = Path("data")
-    reserve_bytes: Annotated[int, Between(1 << 20)] = 32 << 20
+    reserve_bytes: Annotated[int, Between(16 << 20)] = 32 << 20
     confirm_seconds: Annotated[int, Between(2, 60)] = 10
     video: VideoConfig = field(default_factory=VideoConfig)
     sound: SoundConfig = field(default_factory=SoundConfig)

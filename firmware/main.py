@@ -21,7 +21,7 @@ from evidence.documents import Configuration
 from evidence.records import Chain, Stamp
 from firmware import drivers
 from firmware import identity as identities
-from firmware.capture import recovery
+from firmware.capture import media_signer, recovery
 from firmware.capture.journal_writer import JournalWriter, Opening
 from firmware.capture.part import Format
 from firmware.capture.recovery import Recovered
@@ -41,7 +41,7 @@ from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
 from runtime import config, log, tls
 from runtime.config import ConfigError
-from runtime.disk import PosixDisk, write_once
+from runtime.disk import PosixDisk, make_folder, write_once
 from runtime.keys import CredentialError
 from runtime.service import Service
 
@@ -150,7 +150,8 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
-    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault))  # noqa: PLW0108
+    signer = media_signer.signer(session.key, session.chain, _software(), identity.device)
+    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault), signer)  # noqa: PLW0108
     parts = Parts(
         hardware,
         disk,
@@ -217,7 +218,7 @@ def _assignment(told: Configuration) -> dict[str, str]:
 def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str, str]]) -> dict[str, Any]:
     told = [text for driver in seen.values() for text in driver.values()]
     return {
-        "software": importlib.metadata.version("bodycam"),
+        "software": _software(),
         "configuration": hashlib.sha256(identity.configuration_text.encode()).hexdigest(),
         "key_store": session.key_store,
         "hardware": seen,
@@ -226,13 +227,20 @@ def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str
     }
 
 
+def _software() -> str:
+    return importlib.metadata.version("bodycam")
+
+
 def _publish_signers(settings: CameraConfig) -> None:
     """The evidence folder carries the certificate of its office, so that its receipts can be verified from it alone."""
     source = settings.credentials / "certs" / "signer.pem"
-    target = settings.data / "certs" / f"signer-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.pem"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    text = source.read_bytes()
+    target = settings.data / "certs" / f"signer-{hashlib.sha256(text).hexdigest()[:16]}.pem"
+    make_folder(target.parent)
+    if target.exists() and target.read_bytes() != text:
+        target.unlink()  # a cut kept it from being written whole
     if not target.exists():
-        write_once(target, source.read_bytes())
+        write_once(target, text)
 
 
 def _on_stop(service: Service, runner: Runner) -> None:

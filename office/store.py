@@ -63,6 +63,14 @@ class Store:
         """Numbers of the journal files, in order. One may be missing: a power cut left nothing whole in it."""
         return sorted(int(path.stem) for path in (self.root / device / "journal").glob("*.jws"))
 
+    @staticmethod
+    def size(path: Path) -> int:
+        """Bytes of a file; 0 if it is not there."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def put(self, staged: Path, target: Path) -> None:
         """Move a staged file into place, read-only and durable. Raises FileExistsError and leaves both alone."""
         with staged.open("rb") as file:

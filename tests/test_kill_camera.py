@@ -172,6 +172,7 @@ def test_killed_at_each_change_of_a_recording(killed: Killed) -> None:
 
 
 def test_killed_at_each_change_of_a_hand_in(killed: Killed) -> None:
+    killed.at(at("write", "/certs/*", "before"), ready=False)
     camera = killed.boot()
     camera.message("phase", PATIENCE)
     killed.press(camera)
