@@ -240,7 +240,7 @@ class HandIn:
                     self._give(camera, key, record)
                     return True
                 if step is Step.FORWARD:
-                    self._forward(office, key)
+                    self._forward_sound(office, key, record)
                 elif step is Step.STORE and self._spool.fits(key, listed.size):
                     start = self._spool.partial_size(key)
                     self._spool.take(key, self._watched(camera.segment(listed, start)), record)
@@ -283,6 +283,17 @@ class HandIn:
         self._gave = True
         sha256 = record.body["file_sha256"]
         self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
+
+    def _forward_sound(self, office: Office, key: _Key, record: Record) -> None:
+        """Forward it while its camera is here: what this disk has damaged is thrown away and fetched again."""
+        try:
+            self._forward(office, key)
+        except AwayError:
+            raise
+        except DockError:
+            if not self._spool.sound(key, record.body["file_sha256"]):
+                self._spool.drop(key)
+            raise
 
     def _forward(self, office: Office, key: _Key) -> None:
         self._upload(office, self._record(key), lambda start: self._spool.blocks(key, start))
