@@ -45,11 +45,13 @@ def networks(count: int) -> Iterator[list[Network]]:
 class DockableCamera:
     """A camera on a link of its own, whose port is open while its contact is closed."""
 
-    def __init__(self, dock: Network, network: Network, number: int, camera: DockedCamera, megabits: int | None) -> None:
+    def __init__(
+        self, dock: Network, network: Network, number: int, camera: DockedCamera, megabits: int | None
+    ) -> None:
         self.interface = f"bay{number}"
         self.camera = camera
         self.network = network
-        self._plugged = lambda: Cable(dock, self.interface, network, megabits)
+        self._dock, self._megabits = dock, megabits
         self.cable: Cable | None = None
 
     def put_in(self) -> None:
@@ -58,7 +60,7 @@ class DockableCamera:
         self.close_contact()
 
     def plug(self) -> None:
-        self.cable = self.cable or self._plugged()
+        self.cable = self.cable or Cable(self._dock, self.interface, self.network, self._megabits)
         self.cable.plug()
 
     def close_contact(self) -> None:
@@ -81,9 +83,7 @@ class DockableCamera:
 class BaySite:
     """Dock and office in one network, `cameras` on links of so many megabits a second."""
 
-    def __init__(
-        self, tmp: Path, nets: list[Network], megabits: int | None = None, poll_seconds: float = 0.05
-    ) -> None:
+    def __init__(self, tmp: Path, nets: list[Network], megabits: int | None = None, poll_seconds: float = 0.05) -> None:
         agency = present_agency()
         signer = agency.issue(Role.SIGNER, "OFFICE-1")
         self.agency, self.network = agency, nets[0]

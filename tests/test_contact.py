@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -12,6 +13,8 @@ import pytest
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from hw_sim.dock_link import Cable, Network
+from runtime import config
+from syncd.config import DockConfig
 from syncd.contact import Interface, Ports, Watcher
 from tests.bay_site import BaySite, networks
 from tests.dock_site import MIB
@@ -29,6 +32,47 @@ def link(index: int, name: str = "usb0", usb: str = "", *, up: bool = True, carr
 
 
 # --- which bay is which
+
+
+DOCK = """
+certificate = "dock.pem"
+key = "dock.key.pem"
+roots = "roots.pem"
+signers = "signer.pem"
+spool = "spool"
+office = "office:8443"
+broker = "office:8883"
+"""
+
+
+def test_bays_have_names(tmp_path: Path) -> None:
+    path = tmp_path / "dock.toml"
+    bays = ('name = "left"\nport = "1-1.1"', 'port = "eth5"', 'camera = "127.0.0.1:8443"')
+    path.write_text(DOCK + "".join(f"[[bays]]\n{bay}\n" for bay in bays))
+    named = config.load(path, DockConfig).named_bays
+    assert {name: bay.port or bay.camera for name, bay in named.items()} == {
+        "left": "1-1.1",
+        "2": "eth5",
+        "3": "127.0.0.1:8443",
+    }
+
+
+@pytest.mark.parametrize(
+    ("bays", "said"),
+    [
+        (["port = '1-1.1'\ncamera = '127.0.0.1:1'"], "either a port or a camera"),
+        (["name = 'left'"], "either a port or a camera"),
+        (["port = '1-1.1'", "port = '1-1.1'"], "the same port"),
+        (["name = '2'\nport = '1-1.1'", "port = '1-1.2'"], "the same name"),
+        (["port = '../1'"], "bays[0].port"),
+        ([], "at least one"),
+    ],
+)
+def test_bays_that_cannot_be_meant_are_refused(tmp_path: Path, bays: list[str], said: str) -> None:
+    path = tmp_path / "dock.toml"
+    path.write_text(("" if bays else "bays = []") + DOCK + "".join(f"[[bays]]\n{bay}\n" for bay in bays))
+    with pytest.raises(config.ConfigError, match=re.escape(said)):
+        config.load(path, DockConfig)
 
 
 def test_a_camera_is_known_by_the_usb_port_that_it_is_plugged_into() -> None:
@@ -125,7 +169,12 @@ def test_links_come_and_go_at_any_moment() -> None:
 def test_what_the_kernel_could_not_keep_is_made_good(caplog: pytest.LogCaptureFixture) -> None:
     with networks(3) as (dock, one, other):
         told, busy = Told(dock, "bay1", "bay2"), threading.Event()
-        told.watcher._made = lambda port, link: (told.told.append((port, link.name)), busy.wait(10))[0]
+
+        def made(port: str, interface: Interface) -> None:
+            told.told.append((port, interface.name))
+            busy.wait(10)
+
+        told.watcher._made = made
         try:
             first = Cable(dock, "bay1", one)
             first.plug()
