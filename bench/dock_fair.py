@@ -107,7 +107,7 @@ def measure(folder: Path, nets: list[Network], told: argparse.Namespace, stack: 
     if not all(trip.ended for trip in trips):
         raise SystemExit((folder / "dock.log").read_text()[-3000:])
     rates = [trip.rate for trip in trips]
-    third = max(len(memory) // 3, 1)
+    tenths = [max(memory[len(memory) * n // 10 : len(memory) * (n + 1) // 10] or [idle]) for n in range(10)]
     return {
         "docked_within_s": round(max(trip.began for trip in trips) - min(trip.began for trip in trips), 2),
         "seconds": round(max(trip.ended for trip in trips) - min(trip.began for trip in trips), 1),
@@ -115,7 +115,7 @@ def measure(folder: Path, nets: list[Network], told: argparse.Namespace, stack: 
         "segments": sum(trip.segments for trip in trips),
         "mib_per_s": {"mean": statistics.mean(rates), "slowest": min(rates), "fastest": max(rates)},
         "slowest_to_mean": min(rates) / statistics.mean(rates),
-        "resident_mib": {"idle": idle, "first third": max(memory[:third]), "last third": max(memory[-third:])},
+        "resident_mib": {"idle": idle, "tenths": tenths},
         "dock_cpu_s": cpu_seconds(dock.pid),
     }
 
@@ -180,18 +180,16 @@ def cpu_seconds(pid: int) -> float:
 def report(found: dict[str, Any], told: argparse.Namespace) -> None:
     """As people and as programs read it."""
     rates, memory = found["mib_per_s"], found["resident_mib"]
-    print(
-        f"{told.cameras} cameras within {found['docked_within_s']} s, links of {told.megabits} Mbit/s, {told.mib} MiB each"
-    )
-    print(f"receipts                {found['receipts']} of {found['segments']} segments, after {found['seconds']} s")
-    print(
-        f"MiB/s of a camera       mean {rates['mean']:.2f}, slowest {rates['slowest']:.2f}, fastest {rates['fastest']:.2f}"
-    )
-    print(f"slowest / mean          {found['slowest_to_mean']:.3f}   goal >= 0.8")
-    print(
-        f"dock resident, MiB      idle {memory['idle']}, first third {memory['first third']}, last {memory['last third']}"
-    )
-    print(f"dock CPU                {found['dock_cpu_s']:.1f} s")
+    print(f"{told.cameras} cameras of {told.mib} MiB on {told.megabits} Mbit/s, in within {found['docked_within_s']} s")
+    rows = {
+        "receipts": f"{found['receipts']} of {found['segments']} segments, after {found['seconds']} s",
+        "MiB/s of a camera": " ".join(f"{name} {rate:.2f}" for name, rate in rates.items()),
+        "slowest / mean": f"{found['slowest_to_mean']:.3f}, goal >= 0.8",
+        "dock, MiB resident": f"idle {memory['idle']}, then in tenths of the time {memory['tenths']}",
+        "dock, CPU": f"{found['dock_cpu_s']:.1f} s",
+    }
+    for name, value in rows.items():
+        print(f"{name:20} {value}")
     print(json.dumps(found))
 
 

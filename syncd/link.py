@@ -64,6 +64,7 @@ class Link:
         self._patience = patience or Patience()
         self._connection: _Connection | None = None
         self._used = False
+        self._buffers: tuple[bytearray, bytearray] | None = None
         self._reason: Callable[[], Exception] | None = None
         self.peer = ""  # id of the other end, from its certificate, once connected
 
@@ -101,10 +102,13 @@ class Link:
                 return self._take(response)
 
     def blocks(self, path: str, start: int, stop: int) -> Blocks:
-        """Bytes `start` to `stop` (excluded) of a resource, in blocks that are each valid until the next but one."""
+        """Bytes `start` to `stop` (excluded) of a resource, in blocks that are each valid until the next but one.
+
+        One at a time: all that this link brings goes through the same two buffers.
+        """
         if start >= stop:
             return
-        buffers = [bytearray(min(BLOCK, stop - start)) for _ in range(2)]
+        buffers = self._buffers = self._buffers or (bytearray(BLOCK), bytearray(BLOCK))
         try:
             with self._guarded():
                 response = self._range(path, start, stop)

@@ -83,14 +83,21 @@ class DockableCamera:
 class BaySite:
     """Dock and office in one network, `cameras` on links of so many megabits a second."""
 
-    def __init__(self, tmp: Path, nets: list[Network], megabits: int | None = None, poll_seconds: float = 0.05) -> None:
+    def __init__(
+        self,
+        tmp: Path,
+        nets: list[Network],
+        megabits: int | None = None,
+        poll_seconds: float = 0.05,
+        office_blocks: int = 4,
+    ) -> None:
         agency = present_agency()
         signer = agency.issue(Role.SIGNER, "OFFICE-1")
         self.agency, self.network = agency, nets[0]
         with self.network.entered():
             self.site = Site(tmp, agency, signer)
         self.site.camera.port.stop()
-        self.shares = Shares()
+        self.shares = Shares(office_blocks)
         self.office, self.told = self.site.office, self.site.told
         self.cameras = [
             DockableCamera(nets[0], net, number, self._camera(tmp, signer, number), megabits)
