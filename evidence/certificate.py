@@ -37,6 +37,7 @@ class Role(enum.StrEnum):
     DOCK = "dock"
     OFFICE = "office"
     SIGNER = "signer"
+    STAMP = "stamp"
 
 
 _USAGES = (
@@ -60,6 +61,11 @@ class Profile:
     extended: frozenset[x509.ObjectIdentifier]
 
     @property
+    def stamps(self) -> bool:
+        """Whether it is for time stamps: then its extended key usage is critical (RFC 3161 §2.3)."""
+        return self.extended == _STAMPS
+
+    @property
     def constraints(self) -> x509.BasicConstraints:
         """Its basic constraints extension."""
         return x509.BasicConstraints(self.path_length is not None, self.path_length)
@@ -75,6 +81,7 @@ class Profile:
 _CA = frozenset({"key_cert_sign", "crl_sign"})
 _SIGN = frozenset({"digital_signature"})
 _DOCUMENTS = frozenset({DOCUMENT_SIGNING})
+_STAMPS = frozenset({ExtendedKeyUsageOID.TIME_STAMPING})
 _LINK = Profile(
     Role.ISSUING, None, _SIGN, frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH})
 )
@@ -84,6 +91,7 @@ PROFILES = {
     Role.EVIDENCE: Profile(Role.ISSUING, 0, _SIGN | {"key_cert_sign"}, _DOCUMENTS),
     Role.SESSION: Profile(Role.EVIDENCE, None, _SIGN, _DOCUMENTS),
     Role.SIGNER: Profile(Role.ISSUING, None, _SIGN, _DOCUMENTS),
+    Role.STAMP: Profile(Role.ISSUING, None, _SIGN, _STAMPS),
     Role.CAMERA: _LINK,
     Role.DOCK: _LINK,
     Role.OFFICE: _LINK,

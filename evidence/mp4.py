@@ -19,6 +19,9 @@ VIDEO_TRACK = 1
 SOUND_TRACK = 2
 STREAMINFO = 34
 BLOCK = 2_400  # samples in a FLAC block: 50 ms
+NTP_EPOCH_S = 2_208_988_800  # 1970, in seconds since 1900
+KEY_FLAGS = 0x02000000  # depends on nothing
+DELTA_FLAGS = 0x01010000  # depends on others, not a sync sample
 
 TRAILER = struct.pack(">I4s", 8, b"free")
 """The box that stands alone in the final chunk of a closed segment."""
@@ -30,9 +33,6 @@ STILL_HEAD = 32  # bytes of such a box before its JPEG
 STILL_LIMIT = 4 << 20  # bytes of one JPEG
 
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_NTP_EPOCH_S = 2_208_988_800
-_KEY_FLAGS = 0x02000000  # depends on nothing
-_DELTA_FLAGS = 0x01010000  # depends on others, not a sync sample
 _NAL_TYPE = 0x1F
 _START_CODE = re.compile(b"\0\0\1")
 _START_CODE_BYTES = 3
@@ -248,7 +248,7 @@ def _traf(track: int, run: Run, sizes: Sequence[int], data_offset: int) -> bytes
     if track == VIDEO_TRACK:
         flags = 0x000701  # data offset, duration, size, flags of each sample
         rows = [
-            struct.pack(">III", sample.duration, size, _KEY_FLAGS if sample.key else _DELTA_FLAGS)
+            struct.pack(">III", sample.duration, size, KEY_FLAGS if sample.key else DELTA_FLAGS)
             for sample, size in zip(run.samples, sizes, strict=True)
         ]
     else:
@@ -260,5 +260,5 @@ def _traf(track: int, run: Run, sizes: Sequence[int], data_offset: int) -> bytes
 
 def _prft(track: int, utc_ms: int, media_time: int) -> bytes:
     seconds, rest = divmod(max(utc_ms, 0), 1000)
-    ntp = (seconds + _NTP_EPOCH_S & 0xFFFFFFFF) << 32 | (rest << 32) // 1000
+    ntp = (seconds + NTP_EPOCH_S & 0xFFFFFFFF) << 32 | (rest << 32) // 1000
     return _full(b"prft", 24, struct.pack(">IQQ", track, ntp, media_time), version=1)  # 24: time of capture

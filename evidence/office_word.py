@@ -1,4 +1,4 @@
-"""What the office signed: receipts, time anchors, and whether its times agree (step 10 of specification §7)."""
+"""What the office signed: receipts, time anchors, its log; whether the times agree (step 10 of specification §7)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from cryptography import x509
 
-from evidence import jose, pki, shape
-from evidence.account import Finding
-from evidence.documents import Receipt, TimeAnchor
+from evidence import forgery, jose, office_log, pki, shape, timestamp
+from evidence.documents import LogKey, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
+from evidence.finding import Attack, Finding
+from evidence.note import read_verifier_key
+from evidence.office_log import OfficeLog
 from evidence.records import Record
-from evidence.report import Report, not_after, not_before, printable
+from evidence.report import Report, printable
+from evidence.time_bounds import AUTHORITY, LOG, SELF_STAMPED, Bound, HeldHead, SegmentTime, TimeBounds, Words
 
 _STEP = 10
 VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
 _RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
 _CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
-OFFICE_FILES = (_RECEIPT, _CERTIFICATES)
+OFFICE_FILES = (_RECEIPT, _CERTIFICATES, *office_log.NAMES)
 _CERTIFICATES_LIMIT = 1 << 20  # bytes of all of them: an agency has a dozen of 1 KiB
 
 
 class OfficeWord:
     """Carries out step 10: reads what an office signed and keeps, in the report, what verifies.
 
-    `names`: the folder's files; `read`: a file's bytes, of a longer one at least one more than asked for.
+    `authorities`: roots of time-stamp authorities other than the agency's own. `names`: the folder's files; `read`: a
+    file's bytes, of a longer one at least one more than asked for.
     """
 
     def __init__(
@@ -35,26 +39,43 @@ class OfficeWord:
         roots: Sequence[x509.Certificate],
         names: Collection[str],
         read: Callable[[str, int], bytes],
+        authorities: Sequence[x509.Certificate] = (),
     ) -> None:
         self._report = report
         self._roots = roots
         self._names = sorted(names)
         self._read = read
+        self._authorities = authorities
         self._certificates: list[x509.Certificate] = []
         self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
+        self._words = Words(report.anchors, report.receipts)
 
     def run(self) -> None:
         """All of the step."""
         self._read_signers()
         self._read_receipts()
         self._read_anchors()
+        if any(pattern.match(name) for name in self._names for pattern in office_log.NAMES):
+            self._read_log()
         self._compare_times()
 
-    def _find(self, verdict: str, where: str, message: str) -> None:
-        self._report.findings.append(Finding(_STEP, verdict, printable(where), printable(message)))
+    def _find(
+        self, verdict: str, where: str, message: str, attack: Attack, key: tuple[str, int | None] | None = None
+    ) -> None:
+        """Say what is wrong; `key`: with the office's word for which recording and segment."""
+        recording, segment = key or (None, None)
+        told, footage = self._report.account.recordings.get(recording or ""), None
+        if told is not None and segment is not None:
+            footage = self._report.timeline(told).footage(segment)
+        self._report.find(Finding(_STEP, verdict, where, message, attack, recording, segment, footage))
 
     def _note(self, verdict: str, where: str, message: str) -> None:
-        self._report.notes.append(Finding(_STEP, verdict, printable(where), printable(message)))
+        self._report.note(Finding(_STEP, verdict, where, message))
+
+    def _attack(self, text: bytes, typ: str, error: EvidenceError) -> Attack:
+        if error.code != "signer-unknown":
+            return forgery.of_text(text, error)
+        return forgery.of_signer(jose.parse(text, typ).kid, self._certificates)
 
     def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
         return [(path, match) for path in self._names if (match := pattern.match(path))]
@@ -108,25 +129,33 @@ class OfficeWord:
             receipt = Receipt.read(text, pki.public_key(chains[0].leaf))
             chain = _valid_at(chains, receipt.received)
         except EvidenceError as error:
-            self._find(VERDICT_OF.get(error.code, "altered"), where, f"receipt: {error.message} ({error.code})")
+            verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, Receipt.TYP, error)
+            self._find(verdict, where, f"receipt: {error.message} ({error.code})", attack, key)
             return
         found = (receipt.recording, receipt.segment)
         recording = self._report.account.recordings.get(receipt.recording)
         segment = recording.segments.get(receipt.segment) if recording else None
         told = segment.record.body if segment and segment.record else None
         if receipt.office != chain.id:
-            self._find("foreign", where, f"the receipt names {receipt.office}, and {chain.id} signed it")
-        elif receipt.device != self._report.device or key not in (None, found):
-            self._find("foreign", where, "the receipt is for another camera or segment")
+            message = f"the receipt names {receipt.office}, and {chain.id} signed it"
+            self._find("foreign", where, message, Attack.FALSE_ARCHIVE, found)
+        elif receipt.device != self._report.device:
+            self._find("foreign", where, f"the receipt is for {receipt.device}", Attack.OTHER_CAMERA, key)
+        elif key not in (None, found):
+            message = f"the receipt is for segment {receipt.segment} of {receipt.recording}"
+            self._find("foreign", where, message, Attack.SWAPPED, key)
         elif told is None:
-            self._find("missing", where, "the office holds a segment that no record here closes: records are cut off")
+            message = "the office holds a segment that no record here closes: records are cut off"
+            self._find("missing", where, message, Attack.DELETED, found)
         elif (receipt.sha256, receipt.size) != (told["file_sha256"], told["file_size"]):
-            self._find("altered", where, "the receipt is for other bytes than the camera signed")
+            message = "the receipt is for other bytes than the camera signed"
+            self._find("altered", where, message, Attack.FORK, found)
         else:
             self._report.receipts[found] = receipt
 
     def _read_anchors(self) -> None:
         """Step 10: time anchors, and whether this chain extends the head that the office held."""
+        nonces: set[str] = set()
         for record in self._report.account.anchors:
             text, where = record.body["anchor"].encode(), f"record {record.seq}"
             try:
@@ -134,27 +163,158 @@ class OfficeWord:
                 anchor = TimeAnchor.read(text, pki.public_key(chains[0].leaf))
                 chain = _valid_at(chains, anchor.utc)
             except EvidenceError as error:
-                verdict = VERDICT_OF.get(error.code, "altered")
-                self._find(verdict, where, f"time anchor: {error.message} ({error.code})")
+                verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, TimeAnchor.TYP, error)
+                self._find(verdict, where, f"time anchor: {error.message} ({error.code})", attack)
                 continue
             if anchor.office != chain.id:
-                self._find("foreign", where, f"the time anchor names {anchor.office}, and {chain.id} signed it")
+                message = f"the time anchor names {anchor.office}, and {chain.id} signed it"
+                self._find("foreign", where, message, Attack.FALSE_ARCHIVE)
             elif anchor.device != self._report.device:
-                self._find("foreign", where, "the time anchor is for another camera")
+                self._find("foreign", where, f"the time anchor is for {anchor.device}", Attack.OTHER_CAMERA)
             elif not self._extends(record, anchor):
-                self._find("altered", where, "fork: the office held another record in this place of the chain")
+                message = "fork: the office held another record in this place of the chain"
+                self._find("altered", where, message, Attack.FORK)
+            elif anchor.nonce in nonces or (self._report.anchors and _is_older(anchor, self._report.anchors[-1][1])):
+                message = "a time anchor that was given before one that stands earlier in the chain, or twice"
+                self._find("altered", where, message, Attack.REPLAYED)
             else:
+                nonces.add(anchor.nonce)
                 self._report.anchors.append((record, anchor))
 
+    # --- the office's log
+
+    def _read_log(self) -> None:
+        """Step 10: the log's key, its checkpoints and their stamps, and what is proven to be in it."""
+        log = self._certified_log()
+        if log is None:
+            return
+        stamps = self._read_stamps(log)
+        for path, match in self._matching(office_log.HEAD):
+            with self._naming(path):
+                self._take_head(path, int(match[1]), *log.head(self._read(path, office_log.PROOF_LIMIT)), stamps)
+        for path, match in self._matching(office_log.INGEST):
+            key = (match[1], int(match[2]))
+            if self._report.only is None or key[0] in self._report.only:
+                with self._naming(path, key):
+                    self._take_ingest(log, path, key, stamps)
+        for path in {office_log.EXPORT} & set(self._names):
+            with self._naming(path):
+                leaf, _ = log.export(self._read(path, office_log.PROOF_LIMIT))
+                if leaf["device"] != self._report.device:
+                    message = "this is the export of another camera's recording"
+                    self._find("foreign", path, message, Attack.OTHER_CAMERA)
+
+    @contextlib.contextmanager
+    def _naming(self, path: str, key: tuple[str, int] | None = None) -> Iterator[None]:
+        try:
+            yield
+        except EvidenceError as error:
+            verdict, message = VERDICT_OF.get(error.code, "altered"), f"{error.message} ({error.code})"
+            self._find(verdict, path, message, forgery.of_code(error.code), key)
+
+    def _certified_log(self) -> OfficeLog | None:
+        if office_log.KEY not in self._names:
+            message = "there is none: nobody certifies the key of the log that is here"
+            self._find("foreign", office_log.KEY, message, Attack.FALSE_ARCHIVE)
+            return None
+        with self._naming(office_log.KEY):
+            text = self._read(office_log.KEY, jose.LINE_LIMIT)
+            chains = self._signers(text, LogKey.TYP)
+            told = LogKey.read(text, pki.public_key(chains[0].leaf))
+            chain = _valid_at(chains, told.issued)
+            origin, key = read_verifier_key(told.log_key)
+            if told.office != chain.id or origin != f"bodycam/{pki.role_and_id(chain.root)[1]}/{chain.id}":
+                raise EvidenceError("foreign", f"this is the key of {printable(origin)}, and {chain.id} signed it")
+            log = OfficeLog(origin, key, {})
+            return OfficeLog(origin, key, dict(self._read_checkpoints(log)))
+        return None
+
+    def _read_checkpoints(self, log: OfficeLog) -> Iterator[tuple[int, bytes]]:
+        for path, match in self._matching(office_log.CHECKPOINT):
+            with self._naming(path):
+                note = self._read(path, office_log.NOTE_LIMIT)
+                if log.checkpoint(note).size != int(match[1]):
+                    raise EvidenceError("log-checkpoint", "the checkpoint is over another size than its name says")
+                yield int(match[1]), note
+
+    def _read_stamps(self, log: OfficeLog) -> dict[int, Bound]:
+        """Of each checkpoint that has one: by when the stamp says that it was there."""
+        found: dict[int, Bound] = {}
+        for path, match in self._matching(office_log.STAMP):
+            size = int(match[1])
+            with self._naming(path):
+                if size not in log.notes:
+                    raise EvidenceError("stamp-imprint", "the checkpoint that it would be over is not here")
+                token = self._read(path, timestamp.TOKEN_LIMIT)
+                try:
+                    stamp = timestamp.read(token, log.notes[size], self._roots, self._certificates, self._authorities)
+                except EvidenceError as error:
+                    if error.code != "stamp-unknown":
+                        raise
+                    self._note("foreign", path, f"{error.message}: it counts for nothing here")
+                    continue
+                self._report.stamps[size] = stamp
+                found[size] = Bound(stamp.latest_ms, SELF_STAMPED if stamp.self_stamped else AUTHORITY)
+        return found
+
+    def _take_head(self, path: str, seq: int, leaf: jose.Json, size: int, stamps: dict[int, Bound]) -> None:
+        here = self._report.reader.sha256_of(leaf["seq"])
+        if leaf["device"] != self._report.device:
+            self._find("foreign", path, f"the log's entry is for {leaf['device']}", Attack.OTHER_CAMERA)
+        elif leaf["seq"] != seq:
+            self._find("foreign", path, f"the log's entry is for record {leaf['seq']}", Attack.SWAPPED)
+        elif here is None:
+            message = f"the office's log holds record {seq}, and the journal here has none: records are cut off"
+            self._report.find(Finding(_STEP, "missing", path, message, Attack.DELETED, *self._report.rest()))
+        elif here != leaf["sha256"]:
+            message = "fork: the office's log holds another record in this place of the chain"
+            self._find("altered", path, message, Attack.FORK)
+        else:
+            bounds = [Bound(shape.utc_ms(leaf["at"]) + leaf["error_ms"], LOG)]
+            bounds += [stamps[size]] if size in stamps else []
+            self._words.heads.append(HeldHead(seq, tuple(bounds)))
+
+    def _take_ingest(self, log: OfficeLog, path: str, key: tuple[str, int], stamps: dict[int, Bound]) -> None:
+        receipt = self._report.receipts.get(key)
+        if receipt is None:
+            message = "no verified receipt is here for the ingest that the log tells of"
+            self._find("missing", path, message, Attack.DELETED, key)
+            return
+        size = log.ingest(self._read(path, office_log.PROOF_LIMIT), receipt)
+        if size in stamps:
+            self._words.ingests[key] = (stamps[size],)
+
+    # --- the time sandwich
+
     def _compare_times(self) -> None:
-        """Step 10: what the office says of the time of a recording, in anchors and receipts, does not contradict."""
+        """Step 10: what is told of the time of a segment, by whomever, is possible, and the camera's clock agrees."""
+        bounds = TimeBounds(self._words)
         for recording in self._report.recordings():
-            first, last = not_before(self._report, recording), not_after(self._report, recording)
-            if first is not None and last is not None and last < first:
-                self._find("altered", recording.id, f"by the office's word not before {first} and not after {last}")
+            impossible: list[tuple[int, SegmentTime]] = []
+            contradicted: list[tuple[int, SegmentTime]] = []
+            for segment in recording.segments.values():
+                time = bounds.of(segment)
+                self._report.times[recording.id, segment.index] = time
+                if not time.possible:
+                    impossible.append((segment.index, time))
+                elif time.agrees is False:
+                    contradicted.append((segment.index, time))
+            for index, time in impossible[:1]:
+                said = f"not before {time.not_before[0]} and not after {time.not_after[0]}"
+                message = f"segment {index}: {said}: one of these words is false"
+                self._find("altered", recording.id, message, Attack.BACKDATED, (recording.id, index))
+            for index, time in contradicted[:1]:
+                message = f"{len(contradicted)} segments, the first is {index}: {time.contradiction}"
+                self._find("contradicted", f"{recording.id} clock", message, Attack.BACKDATED, (recording.id, index))
 
     def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
         return anchor.head_seq < record.seq and self._report.reader.sha256_of(anchor.head_seq) == anchor.head
+
+
+def _is_older(anchor: TimeAnchor, earlier: TimeAnchor) -> bool:
+    """Whether an anchor cannot have been given after one that stands before it: an old one was brought again."""
+    back_ms = shape.utc_ms(earlier.utc) - earlier.error_ms - shape.utc_ms(anchor.utc) - anchor.error_ms
+    return anchor.head_seq < earlier.head_seq or back_ms > 0
 
 
 def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:

@@ -21,7 +21,7 @@ from evidence.documents import Configuration
 from evidence.records import Chain, Stamp
 from firmware import drivers
 from firmware import identity as identities
-from firmware.capture import recovery
+from firmware.capture import media_signer, recovery
 from firmware.capture.journal_writer import JournalWriter, Opening
 from firmware.capture.part import Format
 from firmware.capture.recovery import Recovered
@@ -150,7 +150,8 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
-    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault))  # noqa: PLW0108
+    signer = media_signer.signer(session.key, session.chain, _software(), identity.device)
+    media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault), signer)  # noqa: PLW0108
     parts = Parts(
         hardware,
         disk,
@@ -217,13 +218,17 @@ def _assignment(told: Configuration) -> dict[str, str]:
 def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str, str]]) -> dict[str, Any]:
     told = [text for driver in seen.values() for text in driver.values()]
     return {
-        "software": importlib.metadata.version("bodycam"),
+        "software": _software(),
         "configuration": hashlib.sha256(identity.configuration_text.encode()).hexdigest(),
         "key_store": session.key_store,
         "hardware": seen,
         # Told by the libraries below the drivers, so that no simulated run can pass for a real one by mistake.
         "simulated": any(text.startswith(("sim-", "/sim/")) for text in told),
     }
+
+
+def _software() -> str:
+    return importlib.metadata.version("bodycam")
 
 
 def _publish_signers(settings: CameraConfig) -> None:

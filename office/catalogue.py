@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TE
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
   folder TEXT);
+CREATE TABLE IF NOT EXISTS heads (device TEXT, seq INTEGER, leaf_index INTEGER, PRIMARY KEY (device, seq));
 """
 _BUSY_SECONDS = 10
 
@@ -163,6 +164,20 @@ class Catalogue:
         values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
+
+    def add_head(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
+        """A head of a camera's chain is in the log. Known ones change nothing."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO heads VALUES (?,?,?)", (leaf["device"], leaf["seq"], leaf_index))
+
+    def logged_seq(self, device: str) -> int | None:
+        """The last record of a camera that the log holds as a head."""
+        (row,) = self._rows("SELECT max(seq) AS seq FROM heads WHERE device=?", device)
+        return None if row["seq"] is None else int(row["seq"])
+
+    def heads(self, device: str) -> list[dict[str, Any]]:
+        """`seq` and `leaf_index` of the heads of a camera that are in the log, rising."""
+        return self._rows("SELECT seq, leaf_index FROM heads WHERE device=? ORDER BY seq", device)
 
     def recordings(self, recording: str | None = None) -> list[dict[str, Any]]:
         """Recordings with `segments`, `gaps` and `notices` of each, earliest first; or those of one id."""

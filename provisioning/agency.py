@@ -35,6 +35,7 @@ _TERMS = {
     Role.ISSUING: 10 * 365 * _DAY,
     Role.EVIDENCE: 5 * 365 * _DAY,
     Role.SIGNER: 5 * 365 * _DAY,
+    Role.STAMP: 5 * 365 * _DAY,
     Role.OFFICE: 365 * _DAY,
     Role.DOCK: 365 * _DAY,
     Role.CAMERA: 30 * _DAY,

@@ -29,7 +29,7 @@ ROOT = "root.pem"
 CONFIGURATION = "config.jws"
 RECOVERY_RECIPIENT = "recovery.recipient"
 OFFICE_RECIPIENT = "office.recipient"
-OFFICE_ROLES = (Role.OFFICE, Role.SIGNER)
+OFFICE_ROLES = (Role.OFFICE, Role.SIGNER, Role.STAMP)
 DOCK_ROLES = (Role.DOCK,)
 CAMERA_ROLES = (Role.EVIDENCE, Role.CAMERA)
 
@@ -57,7 +57,7 @@ class Device:
 
 
 def office(folder: Path, name: str) -> Device:
-    """Describe an office: TLS link, and signature on documents."""
+    """Describe an office: TLS link, signature on documents, time stamps on its log."""
     return Device(folder, name, OFFICE_ROLES)
 
 

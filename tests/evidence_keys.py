@@ -79,6 +79,10 @@ class Agency:
     def signer(self) -> x509.Certificate:
         return self._certify(Role.SIGNER, "OFFICE-1", "signer", self.issuing)
 
+    @functools.cached_property
+    def stamp(self) -> x509.Certificate:
+        return self._certify(Role.STAMP, "OFFICE-1", "stamp", self.issuing)
+
     def evidence(self, device: str) -> x509.Certificate:
         return self._certify(Role.EVIDENCE, device, f"evidence {device}", self.issuing)
 

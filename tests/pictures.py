@@ -35,6 +35,7 @@ def picture(found: Report) -> str:
 
 
 def findings(found: Report) -> str:
+    assert all(finding.attack is not None for finding in found.findings)  # whatever is wrong has a name
     return " ".join(sorted({f"{finding.step}:{finding.verdict}" for finding in found.findings}))
 
 

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from firmware.clock_discipline import leap_error_ms
 from firmware.hal.ports import DriverError, Utc
 
 DRIFT_PPM = 50
@@ -73,12 +74,15 @@ class LinuxClock:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def utc(self) -> Utc:
-        """The claim, its bound widened by `DRIFT_PPM` since the anchor."""
+        """The claim, its bound widened by `DRIFT_PPM` and what may have been leap seconds since the anchor."""
         anchor = self._anchor
         elapsed_ns = self.boot_ns() - anchor.boot_ns
-        drift_ms = -(-elapsed_ns * DRIFT_PPM // 10**12)
-        error_ms = None if anchor.error_ms is None else anchor.error_ms + drift_ms
-        return Utc(anchor.ms + elapsed_ns // 10**6, anchor.source, error_ms)
+        ms = anchor.ms + elapsed_ns // 10**6
+        if anchor.error_ms is None:
+            return Utc(ms, anchor.source, None)
+        error_ms = anchor.error_ms - (-elapsed_ns * DRIFT_PPM // 10**12)
+        error_ms += leap_error_ms(anchor.ms - anchor.error_ms, ms + error_ms)
+        return Utc(ms, anchor.source, error_ms)
 
     def set_utc(self, ms: int, source: str, error_ms: int) -> None:
         """Anchor UTC anew and remember it; a disk that cannot remember is logged, for the time itself is good."""
