@@ -26,6 +26,13 @@ VERDICTS = {
     "revoked": "证书已吊销",
     "expired": "证书已过期",
 }
+MEDIA_SIGNING = {
+    "valid": "有效",
+    "incomplete": "末尾未签",
+    "missing": "缺帧",
+    "invalid": "无效",
+    "absent": "没有",
+}
 _STEPS = {
     1: "格式 form",
     2: "密钥 key",

@@ -246,4 +246,10 @@ def _segment(found: Report, segment: SegmentAccount) -> str:
     word = f"{findings.VERDICTS[verdict.verdict]} {verdict.verdict}"
     if (cause := report.cut_by(found, segment)) is not None:
         word += f"（{cause}）"
-    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}"
+    signed = verdict.media_signing
+    inside = (
+        ""
+        if signed is None
+        else f"  视频内签名 in the video：{findings.MEDIA_SIGNING[signed.verdict]} {signed.verdict}"
+    )
+    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}{inside}"

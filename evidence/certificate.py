@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Si
 from evidence import shape
 from evidence.errors import EvidenceError
 
-_REQUEST = re.compile(rb"-----BEGIN CERTIFICATE REQUEST-----.*?-----END CERTIFICATE REQUEST-----\n", re.DOTALL)
+_REQUEST_BEGIN, _REQUEST_END = b"-----BEGIN CERTIFICATE REQUEST-----", b"-----END CERTIFICATE REQUEST-----\n"
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 
 
@@ -130,7 +129,9 @@ def parse_certificate(data: bytes) -> x509.Certificate:
 
 def parse_requests(data: bytes) -> list[x509.CertificateSigningRequest]:
     """Read the PEM requests of one device, each signed by its own key, at least one. Raises `EvidenceError`."""
-    found = [_parse_request(pem) for pem in _REQUEST.findall(data)]
+    # Split at the ends: a pattern from each begin to the next end would read a file of begins over and over.
+    pieces = [piece.rpartition(_REQUEST_BEGIN) for piece in data.split(_REQUEST_END)[:-1]]
+    found = [_parse_request(begin + text + _REQUEST_END) for _, begin, text in pieces if begin]
     names = [role_and_id(request) for request in found]
     if not found:
         raise EvidenceError("request-form", "there is no certificate request in it")

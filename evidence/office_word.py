@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -79,7 +80,8 @@ class OfficeWord:
     def _attack(self, text: bytes, typ: str, error: EvidenceError) -> Attack:
         if error.code != "signer-unknown":
             return forgery.of_text(text, error)
-        return forgery.of_signer(jose.parse(text, typ).kid, self._certificates)
+        kid = jose.parse(text, typ).kid
+        return forgery.of_signer(kid, self._by_key.get(kid, ()))
 
     def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
         return [(path, match) for path in self._names if (match := pattern.match(path))]
@@ -114,16 +116,22 @@ class OfficeWord:
         return self._chains[kid]
 
     def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
-        for certificate in self._certificates:
+        for certificate in self._by_key.get(kid, ()):
             try:  # issuing certificates and strangers: they help, or they do not
-                if pki.key_id(pki.public_key(certificate)) == kid:
-                    chain = pki.validate_chain(
-                        certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None
-                    )
-                    yield self._report.revocations.narrowed(chain)
+                chain = pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+                yield self._report.revocations.narrowed(chain)
             except EvidenceError as error:
                 if error.code == "certificate-revoked":
                     self._revoked[kid] = error
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, list[x509.Certificate]]:
+        """The certificates by key, told once: receipts are anybody's, and each may name another key."""
+        found: dict[str, list[x509.Certificate]] = {}
+        for certificate in self._certificates:
+            with contextlib.suppress(EvidenceError):
+                found.setdefault(pki.key_id(pki.public_key(certificate)), []).append(certificate)
+        return found
 
     def _read_receipts(self) -> None:
         """Step 10: receipts beside the evidence and inside the journal."""

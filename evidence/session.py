@@ -104,6 +104,8 @@ def make_voucher(
 
 def _check_voucher(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> None:
     voucher = body["voucher"]
+    if not voucher["chain"]:
+        raise EvidenceError("shape", "a voucher brings the certificate of the link key that signed it")
     leaf, *above = [pki.parse_certificate(jose.unb64(text.encode())) for text in voucher["chain"]]
     chain = pki.validate_chain(leaf, above, roots, role=pki.Role.CAMERA, at=None)
     jws = jose.parse(voucher["jws"], VOUCHER_TYP)

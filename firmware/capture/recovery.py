@@ -143,12 +143,14 @@ def _last_line(data: bytes) -> tuple[int, Record | None]:
 
     Each line was durable before the next was begun, so a cut can have damaged the last one only.
     """
+    try:
+        session = _session(data)
+    except EvidenceError:
+        return 0, None  # no line of a file whose opening is gone can be verified
     good = data.rfind(b"\n") + 1
-    session = None
     while good:
         start = data.rfind(b"\n", 0, good - 1) + 1
         try:
-            session = session or _session(data)
             record = records.parse(data[start : good - 1])
             record.jws.verify(session.key)
         except EvidenceError:
@@ -273,7 +275,7 @@ class _Books:
         told = last if last is not None and last.boot == started.boot else started
         ns = last.body["to_ns"] if last is not None else begun
         utc_ms = told.clock.utc_ms - (told.clock.boot_ns - ns) // 1_000_000
-        return Reach(part, ns, utc_ms, told.clock.error_ms, self._kernels[started.boot])
+        return Reach(part, ns, utc_ms, told.clock.error_ms, self._kernel(started))
 
     def _between(self) -> list[Record]:
         """The gaps between parts: those inside a part are nobody's to explain."""
@@ -294,7 +296,11 @@ class _Books:
     def _owed(self) -> Iterator[Gap]:
         """Gaps whose record a second cut kept from being written."""
         told = {gap.body["before_part"] for gap in self._between()}
-        for part in sorted(self._started)[1:]:
+        for before, part in itertools.pairwise(sorted(self._started)):
             if part not in told:
-                clock = self._started[part].clock
-                yield Gap(self._reach(part - 1), clock.boot_ns, clock, self._kernels[self._started[part].boot])
+                started = self._started[part]
+                yield Gap(self._reach(before), started.clock.boot_ns, started.clock, self._kernel(started))
+
+    def _kernel(self, started: Record) -> str:
+        """The kernel's boot that a part was on. One whose opening rotted away is on no clock but its own."""
+        return str(self._kernels.get(started.boot, started.boot))
