@@ -271,9 +271,15 @@ class OfficeWord:
                         raise
                     self._note("foreign", path, f"{error.message}: it counts for nothing here")
                     continue
+                if stamp.own is not None and stamp.latest_ms > self._ends_ms(stamp.own):
+                    raise EvidenceError("certificate-revoked", "stamped by an authority that had been taken back")
                 self._report.stamps[size] = stamp
                 found[size] = Bound(stamp.latest_ms, SELF_STAMPED if stamp.self_stamped else AUTHORITY)
         return found
+
+    def _ends_ms(self, chain: pki.Chain) -> int:
+        """Until when a chain of the agency counts. Raises `EvidenceError` if somebody else may have its key."""
+        return int(self._report.revocations.narrowed(chain).not_after.timestamp() * 1000)
 
     def _take_head(self, path: str, seq: int, leaf: jose.Json, size: int, stamps: dict[int, Bound]) -> None:
         here = self._report.reader.sha256_of(leaf["seq"])

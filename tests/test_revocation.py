@@ -1,7 +1,7 @@
 """Keys that were taken back, or whose certificates ended: what of their evidence still holds, and by whose word.
 
-Pictures as in `pictures`, and x: by a revoked key, nothing proves it older. The revocation's times are counted in hours
-from the boot; receipts of H come one hour after their segment.
+Pictures as in `pictures`. A revocation's times are counted in hours from the boot; receipts of H come one hour after
+their segment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from provisioning.main import main as provision
 from runtime.keys import load_certificates
 from tests.evidence_builder import START_UTC_MS, Camera, MemoryFolder
 from tests.evidence_keys import AGENCY, Agency
-from tests.pictures import camera, findings, verify
+from tests.pictures import camera, findings, picture, verify
 
 START = datetime.fromtimestamp(START_UTC_MS / 1000, UTC)
 EVIDENCE = AGENCY.evidence("BWC-0001")
@@ -56,11 +56,6 @@ def crl(
 
 def judged(made: Camera, *lists: bytes) -> Report:
     return verify({**made.files, **{f"certs/{number}.crl": data for number, data in enumerate(lists)}})
-
-
-def picture(found: Report) -> str:
-    words = [verdict.verdict for _, verdict in sorted(found.segments.items())]
-    return "".join("x" if word == "revoked" else word[0] for word in words)
 
 
 def notes(found: Report) -> str:

@@ -33,6 +33,7 @@ def invalid_keys(camera: Camera) -> Iterator[dict[str, Any]]:
     revoked = (
         ("the evidence key revoked, and nothing held before", 2, AGENCY.evidence(DEVICE)),
         ("the office's signer revoked: it may write any time", 10, AGENCY.signer),
+        ("the agency's stamping authority revoked", 10, AGENCY.stamp),
     )
     for name, step, certificate in revoked:
         entry = Entry(certificate.serial_number, LOST, REASONS["key-compromise"], None)
