@@ -196,7 +196,7 @@ def agency_of(certificate: x509.Certificate) -> str:
 def hosts_of(certificate: Certified) -> list[str]:
     """Return the DNS names and addresses it is (to be) valid for. Raises `EvidenceError`."""
     with reading("certificate's host names"):
-        found = _value(certificate.extensions, x509.SubjectAlternativeName)
+        found = extension_of(certificate.extensions, x509.SubjectAlternativeName)
         return [] if found is None else [str(name.value) for name in found if isinstance(name, _HOST_NAMES)]
 
 
@@ -230,10 +230,10 @@ def check_profile(certificate: x509.Certificate, role: Role) -> None:
     require_p256(certificate.public_key())
     rules = {
         "signature algorithm": certificate.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA256,
-        "basic constraints": _value(extensions, x509.BasicConstraints) == profile.constraints,
-        "key usage": _value(extensions, x509.KeyUsage) == profile.key_usage,
-        "extended key usage": frozenset(_value(extensions, x509.ExtendedKeyUsage) or ()) == profile.extended,
-        "subject key identifier": _value(extensions, x509.SubjectKeyIdentifier) is not None,
+        "basic constraints": extension_of(extensions, x509.BasicConstraints) == profile.constraints,
+        "key usage": extension_of(extensions, x509.KeyUsage) == profile.key_usage,
+        "extended key usage": frozenset(extension_of(extensions, x509.ExtendedKeyUsage) or ()) == profile.extended,
+        "subject key identifier": extension_of(extensions, x509.SubjectKeyIdentifier) is not None,
         "critical extensions": all(item.oid in _KNOWN_CRITICAL for item in extensions if item.critical),
     }
     for name, right in rules.items():
@@ -246,7 +246,8 @@ _HOST_NAMES = (x509.DNSName, x509.IPAddress)
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
-def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+def extension_of(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+    """Return the extension of that kind, None if there is none."""
     try:
         return extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
@@ -255,11 +256,11 @@ def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | 
 
 def subject_identifier(certificate: x509.Certificate) -> bytes | None:
     """Return the identifier of the certified key, if told."""
-    found = _value(certificate.extensions, x509.SubjectKeyIdentifier)
+    found = extension_of(certificate.extensions, x509.SubjectKeyIdentifier)
     return found.digest if found else None
 
 
 def authority_identifier(certificate: x509.Certificate) -> bytes | None:
     """Return the identifier of the issuer's key, if told."""
-    found = _value(certificate.extensions, x509.AuthorityKeyIdentifier)
+    found = extension_of(certificate.extensions, x509.AuthorityKeyIdentifier)
     return found.key_identifier if found else None

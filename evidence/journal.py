@@ -13,7 +13,7 @@ from cryptography import x509
 from evidence import records
 from evidence.errors import EvidenceError
 from evidence.records import Record
-from evidence.session import Session, open_session
+from evidence.session import Session, certify, open_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class JournalReader:
             session = self._session()
         if record.kid != session.kid or record.boot != session.boot:
             raise EvidenceError("session-key", f"record {record.seq} names another key or boot than its file's opening")
+        if record.kind == "certified":
+            session = certify(session, record.body, record.device, self._roots)
         self.step = 3  # signature
         record.jws.verify(session.key)
         self.step = 4  # place in the chain

@@ -20,7 +20,10 @@ from evidence.report import Report, printable
 from evidence.time_bounds import AUTHORITY, LOG, SELF_STAMPED, Bound, HeldHead, SegmentTime, TimeBounds, Words
 
 _STEP = 10
-VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
+VERDICT_OF = {
+    "unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign",
+    "certificate-revoked": "revoked",
+}  # fmt: skip
 _RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
 _CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
 OFFICE_FILES = (_RECEIPT, _CERTIFICATES, *office_log.NAMES)
@@ -49,6 +52,7 @@ class OfficeWord:
         self._authorities = authorities
         self._certificates: list[x509.Certificate] = []
         self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
+        self._revoked: dict[str, EvidenceError] = {}
         self._words = Words(report.anchors, report.receipts)
 
     def run(self) -> None:
@@ -105,14 +109,20 @@ class OfficeWord:
         if kid not in self._chains:
             self._chains[kid] = list(self._chains_of(kid))
         if not self._chains[kid]:
+            if kid in self._revoked:
+                raise self._revoked[kid]
             message = "no certificate here, trusted by the given root, has the key that signed"
             raise EvidenceError("signer-unknown", message)
         return self._chains[kid]
 
     def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
         for certificate in self._by_key.get(kid, ()):
-            with contextlib.suppress(EvidenceError):  # issuing certificates and strangers: they help, or they do not
-                yield pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+            try:  # issuing certificates and strangers: they help, or they do not
+                chain = pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+                yield self._report.revocations.narrowed(chain)
+            except EvidenceError as error:
+                if error.code == "certificate-revoked":
+                    self._revoked[kid] = error
 
     @functools.cached_property
     def _by_key(self) -> dict[str, list[x509.Certificate]]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cryptography import x509
 
 from evidence import pki
@@ -59,6 +61,11 @@ class Archive:
         """Let go of log and catalogue."""
         self.log.close()
         self.catalogue.close()
+
+    @property
+    def revocation_lists(self) -> list[Path]:
+        """The agency's lists, which lie beside the signer's certificate: of today, since they come when they come."""
+        return sorted(self.config.signer_certificate.parent.glob("*.crl"))
 
 
 def _identity(chain: list[x509.Certificate], roots: list[x509.Certificate], role: Role) -> str:
