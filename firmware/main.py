@@ -42,7 +42,7 @@ from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
 from runtime import config, log, tls
 from runtime.config import ConfigError
-from runtime.disk import PosixDisk, write_once
+from runtime.disk import PosixDisk, make_folder, write_once
 from runtime.keys import CredentialError
 from runtime.service import Service
 
@@ -245,10 +245,13 @@ def _software() -> str:
 def _publish_signers(settings: CameraConfig) -> None:
     """The evidence folder carries the certificate of its office, so that its receipts can be verified from it alone."""
     source = settings.credentials / "certs" / "signer.pem"
-    target = settings.data / "certs" / f"signer-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.pem"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    text = source.read_bytes()
+    target = settings.data / "certs" / f"signer-{hashlib.sha256(text).hexdigest()[:16]}.pem"
+    make_folder(target.parent)
+    if target.exists() and target.read_bytes() != text:
+        target.unlink()  # a cut kept it from being written whole
     if not target.exists():
-        write_once(target, source.read_bytes())
+        write_once(target, text)
 
 
 def _on_stop(service: Service, runner: Runner) -> None:

@@ -22,7 +22,8 @@ from office.log import Log, load_key
 from office.receipts import Receipts
 from office.staging import Staging
 from office.stamps import Stamps
-from office.store import Store, make_folder
+from office.store import Store
+from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
