@@ -55,6 +55,7 @@ class Gap:
     first_ns: int | None
     clock: Stamp
     kernel_boot: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ class _Books:
 
     def __init__(self, name: str, mine: list[Record], kernels: Mapping[str, str]) -> None:
         self._name = name
+        self._mine = mine
         self._kernels = kernels
         self._started = {r.body["part"]: r for r in mine if r.kind == "recording_started"}
         self._segments = {r.body["segment"]: r for r in mine if r.kind == "segment"}
@@ -296,5 +298,20 @@ class _Books:
         told = {gap.body["before_part"] for gap in self._between()}
         for part in sorted(self._started)[1:]:
             if part not in told:
-                clock = self._started[part].clock
-                yield Gap(self._reach(part - 1), clock.boot_ns, clock, self._kernels[self._started[part].boot])
+                started = self._started[part]
+                kernel = self._kernels[started.boot]
+                yield Gap(self._reach(part - 1), started.clock.boot_ns, started.clock, kernel, self._cause(part))
+
+    def _cause(self, part: int) -> str:
+        """Why the part before this one ended (step R4), long ago: the cut that is recovered from came later."""
+        before, after = self._started[part - 1], self._started[part]
+        meanwhile = [r for r in self._mine if before.seq < r.seq < after.seq]
+        stopped = [r.body["ground"] for r in meanwhile if r.kind == "stopped"]
+        if stopped:
+            return str(stopped[-1])
+        if before.boot == after.boot:
+            return "unknown"  # the boot knew, and its word is lost
+        if self._kernels[before.boot] == self._kernels[after.boot]:
+            return "crash"
+        warned = [r.body["what"] for r in meanwhile if _is_warning(r, before.boot)]
+        return str(warned[-1]) if warned else "power_cut"

@@ -48,10 +48,10 @@ class Ended:
 
 @dataclass
 class Start:
-    """The disk as a boot found it, and what two looks in a row made of it."""
+    """The disk as a boot found it. `agreed`: its own look agreed with one just before."""
 
     files: dict[str, bytes]
-    twice: bool
+    agreed: bool = True
 
 
 class Life:
@@ -60,6 +60,7 @@ class Life:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
         self.parties = parties()
+        self.identity = self.parties.identity(plan.release_after_seconds)
         self.world = World(utc_error_ms=plan.utc_error_ms)
         self.timeline = Timeline(self.world)
         self.machine = Machine("camera", folder / "camera", plan.seed)
@@ -73,7 +74,8 @@ class Life:
         self.starts: list[Start] = []
         self.written: list[bytes] = []  # bytes that were on the camera's disk and are gone
         self.losses: list[Loss] = []
-        self.ran_out = False
+        self.ran_out = self.sound_was_lost = False
+        self.emptied = False  # whether the camera called its last hand-in complete
         self._random = random.Random(plan.seed)
         self._busy_ns = 0
         self._sync_from: int | None = None
@@ -150,14 +152,17 @@ class Life:
 
     def _boot(self, deeds: tuple[Deed, ...]) -> None:
         disk = PosixDisk(self.machine.root)
-        self.starts.append(Start(self._files(), recovery.recover(disk) == recovery.recover(disk)))
+        start = Start(self._files())
+        self.starts.append(start)
+        found = recovery.recover(disk)
         began = self.world.now_ns
         self.camera = None
         camera = TimedCamera(self.parties.owner, self.machine, self.timeline, self.clock, self.busy_ns)
         self.camera = camera
-        identity = self.parties.identity(self.plan.release_after_seconds)
-        self._handin = HandIn(camera.disk, camera.journal, identity, self.clock, lambda: None)
-        self._handin.finish_releases()
+        start.agreed = camera.cut == found.recording
+        if self.plan.docked:
+            self._handin = HandIn(camera.disk, camera.journal, self.identity, self.clock, self._handed_in)
+            self._handin.finish_releases()
         for seconds, deed in deeds:
             alone = deed in ("quit", "dock", "visit", "empty")
             self.timeline.at(began + round(seconds * SECOND), self._deed(deed, camera), alone=alone)
@@ -226,11 +231,11 @@ class Life:
         camera.sps = _OTHER_SPS if camera.sps == SPS else SPS
         camera._group = 0
 
-    @staticmethod
-    def _sound(camera: Camera, *, there: bool) -> None:
+    def _sound(self, camera: Camera, *, there: bool) -> None:
         if camera.sound == there:
             return
         camera.sound = there
+        self.sound_was_lost = True
         camera._next_block_ns = camera.clock.boot_ns()
         camera.step(v.SourceBack(picture=False) if there else v.SourceLost(picture=False, cause="microphone_lost"))
 
@@ -260,16 +265,15 @@ class Life:
 
     def _empty(self) -> None:
         """Looks, until the camera has a receipt for everything."""
+        self.emptied = False
         for _ in range(_LOOKS):
             self._visit()
-            if self.emptied():
+            if self.emptied:
                 return
             self.timeline.pass_(2 * SECOND)  # longer than the dock waits after a failure
 
-    def emptied(self) -> bool:
-        """Whether the camera's hand-in is complete, by its own account."""
-        assert self._handin is not None
-        return self._handin._told
+    def _handed_in(self) -> None:
+        self.emptied = True
 
     def _revive_site(self) -> None:
         for machine in (self.dock, self.office):

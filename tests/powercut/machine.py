@@ -25,7 +25,7 @@ from tests.powercut.platter import File, Folder, Platter
 _UNKEPT = ".sqlite"
 _real = {name: getattr(os, name) for name in (
     "open", "close", "write", "fsync", "fdatasync", "ftruncate", "truncate", "rename", "replace", "unlink", "remove",
-    "mkdir", "rmdir", "link", "symlink", "fchmod",
+    "mkdir", "rmdir", "link", "symlink", "chmod", "fchmod",
 )}  # fmt: skip
 _real_open = io.open
 _machines: list[Machine] = []
@@ -232,6 +232,14 @@ def _fchmod(fd: int, mode: int) -> None:
     _real["fchmod"](fd, mode)
 
 
+def _chmod(path: Any, mode: int, **options: Any) -> None:
+    found = _find(path)
+    node = found[0].platter.find(found[1]) if found else None
+    if isinstance(node, File):
+        node.mode = mode
+    _real["chmod"](path, mode, **options)
+
+
 def _truncate(path: Any, size: int) -> None:
     found = _find(path)
     if found is not None:
@@ -315,7 +323,7 @@ class _Raw(io.RawIOBase):
 _OURS: dict[str, Callable[..., Any]] = {
     "open": _open, "close": _close, "write": _write, "fsync": _sync, "fdatasync": _sync, "ftruncate": _ftruncate,
     "truncate": _truncate, "rename": _rename, "replace": _rename, "unlink": _unlink, "remove": _unlink,
-    "mkdir": _mkdir, "fchmod": _fchmod, "rmdir": _refuse, "link": _refuse, "symlink": _refuse,
+    "mkdir": _mkdir, "chmod": _chmod, "fchmod": _fchmod, "rmdir": _refuse, "link": _refuse, "symlink": _refuse,
 }  # fmt: skip
 
 
