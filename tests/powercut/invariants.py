@@ -263,8 +263,7 @@ def another_start_changes_nothing(after: Aftermath) -> Iterator[str]:
 def time_runs_forwards(after: Aftermath) -> Iterator[str]:
     """Each track by itself, and both on the boot clock: a run stands where its fragment's record says."""
     ends: dict[tuple[str, int, int], int] = {}
-    begins: dict[tuple[str, int], int] = {}  # of the part, as its first picture tells
-    off_ns = _OFF_NS if after.life.sound_was_lost else BLOCK + FRAME
+    begins: dict[tuple[str, int], tuple[int, int]] = {}  # of each part: between which times, as its runs tell
     fragments = after.evidence.fragments()
     for key, plain in sorted(after.plain.items()):
         for line in fragments[key]:
@@ -275,12 +274,13 @@ def time_runs_forwards(after: Aftermath) -> Iterator[str]:
                     yield f"{key}: track {run.track} runs backwards, to {run.start}"
                 ends[*part, run.track] = run.start + sum(run.durations)
                 since = run.start * 1_000_000_000 // _TICKS[run.track]
-                if run.track == _VIDEO:
-                    begins.setdefault(part, body["from_ns"] - since)
-                slack = 2_000 if run.track == _VIDEO else off_ns
-                begin = begins.get(part, body["from_ns"] - since)
-                if not body["from_ns"] - slack <= begin + since < body["to_ns"] + slack:
-                    yield f"{key}: track {run.track} is at {run.start}, which is not where its record says"
+                slack = 2_000 if run.track == _VIDEO else _OFF_NS if after.life.sound_was_lost else BLOCK + FRAME
+                least, most = begins.get(part, (0, 1 << 62))
+                least = max(least, body["from_ns"] - since - slack)
+                begins[part] = least, min(most, body["to_ns"] - since + slack)
+    for part, (least, most) in begins.items():
+        if least > most:
+            yield f"{part}: picture, sound and records are not on one clock"
 
 
 def no_secret_is_written(after: Aftermath) -> Iterator[str]:

@@ -74,6 +74,7 @@ class Life:
         self.starts: list[Start] = []
         self.written: list[bytes] = []  # bytes that were on the camera's disk and are gone
         self.losses: list[Loss] = []
+        self.provisioned = 0  # operations of the camera's disk before its first boot
         self.ran_out = self.sound_was_lost = False
         self.emptied = False  # whether the camera called its last hand-in complete
         self._random = random.Random(plan.seed)
@@ -126,6 +127,7 @@ class Life:
         file.append(self.parties.signer_pem())
         file.sync()
         file.close()
+        self.provisioned = self.machine.operations
         if self.plan.docked:
             self.site.keep = self.plan.keep
             for machine, cut in ((self.dock, self.plan.dock), (self.office, self.plan.office)):
@@ -196,7 +198,8 @@ class Life:
     def _note_end(self, camera: TimedCamera, *, power: bool, cut: bool) -> None:
         published = camera.journal.published()
         read = {
-            file: (self.machine.root / f"journal/{file:08d}.jws").read_bytes()[:size] for file, size in published.items()
+            file: (self.machine.root / f"journal/{file:08d}.jws").read_bytes()[:size]
+            for file, size in published.items()
         }
         self.ends.append(
             Ended(
