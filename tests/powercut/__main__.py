@@ -25,14 +25,14 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the whole report")
     chosen = parser.parse_args()
-    campaign.quiet()
     seed = secrets.randbelow(1 << 31) if chosen.seed is None else chosen.seed
-    script = campaign.script(seed)
-    whole = Campaign(seed, len(script) + chosen.count, script)
     report = Report(seed)
-    for judged in whole.run(chosen.jobs, chosen.only):
-        report.add(judged)
-        _tell(judged, report, whole.count)
+    with campaign.quiet():
+        script = campaign.script(seed)
+        whole = Campaign(seed, len(script) + chosen.count, script)
+        for judged in whole.run(chosen.jobs) if chosen.only is None else whole.run(1, [chosen.only]):
+            report.add(judged)
+            _tell(judged, report, whole.count)
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
     print(report.line())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import random
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.powercut.invariants import INVARIANTS, Aftermath, aftermath
@@ -16,6 +18,7 @@ from tests.powercut.loss import Loss
 from tests.powercut.plan import MachineName, Plan, at_operation, at_random
 
 SITE = 0  # in the place of an invariant's number: what dock and office promised
+_SWEEP = 50  # lives
 FAILED = -1  # the life could not be lived: an error that nobody foresaw
 
 
@@ -68,22 +71,35 @@ class Campaign:
             with lived(plan) as life:
                 judged.cuts.update(life.cuts)
                 _judge(life, judged)
+            if number % _SWEEP == 0:
+                gc.collect()
         except Exception:  # noqa: BLE001 - whatever the product raises, it is a finding
             judged.problems.append((FAILED, traceback.format_exc()))
         return judged
 
-    def run(self, jobs: int, only: int | None = None) -> Iterator[Judged]:
-        """All lives, in any order."""
-        numbers = range(self.count) if only is None else [only]
-        if jobs <= 1 or only is not None:
+    def run(self, jobs: int, numbers: Sequence[int] | None = None) -> Iterator[Judged]:
+        """All lives, or those, in any order."""
+        numbers = range(self.count) if numbers is None else numbers
+        if jobs <= 1:
             yield from map(self.judge, numbers)
             return
-        with multiprocessing.get_context("fork").Pool(jobs, initializer=quiet) as pool:
+        with multiprocessing.get_context("fork").Pool(jobs, initializer=_hush) as pool:
             yield from pool.imap_unordered(self.judge, numbers, chunksize=8)
 
 
-def quiet() -> None:
-    """What the programs log of their faults is expected here."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What the programs log of their faults is expected here; garbage is swept now and then only."""
+    _hush()
+    try:
+        yield
+    finally:
+        gc.enable()
+        logging.disable(logging.NOTSET)
+
+
+def _hush() -> None:
+    gc.disable()
     logging.disable(logging.CRITICAL)
 
 

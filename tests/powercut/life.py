@@ -81,7 +81,7 @@ class Life:
         self._busy_ns = 0
         self._sync_from: int | None = None
         self._handin: HandIn | None = None
-        self._calm = False
+        self._calm = self._ended_well = False
 
     # Time.
 
@@ -156,12 +156,12 @@ class Life:
         disk = PosixDisk(self.machine.root)
         start = Start(self._files())
         self.starts.append(start)
-        found = recovery.recover(disk)
+        found = recovery.recover(disk) if len(self.starts) > 1 and not self._ended_well else None
         began = self.world.now_ns
         self.camera = None
         camera = TimedCamera(self.parties.owner, self.machine, self.timeline, self.clock, self.busy_ns)
         self.camera = camera
-        start.agreed = camera.cut == found.recording
+        start.agreed = found is None or camera.cut == found.recording
         if self.plan.docked:
             self._handin = HandIn(camera.disk, camera.journal, self.identity, self.clock, self._handed_in)
             self._handin.finish_releases()
@@ -180,6 +180,7 @@ class Life:
         self.camera = None
         self.timeline.clear()
         wire.Connection.ends.pop(wire.CAMERA, None)
+        self._ended_well = cut is None
         if cut is None:
             return
         if power:

@@ -8,13 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import office.ingest
 import office.receipts
 import syncd.handin
-from evidence import pki, records
-from evidence.records import FILE_LIMIT
+from evidence import records
 from office.archive import Archive
 from office.ingest import Ingest
 from office.web import Pages
@@ -60,13 +59,9 @@ class Site:
         self._archive: Archive | None = None
         self._bay: Bay | None = None
         self._drain: Drain | None = None
-        self._loop = asyncio.new_event_loop()
-        self._pool_closed = False
 
     def close(self) -> None:
         self.stop_office()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
 
     # Power.
 
@@ -76,8 +71,8 @@ class Site:
         self._archive = archive = Archive(config)
         ingest = Ingest(archive)
         ingest.recover()
-        application = Pages(ingest, archive.office, config.stall_seconds, lambda: {}).application()
-        answer = wire.of_office(application, DOCK, self._loop)
+        application = Pages(ingest, archive.office, config.stall_seconds, dict).application()
+        answer = wire.of_office(application, DOCK)
         wire.Connection.ends[wire.OFFICE] = self._noting(answer), self._parties.office.certificate
 
     def stop_office(self) -> None:
@@ -169,9 +164,29 @@ class Site:
                 yield f"a receipt was given for {recording}/{segment}, which is not in the store"
 
 
+class _Patience:
+    """A deadline in real time, which does not pass here."""
+
+    daemon = True
+
+    def __init__(self, _seconds: float, _act: Callable[..., None], _arguments: Any = ()) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+
+async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
+    """In the place of a thread, whose end is waited for anyway."""
+    return act(*arguments)
+
+
 @contextmanager
 def connected(world: World) -> Iterator[None]:
-    """Links in memory, and the office's clock on the world's time."""
+    """Links in memory, clocks on the world's time, no other threads than the dock's own."""
 
     class _WorldTime(datetime):
         @classmethod
@@ -185,6 +200,8 @@ def connected(world: World) -> Iterator[None]:
 
     replaced: list[tuple[Any, str, Any]] = [
         (link, "_Connection", wire.Connection),
+        (threading, "Timer", _Patience),
+        (asyncio, "to_thread", _at_once),
         (syncd.handin, "time", _WorldTicks),
         (office.ingest, "datetime", _WorldTime),
         (office.receipts, "datetime", _WorldTime),

@@ -7,6 +7,7 @@ own handlers. A machine whose power fails in the middle of an answer is a connec
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import ssl
 from collections.abc import Callable, Mapping
@@ -114,7 +115,12 @@ class _NoTransport:
         raise AssertionError("one request at a time here")
 
 
-def of_office(application: Starlette, dock: str, loop: asyncio.AbstractEventLoop) -> Answerer:
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
+
+
+def of_office(application: Starlette, dock: str) -> Answerer:
     """The office's page, asked by that dock."""
     peer = Peer(Role.DOCK, dock, _NoTransport())  # type: ignore[arg-type]
 
@@ -129,7 +135,7 @@ def of_office(application: Starlette, dock: str, loop: asyncio.AbstractEventLoop
             "server": OFFICE, "headers": [(name.lower(), value) for name, value in headers],
             "extensions": {EXTENSION: {"peer": peer}},
         }  # fmt: skip
-        return loop.run_until_complete(_answered(application, scope, body))
+        return _loop().run_until_complete(_answered(application, scope, body))
 
     return answer
 
