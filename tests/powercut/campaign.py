@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import multiprocessing
@@ -103,6 +104,7 @@ def _hush() -> None:
     logging.disable(logging.CRITICAL)
 
 
+@functools.cache
 def script(seed: int) -> tuple[Scripted, ...]:
     """Every operation of the scripted recording, and of each machine in its hand-in."""
     counted = {docked: _operations(seed, docked=docked) for docked in (False, True)}

@@ -14,11 +14,11 @@ Deed = tuple[float, str]  # seconds after the start of the boot, what
 
 SCRIPT: tuple[Deed, ...] = ((2.2, "press"), (2.9, "still"), (5.5, "still"), (6.2, "end"), (6.7, "quit"))
 DOCKED: tuple[Deed, ...] = (*SCRIPT[:-1], (6.7, "dock"), (7.0, "visit"), (7.5, "quit"))
-LAST: tuple[Deed, ...] = ((1.2, "mark"), (2.0, "still"), (2.6, "end"), (3.0, "quit"))
-LAST_DOCKED: tuple[Deed, ...] = (*LAST[:-1], (3.0, "dock"), (3.3, "empty"), (3.6, "quit"))
+LAST: tuple[Deed, ...] = ((0.4, "mark"), (0.8, "still"), (1.4, "end"), (1.6, "quit"))
+LAST_DOCKED: tuple[Deed, ...] = (*LAST[:-1], (1.6, "dock"), (1.8, "empty"), (2.0, "quit"))
 
 _DEEDS = ("press", "press", "press", "still", "still", "mark", "end", "encoder", "sound lost", "sound back")
-_OPERATIONS = 330  # about as many as a boot has
+_OPERATIONS = 130  # about as many as a boot has
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def at_operation(number: int, machine: MachineName, seed: int, *, docked: bool) 
 def at_random(seed: int) -> Plan:
     """A life of its own: one to three cuts of the camera, and now and then of dock and office."""
     chance = random.Random(seed)
-    docked = chance.random() < 1 / 8
+    docked = chance.random() < 1 / 12
     boots = [(_deeds(chance), _cut(chance))]
     if chance.random() < 1 / 3:
         # Again while it recovers: within the first operations of the next boot, or later in it.
