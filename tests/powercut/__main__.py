@@ -35,7 +35,7 @@ def main() -> int:
             _tell(judged, report, whole.count)
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
-    print(report.line())
+    sys.stdout.write(report.line() + "\n")
     return os.EX_OK if report.held else 1
 
 

@@ -112,7 +112,7 @@ def script(seed: int) -> tuple[Scripted, ...]:
     return (
         *(Scripted("camera", number, docked=False) for number in range(1, plain + 1)),
         *(Scripted("camera", number, docked=True) for number in range(plain + 1, docked["camera"] + 1)),
-        *(Scripted(name, number, docked=True) for name in ("dock", "office") for number in range(1, docked[name] + 1)),  # type: ignore[arg-type]
+        *(Scripted(name, number, docked=True) for name in ("dock", "office") for number in range(1, docked[name] + 1)),
     )
 
 

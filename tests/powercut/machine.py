@@ -180,7 +180,7 @@ def _handle(fd: int) -> _Handle | None:
     """Also of a file that was opened for reading, which is not ours."""
     if fd in _handles:
         return _handles[fd]
-    found = _find(os.readlink(f"/proc/self/fd/{fd}"))
+    found = _find(Path(f"/proc/self/fd/{fd}").readlink())
     node = found[0].platter.find(found[1]) if found else None
     return _Handle(found[0], found[1], node, append=False) if found and node else None
 
@@ -291,7 +291,7 @@ def _io_open(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any
     if "b" not in mode or "+" in mode:
         _refuse()
     flags = {"w": os.O_TRUNC, "a": os.O_APPEND, "x": os.O_EXCL}[mode[0]] | os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-    return io.BufferedWriter(_Raw(file if isinstance(file, int) else _open(file, flags, 0o666)))  # type: ignore[type-var]
+    return io.BufferedWriter(_Raw(file if isinstance(file, int) else _open(file, flags, 0o666)))
 
 
 class _Raw(io.RawIOBase):
@@ -333,7 +333,7 @@ def powered(*machines: Machine) -> Iterator[None]:
     _machines.extend(machines)
     for name, ours in _OURS.items():
         setattr(os, name, ours)
-    io.open = _io_open  # type: ignore[assignment]
+    io.open = _io_open
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
-"""What happens in one life, made from its seed alone: the officer's deeds, how slow the disk is, where the power goes."""
+"""What happens in one life, made from its seed alone: deeds, the disk's slowness, where the power goes."""
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Literal
@@ -108,4 +109,4 @@ def sync_ns(delays: str, chance: random.Random) -> int:
         return chance.randint(5, 20) * MS
     if delays == "card":
         return chance.randint(5, 40) * MS if chance.random() < 19 / 20 else chance.randint(100, 1000) * MS
-    return round(5 * 200 ** chance.random() * MS)
+    return round(5 * math.pow(200, chance.random()) * MS)

@@ -67,7 +67,8 @@ class Report:
         machines = ", ".join(f"{self.cuts[name]} {name}" for name in ("camera", "dock", "office"))
         told = self.truncated
         return (
-            f"powercut: {'held' if self.held else 'BROKEN'}: {self.lives} lives, {self.cuts.total()} cuts ({machines}); "
+            f"powercut: {'held' if self.held else 'BROKEN'}: "
+            f"{self.lives} lives, {self.cuts.total()} cuts ({machines}); "
             f"lost s max {worst[0]} (fragment {worst[1]}, frame {worst[2]}, commit {worst[3]}), "
             f"p99 {p99[0]} ({p99[1]}, {p99[2]}, {p99[3]}); "
             f"truncated {told['segments']} segments, {told['journal files']} journal lines; "

@@ -1,4 +1,4 @@
-"""A boot of the camera whose lens and officer go on while its disk takes its time; what the writer was given is noted."""
+"""A boot of the camera whose lens and officer go on while its disk takes its time; what the writer gets is noted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from firmware.capture import vocabulary as v
 from firmware.capture.writer import Job, WriteFragment, Writer
 from firmware.hal.ports import Still, Utc
 from runtime.disk import PosixDisk
-from tests.camera_rig import FRAME, MS, BootClock, Camera, Owner, World
+from tests.camera_rig import FRAME, MS, BootClock, Camera, Owner
 from tests.powercut.machine import Machine
 from tests.powercut.timeline import Timeline
 
