@@ -18,7 +18,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Si
 from evidence import shape
 from evidence.errors import EvidenceError
 
-_REQUEST_BEGIN, _REQUEST_END = b"-----BEGIN CERTIFICATE REQUEST-----", b"-----END CERTIFICATE REQUEST-----\n"
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 
 
@@ -129,15 +128,23 @@ def parse_certificate(data: bytes) -> x509.Certificate:
 
 def parse_requests(data: bytes) -> list[x509.CertificateSigningRequest]:
     """Read the PEM requests of one device, each signed by its own key, at least one. Raises `EvidenceError`."""
-    # Split at the ends: a pattern from each begin to the next end would read a file of begins over and over.
-    pieces = [piece.rpartition(_REQUEST_BEGIN) for piece in data.split(_REQUEST_END)[:-1]]
-    found = [_parse_request(begin + text + _REQUEST_END) for _, begin, text in pieces if begin]
+    found = [_parse_request(pem) for pem in pem_blocks(data, b"CERTIFICATE REQUEST")]
     names = [role_and_id(request) for request in found]
     if not found:
         raise EvidenceError("request-form", "there is no certificate request in it")
     if len({name for _, name in names}) > 1 or len({role for role, _ in names}) < len(names):
         raise EvidenceError("request-form", "the requests are not those of one device, one for each role")
     return found
+
+
+def pem_blocks(data: bytes, label: bytes) -> Iterator[bytes]:
+    """The blocks of a PEM text under one label."""
+    # Split at the ends: a pattern from each begin to the next end would read a file of begins over and over.
+    begin, end = (b"-----%b %b-----" % (word, label) for word in (b"BEGIN", b"END"))
+    for piece in data.split(end)[:-1]:
+        _, found, text = piece.rpartition(begin)
+        if found:
+            yield begin + text + end + b"\n"
 
 
 def _parse_request(pem: bytes) -> x509.CertificateSigningRequest:

@@ -8,7 +8,6 @@ keeps its entries for good.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from evidence import pki
-from evidence.certificate import extension_of, reading
+from evidence.certificate import extension_of, pem_blocks, reading
 from evidence.errors import EvidenceError
 from evidence.pki import Chain, Role
 
@@ -37,7 +36,6 @@ _HARMLESS = (
     x509.ReasonFlags.affiliation_changed,
 )
 _ISSUERS = (Role.ROOT, Role.ISSUING)
-_PEM = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ def parse_lists(data: bytes) -> list[RevocationList]:
     try:
         with reading("revocation list"):
             if b"-----BEGIN" in data:
-                found = [_read(x509.load_pem_x509_crl(pem)) for pem in _PEM.findall(data)]
+                found = [_read(x509.load_pem_x509_crl(pem)) for pem in pem_blocks(data, b"X509 CRL")]
             else:
                 found = [_read(x509.load_der_x509_crl(data))]
     except EvidenceError as error:

@@ -122,6 +122,9 @@ class Log:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
                 for line in self._lines(self._end):
+                    whole = self._end + len(line) + 1
+                    if whole == os.fstat(self._fd).st_size and not _is_leaf(line):
+                        break
                     self._take(line + b"\n")
                 if os.fstat(self._fd).st_size != self._end:
                     # A power cut tore a line that was never told to anybody: it is no leaf.
@@ -163,3 +166,11 @@ class Log:
 
     def _publish(self) -> None:
         replace_file(self._folder / "checkpoint", self._checkpoint())
+
+
+def _is_leaf(line: bytes) -> bool:
+    """A power cut may leave the length of the last line without all of its bytes."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

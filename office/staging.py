@@ -14,6 +14,7 @@ from runtime.disk import make_folder, sync_folder
 
 CHECKPOINT = 2 * 1024 * 1024  # bytes between two syncs: what a kill may cost
 _DIGESTS = 256
+_MODE = 0o640
 
 
 class StagedFile:
@@ -79,7 +80,7 @@ class Staging:
 
     def create(self, upload: SegmentUpload) -> None:
         """Make an empty staged file, durable; once it is there, nothing."""
-        fd = os.open(self._path(upload), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = os.open(self._path(upload), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _MODE)
         os.close(fd)
         sync_folder(self._folder)
 
@@ -103,6 +104,7 @@ class Staging:
             digest, size = self._digests.pop(upload, (hashlib.sha256(), 0))
         if size > path.stat().st_size:
             digest, size = hashlib.sha256(), 0
+        path.chmod(_MODE)  # a cut on its way into the store left it read-only
         return StagedFile(path, digest, size)
 
     def close(self, upload: SegmentUpload, staged: StagedFile) -> None:

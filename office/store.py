@@ -1,7 +1,7 @@
 """The store: files that are written once, in a local folder, one evidence folder for each camera.
 
 `<root>/<DEVICE>/{journal,segments,receipts}/…` as `evidence.records` lays out. Nothing here writes over a file or
-removes one; half a line at a journal's end was never part of it.
+removes one; but a journal loses what a power cut tore at its end, which nobody was told that it is held.
 """
 
 from __future__ import annotations
@@ -127,6 +127,15 @@ class Store:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         sync_folder(path.parent)
+
+    def cut_journal(self, device: str, file: int, size: int) -> None:
+        """Take a torn end off a journal file; durable when this returns."""
+        fd = os.open(self.journal(device, file), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def read_back(self, path: Path) -> tuple[str, int]:
         """SHA-256 and size of what the disk holds: the page cache is dropped first."""

@@ -100,6 +100,7 @@ GROWING: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "a long number": ("strict-json", lambda n: b'{"a":' + b"9" * n + b"}"),
     "dots": ("line", lambda n: b"." * n),
     "begins of requests": ("request", lambda n: b"-----BEGIN CERTIFICATE REQUEST-----\n" * n),
+    "begins of revocation lists": ("revocation-list", lambda n: b"-----BEGIN X509 CRL-----\n" * n),
     "begins of certificates": ("certificate", lambda n: b"-----BEGIN CERTIFICATE-----\n" * n),
     "TOML lists in lists": ("toml", lambda n: b"a = " + b"[" * n),
     "a TOML number": ("toml", lambda n: b"a = 0x" + b"f" * n),

@@ -55,6 +55,7 @@ class Gap:
     first_ns: int | None
     clock: Stamp
     kernel_boot: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,7 @@ class _Books:
 
     def __init__(self, name: str, mine: list[Record], kernels: Mapping[str, str]) -> None:
         self._name = name
+        self._mine = mine
         self._kernels = kernels
         self._started = {r.body["part"]: r for r in mine if r.kind == "recording_started"}
         self._segments = {r.body["segment"]: r for r in mine if r.kind == "segment"}
@@ -299,8 +301,22 @@ class _Books:
         for before, part in itertools.pairwise(sorted(self._started)):
             if part not in told:
                 started = self._started[part]
-                yield Gap(self._reach(before), started.clock.boot_ns, started.clock, self._kernel(started))
+                cause = self._cause(self._started[before], started)
+                yield Gap(self._reach(before), started.clock.boot_ns, started.clock, self._kernel(started), cause)
 
     def _kernel(self, started: Record) -> str:
         """The kernel's boot that a part was on. One whose opening rotted away is on no clock but its own."""
         return str(self._kernels.get(started.boot, started.boot))
+
+    def _cause(self, before: Record, after: Record) -> str:
+        """Why the part that began with `before` ended (step R4), long ago: what is recovered from now came later."""
+        meanwhile = [r for r in self._mine if before.seq < r.seq < after.seq]
+        stopped = [r.body["ground"] for r in meanwhile if r.kind == "stopped"]
+        if stopped:
+            return str(stopped[-1])
+        if before.boot == after.boot:
+            return "unknown"  # the boot knew, and its word is lost
+        if self._kernel(before) == self._kernel(after):
+            return "crash"
+        warned = [r.body["what"] for r in meanwhile if _is_warning(r, before.boot)]
+        return str(warned[-1]) if warned else "power_cut"
