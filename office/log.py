@@ -27,6 +27,7 @@ from evidence.errors import EvidenceError
 from evidence.merkle import Tree, leaf_hash
 from evidence.note import verifier_key
 from office.errors import OfficeError
+from office.store import make_folder
 from runtime.disk import sync_folder
 from runtime.keys import CredentialError, replace_file
 
@@ -56,7 +57,7 @@ class Log:
         self._tree = Tree()
         self._end = 0  # bytes of `leaves.jsonl` that are in the tree
         self._starts = array("Q")  # where each leaf begins
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._fd = os.open(folder / "leaves.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         sync_folder(folder)
         with self._exclusive():
