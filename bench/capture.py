@@ -20,65 +20,28 @@ import resource
 import secrets
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import av
-from cryptography.hazmat.primitives import hashes, serialization
+from _recorded import FRAGMENT_MS, RATE, SEGMENT_SECONDS, Clip, make_clip, make_owner, record, repeated, run
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from evidence import age, jose, pki
-from evidence.records import Chain, Stamp
-from firmware.capture.journal_writer import JournalWriter, Opening
-from firmware.capture.part import Format
-from firmware.capture.ring import Ring
-from firmware.capture.writer import Run, Writer
-from firmware.hal.ports import Frame, SoundBlock
-from firmware.media import Media, PartPlan
+from evidence import age
 from runtime.disk import AppendFile, PosixDisk
 
-WIDTH, HEIGHT, RATE = 1920, 1080, 30
-SEGMENT_SECONDS, FRAGMENT_MS = 60, 500
-BLOCK_NS = 50_000_000
 GOALS = {"programs": ("ours, not durable", "programs", 0.33), "primitives": ("ours", "primitives", 1.3)}
 NAMES = {
     "ours": "our writer path",
+    "ours, unsigned": "our writer path, no signatures in the video",
     "ours, not durable": "our writer path, nothing made durable",
     "programs": "ffmpeg + sha256sum (both) + age, not durable",
     "primitives": "bare primitives in one process",
 }
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A minute of encoded picture and sound, to be repeated."""
-
-    path: Path
-    frames: list[tuple[bytes, bool]]  # Annex B access units
-    packets: list[bytes]  # FLAC, 50 ms each
-    streaminfo: bytes
-
-
-class Packets:
-    """`SoundEncoder` that gives the clip's packets in turn: encoding is not what is measured."""
-
-    def __init__(self, clip: Clip) -> None:
-        self.config = clip.streaminfo
-        self._packets = clip.packets
-        self._next = 0
-
-    def encode(self, pcm: bytes) -> bytes:
-        del pcm
-        packet = self._packets[self._next % len(self._packets)]
-        self._next += 1
-        return packet
 
 
 def main() -> int:
@@ -103,33 +66,6 @@ def main() -> int:
     return 0
 
 
-def make_clip(scratch: Path) -> Clip:
-    """Drawn and noisy pictures at 8 Mbit/s, pink noise as FLAC."""
-    path = scratch / "clip.mp4"
-    size = f"{WIDTH}x{HEIGHT}"
-    run(
-        "ffmpeg", "-v", "error", "-y",
-        "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={RATE}:duration=20,noise=alls=12:allf=t",
-        "-f", "lavfi", "-i", "anoisesrc=color=pink:amplitude=0.1:sample_rate=48000:duration=20",
-        "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-b:v", "8M", "-maxrate", "8M",
-        "-bufsize", "8M", "-g", str(RATE), "-x264-params", "nal-hrd=cbr:repeat-headers=1",
-        "-c:a", "flac", "-frame_size", "2400", "-ac", "1", "-strict", "-2", str(scratch / "third.mp4"),
-    )  # fmt: skip
-    run("ffmpeg", "-v", "error", "-y", "-stream_loop", "2", "-i", str(scratch / "third.mp4"), "-c", "copy",
-        "-strict", "-2", str(path))  # fmt: skip
-    with av.open(str(path)) as container:
-        video, sound = container.streams.video[0], container.streams.audio[0]
-        to_annex_b = av.BitStreamFilterContext("h264_mp4toannexb", video)
-        frames: list[tuple[bytes, bool]] = []
-        packets: list[bytes] = []
-        for packet in container.demux(video, sound):
-            if packet.size and packet.stream is sound:
-                packets.append(bytes(packet))
-            elif packet.size:
-                frames += [(bytes(p), bool(p.is_keyframe)) for p in to_annex_b.filter(packet)]
-        return Clip(path, frames, packets, bytes(sound.codec_context.extradata or b"")[-34:])
-
-
 class _NotDurable(PosixDisk):
     """Syncs nothing, as programs in a pipe do not."""
 
@@ -146,52 +82,12 @@ def ours_not_durable(clip: Clip, folder: Path, minutes: int) -> float:
 
 def ours(clip: Clip, folder: Path, minutes: int, disk: PosixDisk | None = None) -> float:
     """The product's own path, from encoded pictures to durable, signed, encrypted segments."""
-    disk = disk or PosixDisk(folder)
-    key, boot = ec.generate_private_key(ec.SECP256R1()), secrets.token_hex(16)
-    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    chain = Chain("BWC-0001", boot, key, pki.key_id(key.public_key()), seq=0, prev="0" * 64)
-    begun_ns = time.monotonic_ns()
-
-    def stamp() -> Stamp:
-        return Stamp(time.monotonic_ns() - begun_ns, time.time_ns() // 1_000_000, "rtc", 500)
-
-    journal = JournalWriter(disk, chain, Opening(jose.b64(public), (), boot), stamp, 0, [])
-    journal.boot({"software": "0", "configuration": "0" * 64, "key_store": "none", "hardware": {}, "simulated": True})
-    writer = Writer(
-        disk, journal, [age.recipient_of(age.generate_identity()) for _ in range(2)], reserve_bytes=1 << 20,
-        make_room=lambda: False, on_failure=_fail, on_fault=_fail,
-    )  # fmt: skip
-    encoder = Packets(clip)
-    form = Format(
-        WIDTH, HEIGHT, 1_000_000_000 // RATE, FRAGMENT_MS * 1_000_000, SEGMENT_SECONDS * 1_000_000_000, encoder.config
-    )
-    media = Media(Ring(0, 1 << 20), encoder, form, writer, lambda ns: ns // 1_000_000, _fail)
-    started: dict[str, Any] = {
-        "recording": "0" * 8 + "-1", "part": 1, "resumed": False, "mode": "picture_and_sound", "activity": None,
-        "pressed_ns": 0, "ring_from_ns": None,
-    }  # fmt: skip
-    begin = Run(lambda: journal.append("recording_started", started))
-    before = time.process_time()
-    media.begin(PartPlan("0" * 8 + "-1", 1, 0, 0, lambda _start, _ring: [begin]), with_ring=False)
-    silence = bytes(4_800)
-    next_block = 0
-    for index, (data, is_key) in enumerate(repeated(clip.frames, minutes)):
-        now = index * 1_000_000_000 // RATE
-        media.picture(Frame(data, now, is_key))
-        while next_block + BLOCK_NS <= now:
-            media.sound(SoundBlock(silence, next_block))
-            next_block += BLOCK_NS
-        while writer.work_once():
-            pass
-    media.end()
-    while writer.work_once():
-        pass
-    journal.close()
-    return time.process_time() - before
+    return record(clip, make_owner(), minutes, disk or PosixDisk(folder))
 
 
-def _fail(*what: object) -> None:
-    raise SystemExit(f"the bench's own run failed: {what}")
+def ours_unsigned(clip: Clip, folder: Path, minutes: int) -> float:
+    """The product's path without signatures inside the video: the difference is what they cost."""
+    return record(clip, make_owner(), minutes, PosixDisk(folder), media_signing=False)
 
 
 def programs(clip: Clip, folder: Path, minutes: int) -> float:
@@ -253,16 +149,11 @@ def half_seconds(clip: Clip) -> Iterator[bytes]:
         yield b"".join(frames + clip.packets[number * blocks : (number + 1) * blocks])
 
 
-def repeated(items: list[Any], times: int) -> Iterator[Any]:
-    """`items` again and again."""
-    for _ in range(times):
-        yield from items
-
-
 def measure(clip: Clip, scratch: Path, minutes: int, rounds: int) -> dict[str, list[float]]:
     """CPU seconds of each way, in turns, so that a busy machine is busy for all of them."""
     ways: dict[str, Callable[[Clip, Path, int], float]] = {
-        "ours": ours, "primitives": primitives, "ours, not durable": ours_not_durable, "programs": programs,
+        "ours": ours, "ours, unsigned": ours_unsigned, "primitives": primitives,
+        "ours, not durable": ours_not_durable, "programs": programs,
     }  # fmt: skip
     measured: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
@@ -312,13 +203,6 @@ def profile(way: Callable[[Path], float], scratch: Path) -> None:
     profiler = cProfile.Profile()
     profiler.runcall(way, folder)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
-
-
-def run(*command: str) -> None:
-    """A program that must succeed."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"scripts/bench: {command[0]} failed: {done.stderr.strip()[-500:]}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Checkpoints of the office's log (C2SP tlog-checkpoint) and offline proofs against them (C2SP tlog-proof). No IO.
 
-A checkpoint's RFC 3161 stamp stands beside it (`checkpoint.tsr`, a later version of the format): it is made over the
-whole signed note, so nothing here changes for it.
+A checkpoint's RFC 3161 stamp (`evidence.timestamp`) is made over the whole signed note.
 """
 
 from __future__ import annotations

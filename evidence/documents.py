@@ -1,4 +1,4 @@
-"""What the office signs: receipts, a camera's configuration, time anchors (docs/spec/evidence.md §5).
+"""What the office signs: receipts, a camera's configuration, time anchors, its log's key (docs/spec/evidence.md §5).
 
 Each is a compact JWS with a `typ` of its own, signed by the office's `signer` key. A reader passes the public key of a
 certificate whose chain it has validated to its own trust store.
@@ -18,6 +18,7 @@ from evidence.records import ACTIVITIES
 from evidence.shape import SHA256, Check
 
 VERSION = 1
+ERROR_LIMIT_MS = 86_400_000  # a bound of more than a day bounds nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class TimeAnchor(_Document):
         "head_seq": shape.number(),
         "head": SHA256,
         "utc": shape.utc,
-        "error_ms": shape.number(),
+        "error_ms": shape.number(0, ERROR_LIMIT_MS),
     }
 
     office: str
@@ -107,6 +108,18 @@ class TimeAnchor(_Document):
     head: str
     utc: str
     error_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey(_Document):
+    """The key of the office's log, certified by its signer: whose word a checkpoint is."""
+
+    TYP: ClassVar[str] = "bodycam-log-key"
+    SHAPE: ClassVar[Mapping[str, Check]] = {"office": shape.identifier, "log_key": shape.text, "issued": shape.utc}
+
+    office: str
+    log_key: str  # C2SP verifier key: origin, key id, Ed25519 key
+    issued: str  # UTC
 
 
 @dataclass(frozen=True, slots=True)

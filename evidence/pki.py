@@ -197,7 +197,7 @@ def _make(
     )
     if profile.extended:
         order = sorted(profile.extended, key=lambda oid: oid.dotted_string)
-        builder = builder.add_extension(x509.ExtendedKeyUsage(order), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(order), critical=profile.stamps)
     if issuer:
         identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

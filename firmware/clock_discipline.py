@@ -11,10 +11,14 @@ from an almanac that takes 12.5 minutes to come in; until then its UTC may be wh
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from firmware.hal.ports import Fix, Utc
+
+TRUSTED_ERROR_MS = 60_000
+"""A clock whose bound is wider than this is called untrusted: a minute is what times are told in."""
 
 _RANK = {"none": 0, "rtc": 1, "gnss": 2, "dock": 3}
 _SECOND_NS = 10**9
@@ -64,7 +68,8 @@ class TimeSet:
 class TimeRefused:
     """A time that was offered is not believed.
 
-    `reason`: `week_rollover`, `before_configuration`, `too_late`, `contradicts_better`, `fixes_disagree`.
+    `reason`: `week_rollover`, `before_configuration`, `too_late`, `contradicts_better`, `fixes_disagree`,
+    `no_bound`.
     """
 
     source: str
@@ -78,9 +83,11 @@ class TimeRefused:
 def judge(ms: int, source: str, error_ms: int, claim: Utc, believable: Believable) -> TimeSet | TimeRefused | None:
     """What to do about an offered time, given the present claim. None: nothing, the claim is as good.
 
-    The office's word (`dock`) is taken each time it comes.
+    The office's word (`dock`) is taken each time it comes, if the office itself knows the time.
     """
     objection = believable.objection(ms)
+    if objection is None and source == "dock" and error_ms > TRUSTED_ERROR_MS:
+        objection = "no_bound"
     if objection is not None:
         return TimeRefused(source, objection, ms)
     taken = TimeSet(ms, source, error_ms, ms - claim.ms)
@@ -143,8 +150,17 @@ class GnssTime:
         return None if repeated else decision
 
 
-TRUSTED_ERROR_MS = 60_000
-"""A clock whose bound is wider than this is called untrusted: a minute is what times are told in."""
+def leap_error_ms(since_ms: int, until_ms: int) -> int:
+    """How far UTC may have left a clock that was carried on from one time to another.
+
+    A second for each end of June and of December between them: a camera in the field does not hear of a leap second.
+    """
+    return 1000 * max(0, _half_years(until_ms) - _half_years(since_ms))
+
+
+def _half_years(ms: int) -> int:
+    moment = time.gmtime(ms // 1000)
+    return 2 * moment.tm_year + (moment.tm_mon > 6)  # noqa: PLR2004 - June
 
 
 def trusted(claim: Utc) -> bool:

@@ -12,7 +12,8 @@ from firmware.hal.linux_board import BoardConfig
 from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.smbus2_battery import BatteryConfig
 from firmware.reminders import Thresholds
-from runtime.config import Between
+from runtime.config import Between, Matches
+from runtime.token import TokenConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,12 @@ class ClockConfig:
 
 @dataclass(frozen=True, slots=True)
 class DockPortConfig:
-    """Where the dock reads, while docked and only then. The address is the dock link's own."""
+    """Where the dock reads, while docked and only then.
 
-    address: str = "127.0.0.1"
+    Only an address that one link alone can reach: with any other, Linux answers on every network the camera is on.
+    """
+
+    address: Annotated[str, Matches(r"fe80:[0-9a-f:]*%[A-Za-z0-9._-]{1,15}|127(\.[0-9]{1,3}){3}|::1")] = "fe80::1%usb0"
     port: Annotated[int, Between(1, 65535)] = 8443
 
 
@@ -55,20 +59,22 @@ class AlertsConfig:
 class CameraConfig:
     """A camera. `credentials` is its provisioned folder (`keys/`, `certs/`, `config.jws`), `data` where evidence goes.
 
-    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card. Without
+    `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card,
+    and a fragment with a still that was begun needs some of them. Without
     `alerts` the camera is silent on every network but the dock's; without a `battery` or `gnss` table it has no fuel
-    gauge or satellite receiver.
+    gauge or satellite receiver; without a `token` table its evidence key is a file.
     """
 
     credentials: Path = Path()
     data: Path = Path("data")
-    reserve_bytes: Annotated[int, Between(1 << 20)] = 32 << 20
+    reserve_bytes: Annotated[int, Between(16 << 20)] = 32 << 20
     confirm_seconds: Annotated[int, Between(2, 60)] = 10
     video: VideoConfig = field(default_factory=VideoConfig)
     sound: SoundConfig = field(default_factory=SoundConfig)
     panel: GpiozeroPanelConfig = field(default_factory=GpiozeroPanelConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     dock_port: DockPortConfig = field(default_factory=DockPortConfig)
+    token: TokenConfig | None = None
     alerts: AlertsConfig | None = None
     battery: BatteryConfig | None = None
     gnss: GnssConfig | None = None

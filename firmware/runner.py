@@ -173,10 +173,12 @@ class Runner:
             self._step(v.StorageFailed("slow_storage"))
 
     def _step(self, event: v.Event) -> None:
-        before = self._state.phase
+        before = self._state
         self._state, commands = recorder.step(self._state, event)
-        if self._state.phase is not before:
+        if self._state.phase is not before.phase:
             _log.info("phase", extra={"phase": self._state.phase.value})
+        if (ends := self._state.hold_ns is not None) != (before.hold_ns is not None):
+            _log.info("another hold", extra={"ends": ends})
         for command in commands:
             with self._loop.surviving(type(command).__name__):
                 self._deeds[type(command)](command)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cryptography import x509
 
 from evidence import pki
@@ -14,11 +16,14 @@ from evidence.errors import EvidenceError
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
 from office.errors import OfficeError
+from office.heads import Heads
 from office.journals import Journals
 from office.log import Log, load_key
 from office.receipts import Receipts
 from office.staging import Staging
-from office.store import Store, make_folder
+from office.stamps import Stamps
+from office.store import Store
+from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
@@ -45,7 +50,9 @@ class Archive:
         self.staging = Staging(config.data / "staging")
         self.catalogue = Catalogue(config.data / "catalogue.sqlite")
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
+        self.stamps = Stamps(config.data / "log" / "stamps", self.log, config, self.roots)
         self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
+        self.heads = Heads(self.journals, self.log, self.catalogue, config.clock_error_ms)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,
@@ -55,6 +62,11 @@ class Archive:
         """Let go of log and catalogue."""
         self.log.close()
         self.catalogue.close()
+
+    @property
+    def revocation_lists(self) -> list[Path]:
+        """The agency's lists, which lie beside the signer's certificate: of today, since they come when they come."""
+        return sorted(self.config.signer_certificate.parent.glob("*.crl"))
 
 
 def _identity(chain: list[x509.Certificate], roots: list[x509.Certificate], role: Role) -> str:

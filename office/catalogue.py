@@ -46,10 +46,12 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS alerts (
   device TEXT, sha256 TEXT, seq INTEGER, at TEXT, clock_source TEXT, what TEXT, recording TEXT, detail TEXT,
   signed INTEGER NOT NULL, told TEXT, handed_in TEXT, PRIMARY KEY (device, sha256));
+CREATE TABLE IF NOT EXISTS unsigned (device TEXT, boot TEXT, name TEXT, PRIMARY KEY (device, boot, name));
 CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
   folder TEXT);
+CREATE TABLE IF NOT EXISTS heads (device TEXT, seq INTEGER, leaf_index INTEGER, PRIMARY KEY (device, seq));
 """
 _BUSY_SECONDS = 10
 
@@ -164,6 +166,20 @@ class Catalogue:
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
 
+    def add_head(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
+        """A head of a camera's chain is in the log. Known ones change nothing."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO heads VALUES (?,?,?)", (leaf["device"], leaf["seq"], leaf_index))
+
+    def logged_seq(self, device: str) -> int | None:
+        """The last record of a camera that the log holds as a head."""
+        (row,) = self._rows("SELECT max(seq) AS seq FROM heads WHERE device=?", device)
+        return None if row["seq"] is None else int(row["seq"])
+
+    def heads(self, device: str) -> list[dict[str, Any]]:
+        """`seq` and `leaf_index` of the heads of a camera that are in the log, rising."""
+        return self._rows("SELECT seq, leaf_index FROM heads WHERE device=? ORDER BY seq", device)
+
     def recordings(self, recording: str | None = None) -> list[dict[str, Any]]:
         """Recordings with `segments`, `gaps` and `notices` of each, earliest first; or those of one id."""
         found = self._rows(
@@ -217,8 +233,29 @@ def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> 
         return
     handler(db, device, record)
     if not signed:
-        db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
-        db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, record.body["recording"]))
+        _unsigned(db, device, record)
+
+
+def _unsigned(db: sqlite3.Connection, device: str, record: Record) -> None:
+    """An alert, or a recording, of which a boot tells whose session nothing certifies so far."""
+    recording = record.body["recording"]
+    db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
+    db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, recording))
+    names = [(device, record.boot, name) for name in (record.sha256, recording) if name is not None]
+    db.executemany("INSERT OR IGNORE INTO unsigned VALUES (?,?,?)", names)
+
+
+def _certified(db: sqlite3.Connection, device: str, record: Record) -> None:
+    """The evidence key answered late: all that the boot told is signed, if no other boot tells of it as well."""
+    names = db.execute("SELECT name FROM unsigned WHERE device=? AND boot=?", (device, record.boot)).fetchall()
+    db.execute("DELETE FROM unsigned WHERE device=? AND boot=?", (device, record.boot))
+    for (name,) in names:
+        db.execute("UPDATE alerts SET signed=1 WHERE device=? AND sha256=?", (device, name))
+        db.execute(
+            "UPDATE recordings SET signed=1 WHERE device=? AND recording=? "
+            "AND NOT EXISTS (SELECT 1 FROM unsigned WHERE device=? AND name=?)",
+            (device, name, device, name),
+        )
 
 
 def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
@@ -289,6 +326,7 @@ def _insert_alert(
 
 _HANDLERS = {
     "alert": _alert,
+    "certified": _certified,
     "recording_started": _started,
     "recording_ended": _ended,
     "segment": _segment,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from runtime.config import Between
+from runtime.config import Between, Matches
 
 _Port = Annotated[int, Between(0, 65_535)]
 
@@ -28,4 +28,11 @@ class OfficeConfig:
     broker_port: Annotated[int, Between(1, 65_535)] = 8883
     retention_years: Annotated[int, Between(2, 60)] = 2  # rule 20
     clock_error_ms: Annotated[int, Between(0, 60_000)] = 1_000  # bound of this machine's UTC, put in time anchors
+    stamp_address: Annotated[str, Matches(r"https?://\S+")] | None = None  # of an RFC 3161 authority
+    stamp_roots: Path | None = None  # PEM: whose stamps from there count
+    stamp_certificate: Path | None = (
+        None  # PEM chain of role `stamp`: the agency's own authority, if no address is given
+    )
+    stamp_key: Path | None = None
+    stamp_seconds: Annotated[int, Between(1, 86_400)] = 300  # between two stamps of a log that grows
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut

@@ -5,9 +5,11 @@ Who, when and why stand in the log and the catalogue before the first byte is wr
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -17,15 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evidence import age, boxes, join, records, shape
+from evidence import age, boxes, join, office_log, pki, records, shape
 from evidence.account import Account, RecordingAccount, SegmentAccount
+from evidence.documents import LogKey
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
-from evidence.pki import to_pem
 from evidence.records import Record
 from office.archive import Archive
 from office.catalogue import utc_now, utc_of
 from office.errors import OfficeError
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Order:
     reason: str
     identity: str | None  # the office's age identity; None: ciphertext only
     device: str | None = None  # needed only if several cameras claim the recording's id
+    by_part: bool = False  # a film of each part besides: signatures inside a video hold within one part
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +111,17 @@ class _Copy:
         self._device = device
         self._folder = folder
         self._stills: list[dict[str, Any]] = []
+        self._head = -1  # seq of the last record copied
+        self._checkpoints: set[int] = set()  # sizes of those that are written
+        self._opened_once: set[int] = set()  # segments whose stills are written
 
     def run(self, leaf_index: int) -> Exported:
         recording = self._journal()
         held = [index for index in sorted(recording.segments) if self._segment(index)]
-        self._log(held, leaf_index)
-        self._write("certs/office.pem", to_pem(*self._archive.signer_chain))
+        self._log(recording, held, leaf_index)
+        self._write("certs/office.pem", pki.to_pem(*self._archive.signer_chain))
+        for path in self._archive.revocation_lists:
+            self._write(f"certs/{path.name}", path.read_bytes())
         watchable = self._order.identity is not None and self._watchable(recording, set(held), self._order.identity)
         missing = tuple(sorted(recording.segments.keys() - set(held)))
         return Exported(self._device, leaf_index, len(held), missing, watchable)
@@ -129,6 +139,7 @@ class _Copy:
                             account.add(record)
                             readable.write(json.dumps(_readable(record), ensure_ascii=False) + "\n")
                             copy.write(line)
+                            self._head = record.seq
         return account.recordings[self._order.recording]
 
     def _segment(self, index: int) -> bool:
@@ -142,15 +153,43 @@ class _Copy:
         self._write(records.receipt_path(self._order.recording, index), receipt)
         return True
 
-    def _log(self, held: Sequence[int], export_index: int) -> None:
-        log, recording = self._archive.log, self._order.recording
-        rows = [row for row in self._archive.catalogue.recordings(recording) if row["device"] == self._device]
+    def _log(self, recording: RecordingAccount, held: Sequence[int], export_index: int) -> None:
+        """What the log proves of this copy, under the earliest checkpoint that an authority has stamped."""
+        archive = self._archive
+        if archive.stamps.authority is not None:
+            try:
+                archive.stamps.stamp()  # so that this export is under a stamp, too
+            except OfficeError as error:
+                _logger.warning("this export goes out without a stamp of today: %s", error)
+        key = LogKey(archive.office, archive.log.verifier_key, utc_now())
+        self._write(office_log.KEY, key.sign(archive.signer, archive.signer_kid).encode())
+        rows = [row for row in archive.catalogue.recordings(recording.id) if row["device"] == self._device]
         leaves = {row["segment"]: row["leaf_index"] for row in rows[0]["segments"]}
+        now = archive.log.state()
         for index in held:
-            self._write(f"log/{recording}/{index:05d}.tlog-proof", log.proof(leaves[index]).to_text())
-        self._write("log/export.tlog-proof", log.proof(export_index).to_text())
-        self._write("log/checkpoint", log.checkpoint())
-        self._write("log/log.vkey", f"{log.verifier_key}\n".encode())
+            self._prove(office_log.ingest_path(recording.id, index), leaves[index], now)
+        for seq, index in self._heads(recording):
+            self._prove(office_log.head_path(seq), index, now)
+        self._prove(office_log.EXPORT, export_index, now)
+
+    def _heads(self, recording: RecordingAccount) -> Iterator[tuple[int, int]]:
+        """For each segment the first head that fixes all of it, and the newest: sequence numbers and leaves."""
+        rows = [(row["seq"], row["leaf_index"]) for row in self._archive.catalogue.heads(self._device)]
+        rows = [row for row in rows if row[0] <= self._head]  # the office may have taken in more since the copy
+        fixed = {(s.fragments[-1] if s.fragments else s.record_or_fail()).seq for s in recording.segments.values()}
+        places = {bisect.bisect_left(rows, (seq,)) for seq in fixed} | {len(rows) - 1}
+        yield from (rows[place] for place in sorted(places) if 0 <= place < len(rows))
+
+    def _prove(self, name: str, index: int, now: tuple[int, bytes]) -> None:
+        stamps = self._archive.stamps
+        size = stamps.over(index)
+        under = now if size is None else (size, stamps.checkpoint(size))
+        self._write(name, self._archive.log.proof(index, under).to_text())
+        if under[0] not in self._checkpoints:
+            self._checkpoints.add(under[0])
+            self._write(office_log.checkpoint_path(under[0]), under[1])
+            if size is not None:
+                self._write(office_log.stamp_path(size), stamps.token(size))
 
     def _watchable(self, recording: RecordingAccount, held: set[int], identity: str) -> bool:
         """Join what is held into `recording.mp4`, one segment in memory at a time; its stills go beside it."""
@@ -162,23 +201,32 @@ class _Copy:
                 parts.append((number, present, head))
         if not parts:
             return False
+        placed = self._film("recording.mp4", recording, parts, identity)
+        for part in parts if self._order.by_part else ():
+            self._film(f"parts/{part[0]}.mp4", recording, [part], identity)
+        told = {
+            "device": self._device,
+            "recording": recording.id,
+            "parts": [_placed(recording, each) for each in placed],
+            "gaps": [dict(gap.body) for gap in recording.gaps],
+            "stills": self._stills,
+        }
+        self._write("map.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+        return True
+
+    def _film(
+        self, name: str, recording: RecordingAccount, parts: Sequence[tuple[int, list[SegmentAccount], bytes]],
+        identity: str,
+    ) -> list[join.Placed]:  # fmt: skip
         joiner = join.Joiner([head for *_, head in parts])
-        with (self._folder / "recording.mp4").open("xb") as film:
+        with self._path(name).open("xb") as film:
             film.write(joiner.header)
             for number, present, _ in parts:
                 for piece in joiner.part(join.PartSource(number, self._opened(recording, present, identity))):
                     film.write(piece)
             film.flush()
             os.fsync(film.fileno())
-        told = {
-            "device": self._device,
-            "recording": recording.id,
-            "parts": [_placed(recording, placed) for placed in joiner.placed],
-            "gaps": [dict(gap.body) for gap in recording.gaps],
-            "stills": self._stills,
-        }
-        self._write("map.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
-        return True
+        return joiner.placed
 
     def _opened(
         self, recording: RecordingAccount, segments: Sequence[SegmentAccount], identity: str
@@ -186,7 +234,9 @@ class _Copy:
         """The plaintexts of segments, each decrypted when its turn comes and not kept; its stills are written."""
         for segment in segments:
             plain = _plain(self._stored(segment).read_bytes(), identity)
-            self._write_stills(recording, segment, plain)
+            if segment.index not in self._opened_once:
+                self._opened_once.add(segment.index)
+                self._write_stills(recording, segment, plain)
             yield plain
 
     def _write_stills(self, recording: RecordingAccount, segment: SegmentAccount, plain: bytes) -> None:

@@ -70,7 +70,10 @@ class Ingest:
     def append_journal(self, upload: JournalUpload, data: bytes, dock: str) -> int:
         """Verify and keep whole lines of what follows the offset; their length. As `Journals.append`."""
         with _disk():
-            return self._archive.journals.append(upload.device, upload.file, data, dock)
+            try:
+                return self._archive.journals.append(upload.device, upload.file, data, dock)
+            finally:  # after a bad line, too: the good ones before it are held
+                self._archive.heads.note(upload.device, dock)
 
     def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
         """Keep a fork in quarantine, and say so in the log."""
@@ -113,6 +116,7 @@ class Ingest:
         head = self._archive.journals.head(device)
         if head is None:
             raise OfficeError("journal-unknown", "hand in the camera's journal before asking for the time", 409)
+        self._archive.heads.note(device, None)
         config = self._archive.config
         now = shape.utc_text(int(datetime.now(UTC).timestamp() * 1000))
         anchor = TimeAnchor(self._archive.office, device, nonce, *head, now, config.clock_error_ms)
@@ -121,6 +125,7 @@ class Ingest:
     def recover(self) -> None:
         """Finish what a cut run left half done."""
         self._archive.journals.recover()
+        self._archive.heads.recover()
         self._archive.receipts.recover()
         for index, leaf in self._archive.log.entries(act="export"):
             self._archive.catalogue.add_export(index, leaf)

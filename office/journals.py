@@ -21,8 +21,8 @@ from evidence.journal import JournalReader
 from evidence.records import Record
 from office.catalogue import Catalogue
 from office.errors import OfficeError
-from office.store import Store, make_folder
-from runtime.disk import write_once
+from office.store import Store
+from runtime.disk import make_folder, write_once
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
@@ -47,8 +47,7 @@ class Journals:
     def size(self, device: str, file: int) -> int:
         """Durable bytes of a journal file, whole verified lines. One that has not begun has none: it may begin."""
         with self._of(device):
-            self._reader(device)
-            return self._store.size(self._store.journal(device, file))
+            return self._reader(device).good_len(file)
 
     def head(self, device: str) -> tuple[int, str] | None:
         """Sequence number and hash of the last verified record."""
@@ -69,10 +68,11 @@ class Journals:
         """
         with self._of(device):
             reader = self._reader(device)
+            held = reader.good_len(file)
             length, found, failure = self._verify(reader, file, data)
             try:
                 if found:
-                    self._store.append_journal(device, file, data[:length])
+                    self._store.append_journal(device, file, held, data[:length])
                     self._catalogue.add_records(device, found, dock)
             except BaseException:
                 del self._readers[device]
@@ -98,8 +98,10 @@ class Journals:
         return self._locks.setdefault(device, threading.Lock())
 
     def recover(self) -> None:
-        """Take into the catalogue what a cut run left only in the store."""
+        """Take into the catalogue what a cut run left only in the store, and make durable what it had not yet."""
         for device in self._store.devices():
+            for file in self._store.journal_files(device)[-1:]:
+                self._store.persist(self._store.journal(device, file))
             try:
                 self.head(device)
             except OfficeError as error:  # of this camera only: the others hand in

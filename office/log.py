@@ -27,8 +27,7 @@ from evidence.errors import EvidenceError
 from evidence.merkle import Tree, leaf_hash
 from evidence.note import verifier_key
 from office.errors import OfficeError
-from office.store import make_folder
-from runtime.disk import sync_folder
+from runtime.disk import make_folder, sync_folder
 from runtime.keys import CredentialError, replace_file
 
 _log = logging.getLogger(__name__)
@@ -83,9 +82,13 @@ class Log:
         line = jose.dump_json(dict(entry)) + b"\n"
         with self._exclusive():
             view = memoryview(line)
-            while view:
-                view = view[os.write(self._fd, view) :]
-            os.fdatasync(self._fd)
+            try:
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                os.fdatasync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, self._end)  # or it would be taken for a leaf, and go with the next power cut
+                raise
             index = self._tree.size
             self._take(line)
             self._publish()
@@ -97,17 +100,21 @@ class Log:
             leaves = [json.loads(line) for line in self._lines(0)]
         return [(index, leaf) for index, leaf in enumerate(leaves) if members.items() <= leaf.items()]
 
-    def proof(self, index: int) -> Proof:
-        """Offline proof of leaf `index` against the present checkpoint."""
+    def proof(self, index: int, under: tuple[int, bytes] | None = None) -> Proof:
+        """Offline proof of leaf `index` against the present checkpoint, or `under` an earlier one: size and note."""
         with self._exclusive():
-            hashes = tuple(self._tree.inclusion(index))
+            size, note = under or (self._tree.size, self._checkpoint())
             entry = next(self._lines(self._starts[index]))
-            return Proof(index, hashes, entry, self._checkpoint())
+            return Proof(index, tuple(self._tree.inclusion(index, size)), entry, note)
 
     def checkpoint(self) -> bytes:
         """The present checkpoint, a signed note."""
+        return self.state()[1]
+
+    def state(self) -> tuple[int, bytes]:
+        """The present number of leaves, and the checkpoint over them."""
         with self._exclusive():
-            return self._checkpoint()
+            return self._tree.size, self._checkpoint()
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

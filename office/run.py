@@ -22,9 +22,10 @@ from office.errors import OfficeError
 from office.events import Subscriber
 from office.ingest import Ingest
 from office.peer import PeerProtocol
-from office.store import make_folder
+from office.stamps import Stamper
 from office.web import Pages
 from runtime import tls
+from runtime.disk import make_folder
 from runtime.service import Service
 
 _BACKLOG = 128
@@ -50,15 +51,18 @@ class _Office:
         self._broker = Broker(config, archive.office)
         self._subscriber = Subscriber(config, archive.office, archive.roots, archive.catalogue)
         self._ingest = Ingest(archive)
+        self._stamper = Stamper(archive.stamps, config.stamp_seconds)
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         await self._broker.start()
         try:
             await asyncio.to_thread(self._ingest.recover)
             self._subscriber.start()
+            self._stamper.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
+                await asyncio.to_thread(self._stamper.stop)
                 await asyncio.to_thread(self._subscriber.stop)
         finally:
             await self._broker.stop()
@@ -99,7 +103,11 @@ class _Office:
             await asyncio.to_thread(self._service.stopping.wait, min(pause, 1.0))
 
     def _alive(self) -> dict[str, bool]:
-        return {"broker": self._broker.pid is not None, "events": self._subscriber.connected}
+        return {
+            "broker": self._broker.pid is not None,
+            "events": self._subscriber.connected,
+            "stamps": not self._stamper.failing,
+        }
 
 
 class _Server(uvicorn.Server):

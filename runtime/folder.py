@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _BLOCK = 1 << 20
-_PARTS = ("journal", "segments", "receipts", "certs")
+_PARTS = ("journal", "segments", "receipts", "certs", "log")
 
 
 class DiskFolder:
@@ -20,7 +20,7 @@ class DiskFolder:
         self._root = root
 
     def names(self) -> Iterable[str]:
-        """Everything in the four folders that is not a folder: what is no file is a stranger and must be named too.
+        """Everything in the five folders that is not a folder: what is no file is a stranger and must be named too.
 
         Links to folders are not followed. A folder that cannot be listed is an error: it may hide something.
         """

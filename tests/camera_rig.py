@@ -23,7 +23,7 @@ from evidence.records import Chain, Record, Stamp
 from evidence.report import Report
 from evidence.verify import Verifier
 from firmware.books import Books
-from firmware.capture import recorder, recovery
+from firmware.capture import media_signer, recorder, recovery
 from firmware.capture import vocabulary as v
 from firmware.capture.journal_writer import JournalWriter, Opening, files
 from firmware.capture.part import EncoderChangedError, Format
@@ -53,7 +53,10 @@ START = b"\0\0\0\1"
 
 def picture(number: int, *, key: bool, sps: bytes = SPS) -> bytes:
     """An access unit: an IDR picture with its parameter sets, or one that depends on others."""
-    body = number.to_bytes(4, "big") + bytes([number % 251 + 1]) * 40 + b"\x80"
+    told = (0x88010101_01 + number).to_bytes(
+        5, "big"
+    )  # begins as a picture's first slice does, and holds no start code
+    body = told + bytes([number % 251 + 1]) * 39 + b"\x80"
     if key:
         return START + sps + START + PPS + START + b"\x65" + body
     return START + b"\x41" + body
@@ -152,7 +155,9 @@ class Camera:
         )  # fmt: skip
         self.encoder = Packets()
         form = form or Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
-        self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms, self._told)
+        ring = Ring(ring_seconds, 1 << 20)
+        signer = media_signer.signer(key, opening.chain, "test", DEVICE)
+        self.media = Media(ring, self.encoder, form, self.writer, self._utc_ms, self._told, signer)
         self.counts = {"delivered": 0, "encoded": 0, "dropped": 0}
         self.books = Books(
             clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts),
@@ -336,4 +341,9 @@ def verified(owner: Owner, disk: MemoryDisk) -> Report:
     """The verifier's report, which must find nothing wrong, looking as deep as the office's key lets it."""
     report = Verifier(disk, [owner.agency.root.certificate], owner.identity).run()
     assert report.ok, "\n".join(f"{f.step} {f.verdict} {f.where}: {f.message}" for f in report.findings)
+    for name, verdict in report.segments.items():
+        told = verdict.media_signing
+        if told is not None and (told.pictures or told.unsigned):
+            cut = {"incomplete", "absent"} if verdict.verdict == "truncated" else set()  # no signature yet
+            assert told.verdict in {"valid", *cut}, (name, verdict)
     return report

@@ -66,6 +66,7 @@ class Agency:
     """Root, issuing authority and everybody's certificates. Two agencies of one name share nothing but the name."""
 
     seed: str = "agency"
+    term: tuple[datetime, datetime] = (FIRST, LAST)
 
     @functools.cached_property
     def root(self) -> x509.Certificate:
@@ -78,6 +79,10 @@ class Agency:
     @functools.cached_property
     def signer(self) -> x509.Certificate:
         return self._certify(Role.SIGNER, "OFFICE-1", "signer", self.issuing)
+
+    @functools.cached_property
+    def stamp(self) -> x509.Certificate:
+        return self._certify(Role.STAMP, "OFFICE-1", "stamp", self.issuing)
 
     def evidence(self, device: str) -> x509.Certificate:
         return self._certify(Role.EVIDENCE, device, f"evidence {device}", self.issuing)
@@ -108,7 +113,7 @@ class Agency:
             self.key(own).public_key(),
             issuer,
             private,
-            (FIRST, LAST),
+            self.term,
             serial=serial,
             rfc6979=True,
         )

@@ -59,6 +59,7 @@ class OfficeKit:
         self.signer = self.agency.issue(Role.SIGNER, "OFFICE-1")
         self.certificate, self.key = self.agency.issue(Role.OFFICE, "OFFICE-1").write(folder, "office")
         signer = self.signer.write(folder, "signer")
+        stamp = self.agency.issue(Role.STAMP, "OFFICE-1").write(folder, "stamp")
         log_key = folder / "log.key.pem"
         log_key.write_bytes(private_pem(Ed25519PrivateKey.generate()))
         self.broker_port = free_port()
@@ -68,6 +69,7 @@ class OfficeKit:
             "data": str(self.data), "roots": self.roots.name,
             "certificate": self.certificate.name, "key": self.key.name,
             "signer_certificate": signer[0].name, "signer_key": signer[1].name, "log_key": log_key.name,
+            "stamp_certificate": stamp[0].name, "stamp_key": stamp[1].name, "stamp_seconds": 1,
             "port": 0, "broker_port": self.broker_port,
         }  # fmt: skip
         self.config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))

@@ -15,6 +15,7 @@ from evidence.records import ACTIVITIES, GROUNDS, PAUSES
 from firmware.capture import recorder
 from firmware.capture import vocabulary as v
 from firmware.capture.state import Phase, State, lamps
+from hw_sim import words
 
 PATH = Path(__file__).parents[1] / "docs" / "spec" / "panel.md"
 
@@ -28,16 +29,7 @@ _BUTTONS: dict[type[v.Event], str] = {
     v.Docked: "放入采集站 docked",
     v.Undocked: "取下 undocked",
 }
-_PHASES = {
-    Phase.STARTING: "启动 starting",
-    Phase.ARMED: "待机 armed",
-    Phase.RECORDING: "录像 recording",
-    Phase.DEGRADED: "降级 degraded",
-    Phase.INTERRUPTED: "中断 interrupted",
-    Phase.STOPPED: "暂停 stopped",
-    Phase.DOCKED: "入站 docked",
-    Phase.SHUTTING_DOWN: "关机 shutting down",
-}
+_PHASES = {phase: f"{words.PHASES[phase.value]} {phase.value}" for phase in Phase}
 # What is said, asked, chosen and marked changes no phase: states that differ only there are one.
 _CHANGES_PHASE = (
     "phase", "picture", "sound", "storage", "blind", "docked", "mode", "pressed_ns", "hold_ns", "ground",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,32 @@ def test_an_anchor_answers_one_docking_only(rig: Rig) -> None:
     assert verified(rig.owner, rig.disk).anchors
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"error_ms": 2**63 - 1}, "shape"),
+        ({"error_ms": 60_001}, "anchor-absurd"),
+        ({"utc": shape.utc_text(STARTED_MS)}, "anchor-absurd"),  # before its configuration was issued
+        ({"utc": "1970-01-01T00:00:00.000Z"}, "chain-dates"),
+        ({"utc": "2099-01-01T00:00:00.000Z"}, "chain-dates"),
+        ({"utc": "9999-12-31T23:59:59.999Z"}, "chain-dates"),
+    ],
+)
+def test_an_office_whose_clock_cannot_be_right_sets_none_and_keeps_nothing_from_being_taken(
+    rig: Rig, changes: dict[str, Any], code: str
+) -> None:
+    rig.handin.docked()
+    before = rig.camera.journal.head()
+    with pytest.raises(EvidenceError) as caught:
+        rig.handin.take_anchor(rig.anchor(**changes))
+    assert caught.value.code == code
+    assert rig.clock.told is None
+    assert rig.camera.journal.head() == before
+    rig.handin.take_receipt(rig.receipt(1))
+    rig.handin.take_anchor(rig.anchor())
+    assert rig.clock.told == (STARTED_MS + 3_600_000, "dock", 50)
+
+
 def test_room_is_made_by_the_oldest_segment_with_a_receipt(owner: Owner, signer: Holder) -> None:
     rig = Rig(owner, signer, release_after_seconds=86_400)
     for segment in (2, 1):
@@ -186,6 +213,24 @@ def test_a_cut_between_release_and_removal(rig: Rig) -> None:
     with pytest.raises(OSError, match="cut"):
         rig.handin.take_receipt(rig.receipt(1))
     rig.disk.lose_power()
+    assert rig.path(1) in rig.disk.files
+    rig.handin = rig.new_handin()
+    rig.handin.finish_releases()
+    assert rig.path(1) not in rig.disk.files
+    verified(rig.owner, rig.disk)
+
+
+def test_a_cut_between_receipt_and_release(rig: Rig) -> None:
+    """The dock has seen the receipt in the journal and does not give it again."""
+    lines = itertools.count(1)
+
+    def before(_: int, operation: str) -> None:
+        if operation.startswith("append journal") and next(lines) == 2:
+            raise OSError(errno.EIO, "cut")
+
+    rig.disk.before = before
+    with pytest.raises(OSError, match="cut"):
+        rig.handin.take_receipt(rig.receipt(1))
     assert rig.path(1) in rig.disk.files
     rig.handin = rig.new_handin()
     rig.handin.finish_releases()

@@ -121,6 +121,36 @@ def test_sound_goes_on_alone_and_the_picture_comes_back() -> None:
     assert all(after - before <= SEGMENT for before, after in itertools.pairwise(edges))
 
 
+def test_a_picture_that_the_encoder_held_too_long_is_told_as_a_drop_and_not_shown_at_another_time() -> None:
+    target = cutter()
+    found = [target.picture(unit(number, key=number == 0), number * FRAME) for number in range(10)]
+    found += [target.sound(b"s", number * BLOCK, BLOCK) for number in range(38)]  # 1.9 s: sound went on alone
+    closed_ns = max(fragment.to_ns for fragment in found if fragment)
+    assert closed_ns > 12 * FRAME
+    found += [target.picture(unit(number, key=number in (25, 50)), number * FRAME) for number in range(10, 75)]
+    found.append(target.flush())
+    fragments = [fragment for fragment in found if fragment]
+    shown = [(run.start, sample) for f in fragments if (run := f.video) for sample in run.samples]
+    numbers = [int.from_bytes(sample.data[0], "big") for _, sample in shown]
+    first = next(number for number in (25, 50) if number * FRAME >= closed_ns - FRAME)
+    assert numbers == [*range(10), *range(first, 75)], "what refers to a picture that is not there is not there either"
+    starts = {run.start: run.samples[0] for f in fragments if (run := f.video)}
+    assert all(start == int.from_bytes(s.data[0], "big") * FRAME // 1000 for start, s in starts.items() if start)
+    assert sum(fragment.frames + fragment.drops for fragment in fragments) == 75
+
+
+def test_a_segment_that_sound_began_has_no_picture_before_its_first_key_frame() -> None:
+    target = cutter()
+    found = [target.picture(unit(0, key=True), 0)]
+    found += [target.sound(b"s", number * BLOCK, BLOCK) for number in range(60)]  # 3 s: a segment's limit
+    assert any(fragment and fragment.opens_segment for fragment in found[1:])
+    found += [target.picture(unit(number, key=number == 80), number * FRAME) for number in range(77, 90)]
+    found.append(target.flush())
+    fragments = [fragment for fragment in found if fragment]
+    assert sum(fragment.frames for fragment in fragments) == 1 + len(range(80, 90))
+    assert sum(fragment.frames + fragment.drops for fragment in fragments) == 90
+
+
 def test_sound_that_is_missing_does_not_shift_what_follows() -> None:
     target = cutter()
     target.picture(unit(0, key=True), 0)
@@ -177,19 +207,20 @@ def test_whatever_stops_no_fragment_is_empty_and_something_is_left_for_a_last_on
 ) -> None:
     target = Cutter(0, FRAGMENT, SEGMENT, FRAME, pictures)
     found: list[Fragment | None] = []
-    now, ticks, blocks, frames = 0, 0, 0, 0
+    now, ticks, blocks, frames, alone = 0, 0, 0, 0, False
     for kind, gap_ms in steps:
         if kind == "s":
             ticks += BLOCK if gap_ms < 1_300 else gap_ms * 48
             found.append(target.sound(b"s", ticks, BLOCK))
+            alone |= found[-1] is not None
             blocks += 1
-        else:
+        elif pictures:
             now = max(now + gap_ms * MS, ticks * MS // 48 - 80 * MS)  # the encoder is behind the sound
-            found.append(target.picture(unit(frames, key=kind == "k"), now))
-            frames += 1
+            found.append(target.picture(unit(frames, key=alone or kind == "k"), now))
+            frames, alone = frames + 1, False
     last = target.flush()
     fragments = [fragment for fragment in [*found, last] if fragment]
-    assert last is not None
+    assert last is not None or not (frames or blocks)
     assert all(fragment.frames or fragment.samples for fragment in fragments)
     assert sum(fragment.frames for fragment in fragments) == frames
     assert sum(fragment.samples for fragment in fragments) == blocks * BLOCK

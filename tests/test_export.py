@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from evidence import age, boxes, mp4, records
+from evidence import age, boxes, media_signing, mp4, records
 from evidence.checkpoint import Proof
-from evidence.documents import Receipt
+from evidence.documents import LogKey, Receipt
 from evidence.note import read_verifier_key
 from evidence.verify import Verifier
 from office.catalogue import Catalogue
@@ -82,6 +82,7 @@ def copy(shelf: Shelf) -> Path:
         "李四",
         "--reason",
         "案卷",
+        "--by-part",
     )
     assert (done.returncode, done.stderr) == (0, "")
     return folder
@@ -103,6 +104,19 @@ def test_the_verifier_finds_nothing_against_the_recording(shelf: Shelf, copy: Pa
     assert {key for key in report.receipts if key[0] == shelf.recording} == set(verdicts)
     # The journal is whole, so it tells of the other recording, too, whose files are not here.
     assert [finding for finding in report.findings if shelf.partial not in finding.where] == []
+
+
+def test_signatures_in_the_video_hold_in_each_parts_film(shelf: Shelf, copy: Path) -> None:
+    """In one film of two boots they cannot: another key, and the numbers begin anew."""
+    key_of = media_signing.chain_to([shelf.office.agency.root.certificate])
+    found = {
+        path.relative_to(copy).as_posix(): media_signing.check(media_signing.units(path.read_bytes()), key_of)
+        for path in copy.rglob("*.mp4")
+    }
+    told = {name: (each.verdict, each.pictures, each.unsigned) for name, each in found.items()}
+    assert told["parts/1.mp4"] == ("valid", 72, 0)
+    assert told["parts/2.mp4"] == ("valid", 24, 0)
+    assert told["recording.mp4"][0] == "invalid"
 
 
 def test_stills_lie_beside_the_film(shelf: Shelf, copy: Path) -> None:
@@ -136,7 +150,9 @@ def test_ffmpeg_plays_the_film_without_a_complaint(copy: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    # The signature behind a segment's last picture is told, and passed over.
+    told = [line for line in done.stderr.splitlines() if "Late SEI" not in line and "upload a sample" not in line]
+    assert (done.returncode, told) == (0, [])
     probe = [
         "ffprobe",
         "-v",
@@ -170,7 +186,8 @@ def test_the_readable_journal_has_every_record(shelf: Shelf, copy: Path) -> None
 
 
 def test_the_log_proves_each_ingest_and_the_export(shelf: Shelf, copy: Path) -> None:
-    origin, key = read_verifier_key((copy / "log" / "log.vkey").read_text())
+    told = LogKey.read((copy / "log" / "key.jws").read_bytes(), shelf.office.signer.key.public_key())
+    origin, key = read_verifier_key(told.log_key)
     assert origin == "bodycam/AGENCY-1/OFFICE-1"
     for index in range(4):
         proof = Proof.read((copy / "log" / shelf.recording / f"{index:05d}.tlog-proof").read_bytes())

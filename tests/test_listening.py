@@ -136,31 +136,7 @@ def test_a_missing_detector_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -
         Hearing()
 
 
-# --- Has anything happened? -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("room", [("white", -60.0), ("traffic", -30.0)])
-def test_silence_is_counted_from_the_last_sound_over_the_rooms_own(room: tuple[str, float]) -> None:
-    kind, dbfs = room
-    talk = _answer(MEDIA / "speech_arrival.flac", 6)  # an officer who speaks up against a street
-    hearing = _hear(_noise(kind, dbfs, 10), talk + _noise(kind, dbfs, talk.size / RATE), _noise(kind, dbfs, 20))
-    end_ns = 10 * SECOND_NS + round(talk.size / RATE * SECOND_NS)
-    assert end_ns - SECOND_NS < hearing.silent_since_ns < end_ns
-
-
-def test_a_room_that_was_never_loud_is_silent_from_the_start() -> None:
-    assert Hearing().silent_since_ns == 0
-    assert _hear(_noise("traffic", -30, 20), from_ns=7 * SECOND_NS).silent_since_ns == 7 * SECOND_NS
-    door = np.concatenate([_seconds(5), 9_000 * np.ones(RATE // 5), _seconds(5)])
-    assert _hear(door, from_ns=7 * SECOND_NS).silent_since_ns == 7 * SECOND_NS
-
-
-def test_the_cameras_own_reminder_is_no_event() -> None:
-    reminder, pause = _said("not_recording"), _noise("white", -60, 10)
-    hearing = _hear(pause, reminder, pause)
-    assert hearing.silent_since_ns > 10 * SECOND_NS
-    hearing.own_voice(10 * SECOND_NS, 10 * SECOND_NS + round(reminder.size / RATE * SECOND_NS))
-    assert hearing.silent_since_ns == 0
+# --- How loud? --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dbfs", [-60.0, -30.0, -6.0])

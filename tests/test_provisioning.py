@@ -71,8 +71,8 @@ def test_everything_is_laid_out_and_openssl_accepts_each_chain(agency: Run) -> N
     expected = {
         "AGENCY/certs": {"root.pem", "issuing.pem"},
         "AGENCY/keys": {"root.key.pem", "issuing.key.pem", "recovery.age"},
-        "OFFICE/certs": {"root.pem", "office.pem", "signer.pem"},
-        "OFFICE/keys": {"office.key.pem", "signer.key.pem", "log.key.pem", "office.age"},
+        "OFFICE/certs": {"root.pem", "office.pem", "signer.pem", "stamp.pem"},
+        "OFFICE/keys": {"office.key.pem", "signer.key.pem", "stamp.key.pem", "log.key.pem", "office.age"},
         "DOCK/certs": {"root.pem", "dock.pem"},
         "DOCK/keys": {"dock.key.pem"},
         "CAMERA/certs": {"root.pem", "evidence.pem", "camera.pem", "signer.pem"},

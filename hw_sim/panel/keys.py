@@ -6,10 +6,10 @@ from hw_sim.panel.views import Key
 
 HELP = [
     Key("r", "录像键短按：开始；录制中选执法类别", "record button: start; choose the activity"),
-    Key("R", "录像键长按：长按两次结束", "record button held 1.6 s: twice ends"),
+    Key("R", "录像键长按：长按两次结束", "record button held 2 s: twice ends"),
     Key("e", "录像键连按两次", "record button twice"),
     Key("m", "标记键短按：标记并拍快照", "marker button: mark with a still"),
-    Key("M", "标记键长按：只录音，或静音模式", "marker button held 1.6 s: sound only, or quiet"),
+    Key("M", "标记键长按：只录音，或静音模式", "marker button held 2 s: sound only, or quiet"),
     Key("n", "标记键连按两次：播报设备状态", "marker button twice: status spoken"),
     Key("a", "按住标记键回答中断原因", "answer the question, marker button held"),
     Key("A", "不按键直接回答", "answer without a button"),

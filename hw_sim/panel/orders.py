@@ -14,7 +14,7 @@ from hw_sim.control import ControlError
 from hw_sim.demo.stage import DOCK_PIN, MARK_PIN, RECORD_PIN
 from hw_sim.panel.faults import Active, Fault, Request
 
-TAP, HOLD = 0.12, 1.65  # seconds a button is down; a hold is told after 1.5
+TAP, HOLD = 0.12, 2.0  # seconds a button is down; a hold is told after 1.5, later on a busy machine
 _BETWEEN = 0.13  # seconds it is up between two presses
 _BREATH = 0.3  # seconds from the end of an answer until the button is let go
 _PINS = {"record": RECORD_PIN, "mark": MARK_PIN}

@@ -24,6 +24,7 @@ class Story:
 
     phase: str = "off"
     quiet: bool = False  # buzzes in place of prompts
+    confirming: bool = False  # another hold ends the recording
     recording: str | None = None
     open: bool = False  # the recording has not ended
     recorded_ns: int = 0  # attested: the sum of its fragments
@@ -36,12 +37,11 @@ class Story:
     @property
     def situation(self) -> str:
         """The phase, or what the wearer was asked last: the key of `words.HINTS`."""
-        if self.phase in {"recording", "degraded"} and self.spoken:
-            key = self.spoken[-1].key
-            if key.startswith("ask_reason"):
-                return "asked"
-            if key == "hold_again_to_end" or key.startswith("ground_"):
+        if self.phase in {"recording", "degraded"}:
+            if self.confirming:
                 return "confirm"
+            if self.spoken and self.spoken[-1].key.startswith("ask_reason"):
+                return "asked"
         return self.phase
 
     def hear(self, fact: Mapping[str, Any]) -> None:
@@ -49,6 +49,8 @@ class Story:
         match fact.get("message"):
             case "phase":
                 self.phase = str(fact["phase"])
+            case "another hold":
+                self.confirming = bool(fact["ends"])
             case "say":
                 key = str(fact["prompt"])
                 self.spoken.append(Spoken(key))
@@ -80,7 +82,7 @@ class Story:
 
     def silence(self, phase: str) -> None:
         """The program is gone: nothing that it was about to say will be heard."""
-        self.phase, self.quiet = phase, False
+        self.phase, self.quiet, self.confirming = phase, False, False
         for one in self.spoken:
             one.over = True
 

@@ -8,19 +8,12 @@ from importlib import resources
 
 from rich.cells import cell_len, set_cell_size
 
-# `off` and `halted` are the panel's own: without power, and with power but without the program.
-PHASES = {
-    "off": "无电",
-    "halted": "程序已停",
-    "starting": "启动",
-    "armed": "待录",
-    "recording": "录像中",
-    "degraded": "降级录制",
-    "interrupted": "中断",
-    "stopped": "暂停",
-    "docked": "入座",
-    "shutting_down": "关机",
-}
+from hw_sim import words
+
+PHASES = {"off": "无电", "halted": "程序已停", **words.PHASES}
+"""`off` and `halted` are the panel's own: without power, and with power but without the program."""
+
+CAUSES = words.CAUSES
 
 HINTS = {
     "off": ("按 p 上电", "p switches the power on"),
@@ -65,26 +58,6 @@ KINDS = {
     "released": "释放",
     "fault": "故障",
     "shutdown": "关机",
-}
-
-CAUSES = {
-    "power_cut": "断电",
-    "crash": "程序崩溃",
-    "encoder_changed": "编码改变",
-    "camera_stall": "画面停止",
-    "camera_lost": "摄像头丢失",
-    "microphone_lost": "麦克风丢失",
-    "encoder_stall": "编码停止",
-    "storage_full": "存储已满",
-    "storage_failing": "存储故障",
-    "slow_storage": "存储过慢",
-    "battery_low": "电量不足",
-    "heat": "过热",
-    "weather": "天气",
-    "change_of_site": "变换场所",
-    "privacy": "隐私或秘密",
-    "shutdown": "关机",
-    "unknown": "不明",
 }
 
 

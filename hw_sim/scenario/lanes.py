@@ -12,7 +12,8 @@ from hw_sim.demo import stage as stages
 from hw_sim.scenario.facts import Fact
 from hw_sim.scenario.judge import fragments, part_ends
 from hw_sim.scenario.shift import Played
-from hw_sim.scenario.words import ACTORS, CAUSES, DETAILS, PHASES, RECORDS, TRUTHS, VALUES
+from hw_sim.scenario.words import ACTORS, COLOURS, DETAILS, RECORDS, TRUTHS, VALUES
+from hw_sim.words import CAUSES, PHASES
 
 _BUTTONS: Final = {
     stages.RECORD_PIN: ("录像键", "#34495e"),
@@ -89,7 +90,8 @@ def _phases(played: Played) -> Iterator[Bar]:
     for number, fact in enumerate(ends):
         after = ends[number + 1].at_ns if number + 1 < len(ends) else played.ended_ns
         if fact.name == "phase":
-            word, colour = PHASES.get(fact.members["phase"], (fact.members["phase"], "#888888"))
+            phase = fact.members["phase"]
+            word, colour = PHASES.get(phase, phase), COLOURS.get(phase, "#888888")
             yield Bar(fact.at_ns, max(after, fact.at_ns), colour, word)
 
 

@@ -5,38 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-PHASES: Final[Mapping[str, tuple[str, str]]] = {
-    "starting": ("启动", "#b8bfc6"),
-    "armed": ("待机", "#9fc9a8"),
-    "recording": ("录像", "#c0392b"),
-    "degraded": ("降级录制", "#e08e2b"),
-    "stopped": ("暂停", "#b98ac9"),
-    "interrupted": ("中断", "#4a4a4a"),
-    "docked": ("在采集站", "#7fa8d8"),
-    "shutting_down": ("关机", "#d5d8dc"),
-}
-"""Word and colour of each phase."""
+from hw_sim.words import CAUSES
 
-CAUSES: Final[Mapping[str, str]] = {
-    "power_cut": "断电",
-    "crash": "程序崩溃",
-    "encoder_changed": "编码变更",
-    "camera_stall": "图像停顿",
-    "camera_lost": "摄像头丢失",
-    "microphone_lost": "麦克风丢失",
-    "encoder_stall": "编码器停顿",
-    "storage_full": "存储已满",
-    "storage_failing": "存储故障",
-    "slow_storage": "存储过慢",
-    "battery_low": "电量不足",
-    "heat": "过热",
-    "weather": "天气原因",
-    "change_of_site": "变换场所",
-    "privacy": "隐私或秘密",
-    "shutdown": "关机",
-    "unknown": "未知",
+COLOURS: Final[Mapping[str, str]] = {
+    "starting": "#b8bfc6",
+    "armed": "#9fc9a8",
+    "recording": "#c0392b",
+    "degraded": "#e08e2b",
+    "stopped": "#b98ac9",
+    "interrupted": "#4a4a4a",
+    "docked": "#7fa8d8",
+    "shutting_down": "#d5d8dc",
 }
-"""Causes of gaps (specification §3)."""
+"""Colour of each phase."""
 
 VALUES: Final[Mapping[str, str]] = {
     **CAUSES,
@@ -113,8 +94,8 @@ TRUTHS: Final[Mapping[str, Mapping[bool, str]]] = {
 """Such members that are true or false."""
 
 ACTORS: Final[Mapping[str, str]] = {
-    "officer": "民警",
-    "owner": "业主",
+    "officer": "执法人员",
+    "owner": "当事人",
     "lens": "镜头",
     "room": "房间",
     "power": "电源",

@@ -7,6 +7,7 @@ Media is an input (`media.json`), because encoders differ between machines. Ever
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import json
 from collections.abc import Iterator
@@ -18,17 +19,20 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from evidence import age, jose, mp4, pki, report, sealed
+from evidence import age, jose, mp4, office_log, pki, report, sealed, timestamp
+from evidence.checkpoint import Proof
 from evidence.records import Chain, Stamp
 from evidence.verify import Verifier
 from tests import evidence_keys as keys_of
 from tests.evidence_builder import START_UTC_MS, Camera, MemoryFolder
 from tests.evidence_keys import AGENCY, Stream, sha256
-from tests.vectors import invalid
+from tests.office_log_kit import OfficeLogCopy
+from tests.vectors import invalid, standing
 from tests.vectors.invalid import DEVICE
+from tests.vectors.signatures import signatures
 
 HERE = Path(__file__).parent
-INPUTS = {"media.json", "make.py", "invalid.py", "__init__.py"}
+INPUTS = ("media.json", ".py", ".pyc")  # names and endings of what is not made
 
 
 def vectors() -> dict[str, bytes]:
@@ -41,12 +45,14 @@ def vectors() -> dict[str, bytes]:
         "sealed.json": _json(sealed_bodies()),
         "documents.json": _json(documents(camera)),
         "journal.json": _json(journal(camera, torn)),
+        "log.json": _json(office_logs(camera)),
         "segments.json": _json(list(segments(camera))),
         "report.json": _json(reported(camera, None)),
         "report-opened.json": _json(reported(camera, keys_of.identity("office"))),
         "invalid-lines.json": _json(list(invalid.invalid_lines(line()))),
         "invalid-age.json": _json(list(invalid.invalid_age(*age_files()))),
-        "invalid-folders.json": _json([*invalid.invalid_folders(camera, torn), *invalid.invalid_stills(camera)]),
+        "invalid-folders.json": _json([*invalid.invalid_folders(camera, torn), *standing.invalid_keys(camera)]),
+        "late.jws": standing.late(),
     }
     return made | {f"folder/{path}": data for path, data in camera.files.items()}
 
@@ -61,7 +67,7 @@ def example() -> tuple[Camera, bytes]:
     camera.anchor()
     camera.line("assigned", sealed_bodies()["assigned"]["record_body"])
     camera.record("R", stop=False)
-    camera.segment(cut=True, stills=1, listed=False)
+    camera.segment(3, cut=True, stills=1, listed=False)
     torn = b"eyJhbGciOiJFUzI1NiIsImtpZCI6I"
     camera.resume(torn=torn)
     camera.segment(stills=1)
@@ -69,6 +75,10 @@ def example() -> tuple[Camera, bytes]:
     camera.summary()
     camera.line("shutdown", {"clean": True})
     camera.files["certs/root.pem"] = pki.to_pem(AGENCY.root)
+    log = OfficeLogCopy(camera)
+    log.ingest(0)
+    log.head()
+    log.stamp(log.publish(), after_ms=10_000)
     return camera, torn
 
 
@@ -80,6 +90,7 @@ def keys() -> dict[str, Any]:
         "root": f"{AGENCY.seed} root",
         "issuing": f"{AGENCY.seed} issuing",
         "signer": f"{AGENCY.seed} signer",
+        "stamp": f"{AGENCY.seed} stamp",
         "evidence": f"{AGENCY.seed} evidence {DEVICE}",
         "session of boot 1": f"{AGENCY.seed} session {DEVICE} 1",
         "session of boot 2": f"{AGENCY.seed} session {DEVICE} 2",
@@ -91,6 +102,7 @@ def keys() -> dict[str, Any]:
             "root": _pem(AGENCY.root),
             "issuing": _pem(AGENCY.issuing),
             "signer": _pem(AGENCY.signer),
+            "stamp": _pem(AGENCY.stamp),
             "evidence": _pem(AGENCY.evidence(DEVICE)),
         },
     }
@@ -268,6 +280,7 @@ def documents(camera: Camera) -> dict[str, Any]:
     anchor = next(record for record in camera.records if record.kind == "time_anchor")
     texts = {
         "receipt": camera.receipt(recording, 0),
+        "log key": camera.files[office_log.KEY].decode(),
         "configuration": camera.configuration(),
         "time anchor": anchor.body["anchor"],
     }
@@ -284,6 +297,27 @@ def documents(camera: Camera) -> dict[str, Any]:
             "sha256": sha256(text.encode()),
         }
     return made
+
+
+def office_logs(camera: Camera) -> dict[str, Any]:
+    """The log of two leaves that the folder carries proofs of, taken apart; the token's times are whole seconds."""
+    recording, last = camera.recording, camera.records[-1].seq
+    paths = [office_log.ingest_path(recording, 0), office_log.head_path(last)]
+    entries = [Proof.read(camera.files[path]).entry for path in paths]
+    leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
+    note, token = camera.files[office_log.checkpoint_path(2)], camera.files[office_log.stamp_path(2)]
+    return {
+        "ed25519_seed": hashlib.sha256(b"bodycam vectors log").hexdigest(),
+        "leaves": [
+            {"path": path, "entry": entry.decode(), "leaf_hash": leaf.hex()}
+            for path, entry, leaf in zip(paths, entries, leaves, strict=True)
+        ],
+        "root": hashlib.sha256(b"\1" + leaves[0] + leaves[1]).hexdigest(),
+        "checkpoint": note.decode(),
+        "message_imprint": sha256(note),
+        "stamp": token.hex(),
+        "stamp_latest_ms": timestamp.read(token, note, [AGENCY.root], [AGENCY.issuing]).latest_ms,
+    }
 
 
 def segments(camera: Camera) -> Iterator[dict[str, Any]]:
@@ -309,6 +343,7 @@ def segments(camera: Camera) -> Iterator[dict[str, Any]]:
             "plain_sha256": sha256(opened.plain),
             "boxes": _boxes(opened.plain),
             "stills": list(_stills(opened.plain)),
+            "signatures": list(signatures(opened.plain)),
             "fragments": [r.body for r in camera.records if r.kind == "fragment" and r.body["segment"] == index],
         }
 
@@ -352,8 +387,7 @@ def _json(value: Any) -> bytes:
 def main() -> None:
     made = vectors()
     for path in sorted(HERE.rglob("*")):
-        name = path.relative_to(HERE).as_posix()
-        if path.is_file() and name not in INPUTS and name not in made and "__pycache__" not in name:
+        if path.is_file() and not path.name.endswith(INPUTS) and path.relative_to(HERE).as_posix() not in made:
             path.unlink()
     for name, data in made.items():
         target = HERE / name
