@@ -102,6 +102,17 @@ def test_a_segment_that_was_cut_on_its_way_into_the_store_is_taken_up(tmp_path: 
             assert ingest.receipt(office.camera.device, *office.key)
 
 
+def test_the_log_is_durable_with_its_folder(tmp_path: Path) -> None:
+    machine = Machine("office", tmp_path / "office", 0)
+    with powered(machine):
+        office = Office(tmp_path / "office")
+        with office.running() as ingest:
+            office.hand_in_journal(ingest)
+            ingest.keep_fork(JournalUpload(office.camera.device, 0), b"a fork", DOCK)
+        machine.lose_power(everything=True)
+    assert (office.data / "log" / "leaves.jsonl").read_bytes().count(b"\n") == 1
+
+
 def test_a_leaf_of_which_only_the_length_is_there_is_none(office: Office) -> None:
     with office.running() as ingest:
         office.hand_in_journal(ingest)

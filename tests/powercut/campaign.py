@@ -144,7 +144,7 @@ def _judge(life: Life, judged: Judged) -> None:
     for number, check in INVARIANTS.items():
         judged.problems += [(number, problem) for problem in check(after)]
     if life.plan.docked:
-        judged.problems += [(SITE, problem) for problem in life.site.problems()]
+        judged.problems += [(SITE, problem) for problem in life.site.judge(after.evidence)]
         if not life.emptied:
             judged.problems.append((SITE, "the camera's hand-in was never complete"))
 

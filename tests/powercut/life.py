@@ -75,7 +75,7 @@ class Life:
         self.written: list[bytes] = []  # bytes that were on the camera's disk and are gone
         self.losses: list[Loss] = []
         self.provisioned = 0  # operations of the camera's disk before its first boot
-        self.ran_out = self.sound_was_lost = False
+        self.sound_was_lost = False
         self.emptied = False  # whether the camera called its last hand-in complete
         self._random = random.Random(plan.seed)
         self._busy_ns = 0
@@ -112,6 +112,7 @@ class Life:
             self._boot_until(deeds, end)
         self._calm = True
         self._boot_until(last, None)
+        self.machine.lose_power(everything=True)  # what is judged is what is durable
 
     def start_once_more(self) -> None:
         """A start without a recording, and its orderly end."""
@@ -144,8 +145,6 @@ class Life:
             self._boot(deeds)
         except PowerCut:
             pass
-        else:
-            self.ran_out |= cut is not None
         self._die(cut, started=len(self.starts) > started)
 
     def _power_goes(self) -> None:
@@ -154,7 +153,7 @@ class Life:
 
     def _boot(self, deeds: tuple[Deed, ...]) -> None:
         disk = PosixDisk(self.machine.root)
-        start = Start(self._files())
+        start = Start(self.machine.platter.durable())
         self.starts.append(start)
         found = recovery.recover(disk) if len(self.starts) > 1 and not self._ended_well else None
         began = self.world.now_ns
@@ -209,9 +208,6 @@ class Life:
             )
         )  # fmt: skip
 
-    def _files(self) -> dict[str, bytes]:
-        return {path: (self.machine.root / path).read_bytes() for path in self.machine.names()}
-
     # Deeds.
 
     def _deed(self, name: str, camera: TimedCamera) -> Callable[[], None]:
@@ -262,7 +258,9 @@ class Life:
 
     def _visit(self) -> None:
         """One look of the dock. If the camera dies in it, this boot of it is over."""
-        self.site.visit()
+        assert self.camera is not None
+        with self.camera.journal_in_use():
+            self.site.visit()
         if self.machine.dead:
             raise PowerCut("in a hand-in")
         self._revive_site()

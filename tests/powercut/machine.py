@@ -85,12 +85,15 @@ class Machine:
             del _handles[fd]
             _real["close"](fd)
 
-    def lose_power(self) -> None:
-        """What was not synced is gone, but for what chance has left of it. The machine can be started again."""
+    def lose_power(self, *, everything: bool = False) -> None:
+        """What was not synced is gone, but for what chance has left of it. The machine can be started again.
+
+        `everything`: chance leaves nothing of it.
+        """
         self.end_program()
         self.lost = [data for _, node in self.platter.files() for _, data in node.since if data]
         before = {path: (node, node.size) for path, node in self.platter.files() if not node.since}
-        self.platter.lose_power(self._random)
+        self.platter.lose_power(None if everything else self._random)
         after = dict(self.platter.files())
         for path in [path for path in self.names() if path not in after]:
             _real["unlink"](self.root / path)

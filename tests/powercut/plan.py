@@ -61,7 +61,7 @@ def at_random(seed: int) -> Plan:
     """A life of its own: one to three cuts of the camera, and now and then of dock and office."""
     chance = random.Random(seed)
     docked = chance.random() < 1 / 12
-    boots = [(_deeds(chance), _cut(chance))]
+    boots = [(_deeds(chance, docked=docked), _cut(chance))]
     if chance.random() < 1 / 3:
         # Again while it recovers: within the first operations of the next boot, or later in it.
         again = Cut(_end(chance), operation=chance.randint(1, 40 if chance.random() < 2 / 3 else _OPERATIONS))
@@ -91,13 +91,16 @@ def _cut(chance: random.Random) -> Cut:
     return Cut("power", after_ns=chance.randint(1, 8 * SECOND))
 
 
-def _deeds(chance: random.Random) -> tuple[Deed, ...]:
+def _deeds(chance: random.Random, *, docked: bool) -> tuple[Deed, ...]:
     if chance.random() < 1 / 2:
-        return SCRIPT
+        return DOCKED if docked else SCRIPT
     at, deeds = chance.uniform(0.3, 2.0), [(chance.uniform(0.2, 1.5), "press")]
     for _ in range(chance.randint(2, 8)):
         at += chance.uniform(0.1, 1.2)
         deeds.append((at, chance.choice(_DEEDS)))
+    if docked:  # while it records, maybe: closed segments leave already
+        start = chance.uniform(1.0, at)
+        deeds += [(start, "dock"), *((start + chance.uniform(0.1, 2.0), "visit") for _ in range(3))]
     return (*sorted(deeds), (at + 0.5, "end"), (at + 0.9, "quit"))
 
 

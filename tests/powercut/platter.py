@@ -150,12 +150,12 @@ class Platter:
         folder.durable = dict(folder.names)
         self._since = [changes for changes in self._since if changes[0][0] is not folder]
 
-    def lose_power(self, chance: random.Random) -> None:
-        """What is durable is all there is; of the rest, what chance lets be there."""
-        self._settle_names(chance.choice(NAMES), chance)
+    def lose_power(self, chance: random.Random | None) -> None:
+        """What is durable is all there is; of the rest, what chance lets be there. None: nothing."""
+        self._settle_names("nothing" if chance is None else chance.choice(NAMES), chance or random.Random())
         for _, node in _walk(self.root, "", durable=True):
             if isinstance(node, File):
-                node.tear(chance.choice(TEARS), chance)
+                node.tear("nothing" if chance is None else chance.choice(TEARS), chance or random.Random())
             else:
                 node.names = dict(node.durable)
 
@@ -173,6 +173,11 @@ class Platter:
     def files(self) -> Iterator[tuple[str, File]]:
         """Every file that programs see."""
         return ((path, node) for path, node in _walk(self.root, "") if isinstance(node, File))
+
+    def durable(self) -> dict[str, bytes]:
+        """What no cut takes away."""
+        found = _walk(self.root, "", durable=True)
+        return {path: bytes(node.durable) for path, node in found if isinstance(node, File)}
 
     def folders(self) -> Iterator[str]:
         """Every folder that programs see but the root, parents first."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 import office.ingest
@@ -28,9 +31,10 @@ from syncd.retries import Retries
 from syncd.spool import Spool
 from tests.camera_rig import DEVICE, STARTED_MS, World
 from tests.memory_disk import PowerCut
-from tests.powercut import wire
+from tests.powercut import reading, wire
 from tests.powercut.machine import Machine
 from tests.powercut.parties import DOCK, Parties
+from tests.powercut.reading import Evidence
 
 _SPOOL_BYTES = 1 << 30
 
@@ -53,6 +57,7 @@ class Site:
         self.told = _Told()
         self.offsets: dict[str, int] = {}  # what the office has told durable, by upload
         self.receipts: dict[tuple[str, int], bytes] = {}  # and the receipts it has given
+        self.broken: list[str] = []  # promises that the office's disk did not keep, after each cut
         self.keep = False
         self._parties, self._world = parties, world
         self._random = random.Random(seed)
@@ -104,6 +109,7 @@ class Site:
                 if machine.dead:
                     stop()
                     machine.lose_power()
+                    self.broken += self._broken_promises()
                     if machine is self.office and self._random.random() < 1 / 4:
                         machine.forget("data/catalogue.sqlite")  # moved away, as advised: it is made again
                     if machine is self.dock:
@@ -147,21 +153,47 @@ class Site:
 
         return noting
 
-    def problems(self) -> Iterator[str]:
-        """Promises that the office's disk does not keep, read from its files."""
-        store = self.office.root / "data" / "store" / DEVICE
+    def _broken_promises(self) -> Iterator[str]:
+        """What the office has told and its disk does not bear out, read from its files."""
+        data = self.office.root / "data"
+        store = data / "store" / DEVICE
         for path, offset in self.offsets.items():
             group, number = path.split("/")[-2:]
             if group == "journal":
-                held = store / records.journal_path(int(number))
-                if not held.exists() or held.stat().st_size < offset:
-                    yield f"journal file {number}: {offset} bytes were told durable and are not there"
+                held = [store / records.journal_path(int(number))]
+            else:
+                staged = data / "staging" / f"{DEVICE}.{group}.{number}.part"
+                held = [store / records.segment_path(group, int(number)), staged]
+            if offset > max((path.stat().st_size for path in held if path.exists()), default=0):
+                yield f"{group}/{number}: {offset} bytes were told durable and are not there"
         for (recording, segment), receipt in self.receipts.items():
-            kept = store / records.receipt_path(recording, segment)
+            kept, segment_path = (
+                store / path(recording, segment) for path in (records.receipt_path, records.segment_path)
+            )
             if not kept.exists() or kept.read_bytes() != receipt:
                 yield f"the receipt for {recording}/{segment} was given and is not kept"
-            if not (store / records.segment_path(recording, segment)).exists():
-                yield f"a receipt was given for {recording}/{segment}, which is not in the store"
+            told = reading.document(receipt.decode())
+            whole = segment_path.read_bytes() if segment_path.exists() else b""
+            if (told["sha256"], told["size"]) != (hashlib.sha256(whole).hexdigest(), len(whole)):
+                yield f"a receipt was given for {recording}/{segment}, and the store does not hold those bytes"
+            leaf = _leaf(data / "log" / "leaves.jsonl", told["leaf_index"])
+            if (leaf.get("act"), leaf.get("sha256")) != ("ingest", told["sha256"]):
+                yield f"the log has no leaf of the receipt for {recording}/{segment}"
+
+    def judge(self, evidence: Evidence) -> list[str]:
+        """Cut the office once more, leaving only what is durable, and hold everything against the camera's evidence."""
+        self.stop_office()
+        self.office.lose_power(everything=True)
+        found = [*self.broken, *self._broken_promises()]
+        store = self.office.root / "data" / "store" / DEVICE
+        for key, (line, *_) in evidence.segments().items():
+            if line.body["file_size"] and key not in self.receipts:
+                found.append(f"{key}: was never receipted")
+        for file, data in evidence.journal.items():
+            held = store / records.journal_path(file)
+            if held.exists() and not data.startswith(held.read_bytes()):
+                found.append(f"journal file {file}: the office holds other lines than the camera")
+        return found
 
 
 class _Patience:
@@ -182,6 +214,12 @@ class _Patience:
 async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
     """In the place of a thread, whose end is waited for anyway."""
     return act(*arguments)
+
+
+def _leaf(log: Path, index: int) -> dict[str, Any]:
+    lines = log.read_bytes().split(b"\n") if log.exists() else []
+    leaf: dict[str, Any] = json.loads(lines[index]) if index < len(lines) - 1 else {}
+    return leaf
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,16 @@ class TimedCamera(Camera):
             super().settle()
         finally:
             self._working = False
+
+    @contextmanager
+    def journal_in_use(self) -> Iterator[None]:
+        """Another thread writes to the journal: what the writer's thread has to do comes afterwards."""
+        self._working = True
+        try:
+            yield
+        finally:
+            self._working = False
+        self.settle()
 
     def still(self) -> None:
         self.taken.append((self.clock.boot_ns(), self.take_still()))
