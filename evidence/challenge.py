@@ -55,4 +55,6 @@ def check(
     for certificate in chain.certificates[1:-1]:
         entry: Entry | None = revoked.entry(certificate)
         if entry is not None:
-            raise EvidenceError("certificate-revoked", f"the evidence key of {device} was taken back: it proves nothing")
+            raise EvidenceError(
+                "certificate-revoked", f"the evidence key of {device} was taken back: it proves nothing"
+            )

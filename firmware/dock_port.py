@@ -22,15 +22,15 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from evidence import jose, records, shape
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from evidence.revoked import BUNDLE_LIMIT, Revoked
+from evidence.revoked import BUNDLE_LIMIT
+from firmware.dock_host import DockPortHost, DockPortPapers
 from runtime import tls
 from runtime.disk import Disk
 
@@ -47,70 +47,6 @@ _CHALLENGE: dict[str, shape.Check] = {"nonce": shape.hexadecimal(32)}
 _RANGE = re.compile(r"bytes=(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})?")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PortState:
-    """What the camera has to hand in. Sizes are bytes, and of journal files only what is durable and published."""
-
-    device: str
-    boot: str  # 32 hex digits
-    nonce: str | None  # 32 hex digits, fresh at each docking; None once its anchor has come
-    head: tuple[int, str]  # `seq` and SHA-256 of the last published line
-    journal: tuple[tuple[int, int], ...]  # (file, size)
-    segments: tuple[tuple[str, int, int], ...]  # (recording, segment, size), with a `segment` and no `released` record
-
-    def to_json(self) -> jose.Json:
-        """As `GET /v1/state` answers it."""
-        return {
-            "device": self.device,
-            "boot": self.boot,
-            "nonce": self.nonce,
-            "head": {"seq": self.head[0], "sha256": self.head[1]},
-            "journal": [{"file": file, "size": size} for file, size in self.journal],
-            "segments": [
-                {"recording": recording, "segment": segment, "size": size} for recording, segment, size in self.segments
-            ],
-        }
-
-
-class DockPortHost(Protocol):
-    """The camera behind the port. Called from several threads."""
-
-    def state(self) -> PortState:
-        """What can be had now."""
-
-    def take_receipt(self, jws: str) -> None:
-        """Verify a receipt and write it to the journal; durable on return. Raises `EvidenceError`, `OSError`."""
-
-    def take_anchor(self, jws: str) -> None:
-        """Verify a time anchor and write it to the journal; durable on return. Raises `EvidenceError`, `OSError`."""
-
-
-class DockPortPapers(Protocol):
-    """The camera's papers (`firmware.papers`). Called from several threads."""
-
-    @property
-    def revoked(self) -> Revoked:
-        """Whose certificates were taken back."""
-
-    def state(self) -> jose.Json:
-        """Which papers there are."""
-
-    def request(self) -> bytes:
-        """What asks for a certificate, PEM. Raises `EvidenceError`."""
-
-    def answer(self, dock: str, nonce: str) -> jose.Json:
-        """Prove the evidence key to a dock. Raises `EvidenceError`."""
-
-    def take_configuration(self, jws: str) -> None:
-        """Take a newer configuration; durable on return. Raises `EvidenceError`, `OSError`."""
-
-    def take_certificate(self, pem: str) -> None:
-        """Take a link certificate; durable on return. Raises `EvidenceError`, `OSError`."""
-
-    def take_revocations(self, pem: str) -> None:
-        """Take newer revocation lists; durable on return. Raises `EvidenceError`, `OSError`."""
 
 
 class DockPort:
@@ -306,7 +242,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _post(self) -> None:
         papers = self.server.papers
-        takers = {"/v1/receipts": self.server.host.take_receipt, "/v1/anchor": self.server.host.take_anchor}
+        takers: dict[str, Callable[[str], None]] = {
+            "/v1/receipts": self.server.host.take_receipt,
+            "/v1/anchor": self.server.host.take_anchor,
+        }
         if papers is not None:
             takers |= {
                 "/v1/configuration": papers.take_configuration,

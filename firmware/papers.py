@@ -19,7 +19,6 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 
 from evidence import challenge, jose, pki
-from evidence.documents import Configuration
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.revoked import Revoked
@@ -94,9 +93,10 @@ class Papers:
         return request.public_bytes(serialization.Encoding.PEM)
 
     def take_certificate(self, pem: str) -> None:
-        """Take a certificate for the link key; it is shown from the next connection on. Raises `EvidenceError`, OSError.
+        """Take a certificate for the link key; it is shown from the next connection on.
 
         The chain must be the agency's, the key the camera's own, and the term longer than that of the one it has.
+        Raises `EvidenceError`, OSError.
         """
         leaf, *above = pki.parse_certificates(pem.encode("ascii"))
         chain = pki.validate_chain(leaf, above, self._identity.roots, role=Role.CAMERA, at=None)
