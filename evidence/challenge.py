@@ -1,8 +1,8 @@
 """A camera proves that it has its evidence key (docs/spec/dock.md §5): for hand-in to quarantine.
 
-A link certificate may have run out or been taken back; what a camera signs its journal with is another key. Its session
-key, which the evidence key certified at this boot, signs the dock's nonce and the dock's id: no answer serves twice, and
-none at another dock.
+A link certificate may have run out or been taken back; a camera signs its journal with another key. Its session
+key, which the evidence key certified at this boot, signs the dock's nonce and the dock's id: no answer serves twice,
+and none at another dock.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ def _assemble(
         journal,
         revoked,
         context,
-        lambda: late[0].configured(),
+        lambda: late[0].configured(),  # noqa: PLW0108
         lambda: late[0].fitness(),  # noqa: PLW0108
     )
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)

@@ -1,7 +1,7 @@
 """What the dock brings a camera besides receipts and time: configuration, link certificate, revocation lists.
 
 Each is checked here against what the camera was provisioned with; a dock only carries. A configuration and its
-recipients decide who can open footage, so an older one is never taken, and a new one counts from the next boot on, whose
+recipients decide who can open footage, so an older one is never taken. A new one counts from the next boot on, and its
 `boot` record says so. The camera also answers for itself: what it holds, how fit it is for the next shift, and, by its
 evidence key, who it is (docs/spec/dock.md).
 """
