@@ -18,7 +18,7 @@ from evidence import pki
 from evidence.pki import Role
 from provisioning.errors import ProvisioningError
 from provisioning.key_files import Say
-from provisioning.revocation import copy_lists, is_revoked
+from provisioning.revocation import is_revoked
 from runtime.keys import load_certificates, load_key, replace_file
 
 TERM = timedelta(days=30)
@@ -52,7 +52,6 @@ def renew(folder: Path, out: Path, days: int, now: datetime, say: Say) -> None:
                 name = f"{one.not_valid_before_utc:%Y-%m-%d}.pem"
                 replace_file(out / device / "link" / name, pki.to_pem(one, issuing))
         count += len(made)
-    copy_lists(folder / "certs", out)
     say(f"signed {count} certificates, for {days} days to come: {out}")
 
 
