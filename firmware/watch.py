@@ -29,7 +29,10 @@ _HEARTBEAT_SECONDS = 60.0
 _SELF_CHECK_SECONDS = 5.0
 _TONE_SECONDS = 8.0  # a tone that was not said by then will not be
 _UNASSIGNED = "000000"
-_LIVE = frozenset({"battery_low", "storage_low", "clock_untrusted", "not_assigned"})  # told as they are now, not then
+_NOT_FITNESS = frozenset(
+    {"battery_low", "storage_low", "clock_untrusted", "not_assigned"}  # told as they are now, not as they were then
+    | {"camera_black", "lens_blocked", "view_blurred", "view_dark", "view_sky", "view_tilted"}  # of the place, a bay
+)
 _log = logging.getLogger(__name__)
 
 
@@ -167,7 +170,7 @@ class Watch:
         """How fit the camera is for its next shift (docs/spec/dock.md §6). For any thread."""
         power, storage, utc = self._care.power, self._care.storage, self._clock.utc()
         return {
-            "wrong": None if self._wrong is None else [key for key in self._wrong if key not in _LIVE],
+            "wrong": None if self._wrong is None else [key for key in self._wrong if key not in _NOT_FITNESS],
             "battery_percent": None if power is None else round(power.percent),
             "battery_minutes": None if power is None else round(power.hours * 60),
             "charging": None if power is None else power.charging,

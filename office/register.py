@@ -30,7 +30,7 @@ MARKS = (Standing.LOST, Standing.UNASSIGNED)
 
 
 class Register:
-    """`folder` None: the office has no register. Then every camera of the agency is good, and none is brought papers."""
+    """`folder` None: the office has no register. Then every camera of the agency is good, and gets no papers."""
 
     def __init__(
         self, folder: Path | None, office: str, signer: x509.Certificate, roots: list[x509.Certificate]

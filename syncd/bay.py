@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from syncd.camera import Camera
 from syncd.errors import AwayError, Stopped
+from syncd.gate import EMPTY, Offer
+from syncd.guest import Guest
 from syncd.handin import Dock, HandIn
 from syncd.office import Office
 
@@ -25,6 +27,7 @@ class HandIns:
         self.dock = dock
         self._lock = threading.Lock()
         self._known: dict[str, HandIn] = {}
+        self._guests: dict[str, Guest] = {}
 
     def of(self, device: str) -> HandIn:
         """The one hand-in of this camera."""
@@ -32,6 +35,14 @@ class HandIns:
             if device not in self._known:
                 self._known[device] = HandIn(device, self.dock)
             return self._known[device]
+
+    def guest(self, device: str) -> Guest:
+        """The one guest of this camera."""
+        handin = self.of(device)
+        with self._lock:
+            if device not in self._guests:
+                self._guests[device] = Guest(handin, self.dock)
+            return self._guests[device]
 
     def with_spool(self) -> list[HandIn]:
         """Those of which something is in the spool, the most urgent first."""
@@ -51,18 +62,33 @@ class Bay:
         self._camera = camera
         self._office = office
         self._name = name
-        self._present: HandIn | None = None
+        self._present: Guest | None = None
         self._eager_until = time.monotonic() + _EAGER_SECONDS if eager else None
+
+    @property
+    def guest(self) -> Guest | None:
+        """The camera that is here, with its standing and offer."""
+        return self._present
+
+    @property
+    def offer(self) -> Offer:
+        """What the bay's lamp shows."""
+        guest = self._present
+        return EMPTY if guest is None else guest.offer
 
     def work(self) -> None:
         """Look once, and do all that can be done now. Raises `Stopped`."""
         try:
-            handin = self._handins.of(self._camera.connect())
-            if handin is not self._present:
-                _log.info("%s is in bay %s", handin.device, self._name)
-                handin.begin()
-                self._present, self._eager_until = handin, None
-            handin.visit(self._camera, self._office)
+            guest = self._handins.guest(self._camera.connect())
+            if guest is not self._present:
+                _log.info("%s is in bay %s", guest.device, self._name)
+                guest.begin()
+                self._present, self._eager_until = guest, None
+            before = guest.offer
+            guest.visit(self._camera, self._office)
+            if guest.offer != before:
+                told = "; ".join(map(str, guest.offer.reasons))
+                _log.info("bay %s: %s %s %s", self._name, guest.device, guest.offer.light, told)
         except AwayError as away:
             self._camera.close()
             if self._present is not None:

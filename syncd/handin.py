@@ -30,6 +30,7 @@ from syncd.events import Events
 from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
 from syncd.retries import Retries
+from syncd.returns import Lists
 from syncd.spool import Spool
 from syncd.step import Step, decide
 from syncd.urgency import Agenda, Holds
@@ -50,6 +51,8 @@ class Dock:
     stopping: threading.Event
     keep_segments: bool = False
     holds: Holds = field(default_factory=Holds)
+    name: str = ""  # the dock's id
+    lists: Lists | None = None  # None: cameras are brought no papers, and not asked how they stand
 
 
 class HandIn:
@@ -79,8 +82,8 @@ class HandIn:
         if not self._told_done or away.code != "camera-lost":
             self._tries.fault(away)
 
-    def visit(self, camera: Camera, office: Office) -> None:
-        """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
+    def visit(self, camera: Camera, office: Office) -> bool:
+        """Do all that can be done now; whether that was everything. Raises `AwayError` of the camera, and `Stopped`."""
         self._wanted.set()
         with self._lock:
             self._wanted.clear()
@@ -90,6 +93,7 @@ class HandIn:
             if complete and not self._told_done:
                 self._told_done = True
                 self._dock.events.handin(self.device, "done")
+            return complete
 
     def _pass(self, camera: Camera, office: Office) -> bool:
         """Whether everything that the camera had is handed in and known to it."""

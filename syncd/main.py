@@ -27,10 +27,12 @@ from syncd.handin import Dock
 from syncd.link import Patience
 from syncd.office import Office, Signers
 from syncd.retries import Retries
+from syncd.returns import Lists
 from syncd.shares import Shares
 from syncd.spool import Spool
 
 _OUTBOX = "outbox.sqlite"
+_REVOKED = "revoked.pem"
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ def _run(settings: DockConfig) -> int:
     roots = load_certificates(settings.roots)
     signers = Signers(load_certificates(settings.signers), roots)
     spool = Spool(settings.spool, settings.spool_bytes)
+    lists = Lists(settings.spool / _REVOKED, roots)
     outbox = Outbox(
         settings.spool / _OUTBOX,
         f"bodycam/v1/dock/{name}",
@@ -89,13 +92,15 @@ def _run(settings: DockConfig) -> int:
         retries,
         service.stopping,
         settings.keep_segments,
+        name=name,
+        lists=lists,
     )
     patience = Patience(settings.connect_seconds, settings.block_seconds)
     shares = Shares(settings.office_blocks)
     handins = HandIns(dock)
 
     def office() -> Office:
-        return Office(split_address(settings.office), context, signers, patience, shares.join())
+        return Office(split_address(settings.office), context, signers, patience, shares.join(), lists.now)
 
     def bay(name: str, address: tuple[str, int], eager: bool) -> Bay:
         return Bay(handins, Camera(address, to_camera, patience), office(), name, eager=eager)

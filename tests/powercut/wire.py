@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from evidence.pki import Role
 from firmware import dock_port
-from firmware.dock_port import DockPortHost
+from firmware.dock_host import DockPortHost
 from office.peer import EXTENSION, Peer
 from runtime.disk import Disk
 from syncd import link
