@@ -43,7 +43,7 @@ class Pages:
         office: str,
         stall_seconds: float,
         alive: Callable[[], dict[str, Any]],
-        admit: Callable[[tus.Upload], None],
+        admit: Callable[[tus.Upload], None] = lambda _: None,
         base: str = tus.BASE,
     ) -> None:
         self._ingest = ingest

@@ -64,8 +64,9 @@ class Quarantine:
         complete = True
         for file, size in state.journal:
             complete &= self._tries.attempt(
-                f"quarantine-{file}", lambda f=file, n=size: self._journal(camera, office, f, n)
-            )  # type: ignore[misc]
+                f"quarantine-{file}",
+                lambda file=file, size=size: self._journal(camera, office, file, size),  # type: ignore[misc]
+            )
         for listed in state.segments:
             complete &= listed.key in self._held or self._tries.attempt(
                 f"{listed.recording}/{listed.segment}",
