@@ -164,7 +164,7 @@ def _assemble(
     papers = Papers(
         identity,
         session,
-        journal,
+        lambda: journal.opening.chain,
         revoked,
         context,
         lambda: late[0].configured(),  # noqa: PLW0108

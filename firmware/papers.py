@@ -12,7 +12,7 @@ import hashlib
 import logging
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from evidence import challenge, jose, pki
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.revoked import Revoked
-from firmware.capture.journal_writer import JournalWriter
 from firmware.identity import Identity, Session
 from runtime.keys import CredentialError, load_certificates, load_key, replace_file
 from runtime.revoked_file import RevokedFile
@@ -35,14 +34,15 @@ Fitness = Callable[[], Mapping[str, Any]]
 class Papers:
     """The camera's papers. Called from the dock port's threads.
 
-    `on_configured`: a newer configuration lies ready for the next boot. `fitness`: figures of docs/spec/dock.md §6.
+    `chain`: what certifies the session so far, base64url DER. `on_configured`: a newer configuration lies ready for the
+    next boot. `fitness`: figures of docs/spec/dock.md §6.
     """
 
     def __init__(
         self,
         identity: Identity,
         session: Session,
-        journal: JournalWriter,
+        chain: Callable[[], Sequence[str]],
         revoked: RevokedFile,
         context: ssl.SSLContext,
         on_configured: Callable[[], None],
@@ -50,7 +50,7 @@ class Papers:
     ) -> None:
         self._identity = identity
         self._session = session
-        self._journal = journal
+        self._chain = chain
         self._revoked = revoked
         self._context = context
         self._on_configured = on_configured
@@ -78,7 +78,7 @@ class Papers:
 
     def answer(self, dock: str, nonce: str) -> jose.Json:
         """Prove to that dock that the evidence key is here. Raises `EvidenceError` if nothing certifies this boot."""
-        chain = self._journal.opening.chain
+        chain = self._chain()
         if not chain:
             raise EvidenceError("session-stranger", "the evidence key has not certified this boot: nothing to prove by")
         return challenge.answer(self._session.key, chain, self._identity.device, dock, nonce)

@@ -10,7 +10,7 @@ A folder, `<DEVICE>/` in it for each camera, filled by other commands and read a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cryptography import x509
 from evidence import pki, shape
 from evidence.documents import Configuration
 from evidence.errors import EvidenceError
+from evidence.jose import Json
 from evidence.pki import Role
 from evidence.revoked import Revoked
 from evidence.standing import Standing, of_link
@@ -74,6 +75,19 @@ class Register:
 
     def configuration(self, device: str) -> bytes | None:
         """The camera's latest configuration, a JWS. One that does not verify is told and not passed on."""
+        found = self._read(device)
+        return None if found is None else found[0]
+
+    def latest(self, device: str) -> Configuration | None:
+        """What that configuration says."""
+        found = self._read(device)
+        return None if found is None else found[1]
+
+    def link_until(self, device: str) -> datetime | None:
+        """Until when link certificates lie ready."""
+        return max((chain.not_after for chain in self._ready(device)), default=None)
+
+    def _read(self, device: str) -> tuple[bytes, Configuration] | None:
         if self._folder is None:
             return None
         path = self._folder / device / "config.jws"
@@ -88,7 +102,7 @@ class Register:
         if (found.device, found.office) != (device, self._office):
             _log.error("register: %s is %s's for %s", path, found.office, found.device)
             return None
-        return text
+        return text, found
 
     def renew(self, request: bytes, revoked: Revoked, now: datetime) -> tuple[str, bytes]:
         """The camera that asks, and the certificate that lies ready for its key, of those valid now the longest.
@@ -112,7 +126,8 @@ class Register:
         return device, pki.to_pem(*best.certificates[:-1])
 
     def _ready(self, device: str) -> Iterator[pki.Chain]:
-        assert self._folder is not None  # noqa: S101 - the caller has looked
+        if self._folder is None:
+            return
         for path in sorted((self._folder / device / "link").glob("*.pem")):
             try:
                 leaf, *above = load_certificates(path)
@@ -128,3 +143,33 @@ def _is_for(chain: pki.Chain, asked: x509.CertificateSigningRequest, now: dateti
 
 def _gravest(marked: Standing, by_link: Standing) -> Standing:
     return by_link if marked is Standing.GOOD else marked
+
+
+def describe(register: Register, quarantined: Mapping[str, int]) -> list[Json]:
+    """Each camera of the register, or in quarantine (segments by camera)."""
+    return [
+        {
+            "device": device,
+            "standing": register.marked(device).value,
+            "issued": found.issued if (found := register.latest(device)) else None,
+            "officer_number": found.officer_number if found else None,
+            "officer_name": found.officer_name if found else None,
+            "unit": found.unit if found else None,
+            "link_until": until.isoformat() if (until := register.link_until(device)) else None,
+            "quarantined_segments": quarantined.get(device, 0),
+        }
+        for device in sorted({*register.devices(), *quarantined})
+    ]
+
+
+def table(rows: Sequence[Json]) -> str:
+    """For people."""
+    lines = ["设备\t状态\t警号\t姓名\t单位\t连接证书备至\t隔离区段数"]
+    for row in rows:
+        who = [row["officer_number"] or "-", row["officer_name"] or "-", row["unit"] or "-"]
+        until = (row["link_until"] or "-")[:10]
+        lines.append("\t".join([row["device"], _WORDS[row["standing"]], *who, until, str(row["quarantined_segments"])]))
+    return "\n".join(lines) + "\n"
+
+
+_WORDS = {"good": "在用", "lost": "挂失", "unassigned": "未配发"}
