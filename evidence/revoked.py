@@ -65,6 +65,11 @@ class Revoked:
         above = self._issuing.get(issuer)
         return None if above is None else self.entry(above)
 
+    def lists_for(self, issuer: x509.Certificate) -> bytes:
+        """For programs that check leaves only: PEM of the list by `issuer`, which they then ask for; else empty."""
+        found = self._lists.get(_name(issuer))
+        return b"" if found is None else found.crl.public_bytes(serialization.Encoding.PEM)
+
     @property
     def bundle(self) -> bytes:
         """All of it as `taking` takes it; empty if there is nothing. The same lists give the same bytes."""

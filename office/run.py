@@ -62,7 +62,7 @@ class _Office:
         self._stamper = Stamper(archive.stamps, config.stamp_seconds)
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
-        await self._broker.start()
+        await self._broker.start(self._lists())
         try:
             await asyncio.to_thread(self._ingest.recover)
             await asyncio.to_thread(self._quarantined.recover)
@@ -113,12 +113,18 @@ class _Office:
         pause = self._service.watchdog_seconds or 1.0
         while not self._service.stopping.is_set() and not serving.done():
             self._service.alive()
+            self._broker.heed(self._lists())
             await asyncio.to_thread(self._service.stopping.wait, min(pause, 1.0))
 
     def _admit(self, upload: Upload) -> None:
         """Cameras that are lost or unassigned hand in to quarantine. Raises `OfficeError`."""
         if (standing := self._register.marked(upload.device)) is not Standing.GOOD:
             raise OfficeError("quarantine", f"{upload.device} is {standing}: it hands in to quarantine", 409)
+
+    def _lists(self) -> bytes:
+        """For the broker, which looks at the links' own certificates."""
+        issuers = self._archive.signer_chain[1:]
+        return b"".join(map(self._archive.revoked.now.lists_for, issuers))
 
     def _alive(self) -> dict[str, bool]:
         return {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from evidence import pki
+from evidence import jose, pki, records
 from evidence.pki import Role
 from firmware import identity as identities
 from firmware.dock_port import DockPort
@@ -100,13 +100,15 @@ class _Keys:
         self._folder = folder
 
     def issue(self, role: Role, name: str) -> Holder:
-        leaf, *above = load_certificates(self._folder / "certs" / f"{Role.EVIDENCE if role is Role.SESSION else role}.pem")
+        issued = Role.EVIDENCE if role is Role.SESSION else role
+        leaf, *above = load_certificates(self._folder / "certs" / f"{issued}.pem")
+        assert pki.role_and_id(leaf) == (issued, name)
         if role is not Role.SESSION:
             return Holder(leaf, load_key(self._folder / "keys" / f"{role}.key.pem"), above)
         evidence = load_key(self._folder / "keys/evidence.key.pem")
         session = identities.new_session()
         made = pki.make_session_certificate(leaf, evidence, session.key.public_key(), BOOT)
-        return Holder(made, session.key, [leaf, *above])  # type: ignore[arg-type]
+        return Holder(made, session.key, [leaf, *above])
 
 
 class PaperedCamera(DockedCamera):
@@ -139,8 +141,6 @@ class PaperedCamera(DockedCamera):
         self.configured += 1
 
     def _opening(self) -> tuple[str, ...]:
-        from evidence import jose, records  # noqa: PLC0415
-
         first = self.folder.disk.read(records.journal_path(0)).splitlines()[0]
         return tuple(jose.parse_json(jose.parse(first, records.TYP).payload)["body"]["chain"])
 
