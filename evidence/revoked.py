@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from evidence import pki, revocation
-from evidence.certificate import authority_identifier, subject_identifier
+from evidence.certificate import authority_identifier, reading, subject_identifier
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.revocation import Entry, RevocationList
@@ -57,8 +57,12 @@ class Revoked:
         return replace(self, _issuing=issuing, _lists=lists)
 
     def entry(self, certificate: x509.Certificate) -> Entry | None:
-        """How a certificate, or the one above it, was taken back; None: it was not, as far as lists are at hand."""
-        issuer = (certificate.issuer.public_bytes(), authority_identifier(certificate) or b"")
+        """How a certificate, or the one above it, was taken back; None: it was not, as far as lists are at hand.
+
+        Raises `EvidenceError` (certificate-form).
+        """
+        with reading("certificate"):
+            issuer = (certificate.issuer.public_bytes(), authority_identifier(certificate) or b"")
         found = self._lists.get(issuer)
         if found is not None and (entry := found.entries.get(certificate.serial_number)) is not None:
             return entry

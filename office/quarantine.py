@@ -50,6 +50,7 @@ class Quarantine:
         self.receipts = _Kept(self.store, self.journals)
         self._lock = threading.Lock()
         self._open = {(leaf["device"], leaf["standing"]) for _, leaf in self.log.entries(act="quarantine")}
+        self._admitted = frozenset(device for device, _ in self._open)
 
     def close(self) -> None:
         """Let go of the catalogue."""
@@ -69,13 +70,13 @@ class Quarantine:
             leaf = {"act": "quarantine", "device": device, "standing": told["standing"], "dock": dock, "proof": proof}
             self.log.append(leaf)
             self._open.add((device, told["standing"]))
+            self._admitted = frozenset(device for device, _ in self._open)
         _log.warning("a camera hands in to quarantine", extra={"device": device, "standing": told["standing"]})
 
     def admit(self, upload: Upload) -> None:
         """Refuse what no camera was let in for. Raises `OfficeError`."""
-        with self._lock:
-            if upload.device not in {device for device, _ in self._open}:
-                raise OfficeError("quarantine-closed", f"{upload.device} has not proved its evidence key", 409)
+        if upload.device not in self._admitted:
+            raise OfficeError("quarantine-closed", f"{upload.device} has not proved its evidence key", 409)
 
 
 def held(data: Path) -> dict[str, int]:

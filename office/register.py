@@ -27,6 +27,7 @@ from office.errors import OfficeError
 from runtime.keys import CredentialError, load_certificates, replace_file
 
 _log = logging.getLogger(__name__)
+_Found = tuple[bytes, Configuration]
 MARKS = (Standing.LOST, Standing.UNASSIGNED)
 
 
@@ -40,6 +41,7 @@ class Register:
         self._office = office
         self._signer = pki.public_key(signer)
         self._roots = roots
+        self._seen: dict[str, tuple[tuple[int, int], _Found | None]] = {}  # by camera, and the file's time and size
 
     def devices(self) -> list[str]:
         """Cameras in it."""
@@ -87,10 +89,21 @@ class Register:
         """Until when link certificates lie ready."""
         return max((chain.not_after for chain in self._ready(device)), default=None)
 
-    def _read(self, device: str) -> tuple[bytes, Configuration] | None:
+    def _read(self, device: str) -> _Found | None:
         if self._folder is None:
             return None
         path = self._folder / device / "config.jws"
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        age = (status.st_mtime_ns, status.st_size)
+        seen = self._seen.get(device)
+        if seen is None or seen[0] != age:
+            seen = self._seen[device] = (age, self._verified(device, path))
+        return seen[1]
+
+    def _verified(self, device: str, path: Path) -> _Found | None:
         try:
             text = path.read_bytes().strip()
             found = Configuration.read(text, self._signer)

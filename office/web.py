@@ -33,7 +33,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 class Pages:
     """The handlers over one place that is handed in to.
 
-    `alive` says whether the office's other parts are up; `admit` refuses what may not be handed in here; `base` is the
+    `alive` says whether the office's other parts are up; `admit` refuses, at once, what may not be handed in here; `base` is the
     path of its uploads.
     """
 
@@ -87,7 +87,7 @@ class Pages:
 
     async def _create(self, request: Request) -> Response:
         upload, length = tus.creation(request.headers)
-        await asyncio.to_thread(self._admit, upload)
+        self._admit(upload)
         await asyncio.to_thread(self._ingest.create, upload, length)
         path = self._base + upload.path.removeprefix(tus.BASE)
         return _tus(201, Location=f"https://{request.base_url.netloc}{path}")
@@ -103,7 +103,7 @@ class Pages:
 
     async def _patch(self, request: Request) -> Response:
         upload = _upload(request)
-        await asyncio.to_thread(self._admit, upload)
+        self._admit(upload)
         async with self._locks.hold(upload, request):
             offset = await asyncio.to_thread(self._ingest.offset, upload)
             length = await asyncio.to_thread(self._ingest.length, upload)

@@ -57,9 +57,10 @@ def peer(connection: ssl.SSLSocket | ssl.SSLObject, revoked: Revoked | None = No
     certificate = peer_certificate(connection)
     try:
         role, name = pki.role_and_id(certificate)
+        entry = None if revoked is None else revoked.entry(certificate)
     except EvidenceError as error:
         raise PeerError(f"the other end's certificate does not tell who it is: {error.message}") from error
-    if revoked is not None and (entry := revoked.entry(certificate)) is not None:
+    if entry is not None:
         raise PeerError(f"the certificate of {role}/{name} was taken back on {entry.at:%Y-%m-%d}")
     return role, name
 

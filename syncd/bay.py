@@ -148,7 +148,7 @@ class Worker:
     """A thread in which a `Bay` or the `Drain` works, every so many seconds, until it is ended."""
 
     def __init__(self, work: Bay | Drain, seconds: float, name: str) -> None:
-        self._work = work
+        self.work = work
         self._seconds = seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
@@ -157,7 +157,7 @@ class Worker:
     def end(self, reason: Callable[[], Exception]) -> None:
         """End at once: what is under way raises `reason()`. Returns before the thread has ended; see `join`."""
         self._ended.set()
-        self._work.cut(reason)
+        self.work.cut(reason)
 
     def join(self, seconds: float | None = None) -> bool:
         """Wait for the thread; whether it has ended."""
@@ -167,10 +167,10 @@ class Worker:
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
-                self._work.work()
+                self.work.work()
             except Stopped:
                 break
             except Exception:  # noqa: BLE001 - an error of this program: footage must still get through, so it goes on
                 _log.exception("dock-error: unforeseen; the bay goes on")
-            self._ended.wait(self._work.pause(self._seconds))
-        self._work.close()
+            self._ended.wait(self.work.pause(self._seconds))
+        self.work.close()

@@ -61,26 +61,34 @@ class Returns:
         self._device = device
         self._lists = lists
         self._tries = tries
-        self._standing = Standing.GOOD
+        self._said: Standing | None = None  # by the office, since the camera came
         self._configuration: bytes | None = None
         self._look_due = self._standing_due = 0.0
 
     def standing(self, camera: Camera, office: Office) -> Standing:
-        """How the camera stands, by its certificate and by the last word of the office."""
+        """How the camera stands: taken back by the lists that are here, or as the office says.
+
+        Only while the office has not said anything does the date count here: a dock whose clock is off must not send a
+        whole shift to quarantine.
+        """
         link = camera.certificate()
 
         def ask() -> None:
             self._lists.refresh(office)
-            self._standing = office.papers.standing(link)
+            self._said = office.papers.standing(link)
             self._standing_due = time.monotonic() + _LOOK_SECONDS
 
         if time.monotonic() >= self._standing_due and self._tries.office_ready():
             self._tries.attempt("standing", ask)
-        by_link = of_link(link, self._lists.now(), datetime.now(UTC))
-        return by_link if self._standing is Standing.GOOD else self._standing
+        try:
+            by_link = of_link(link, self._lists.now(), datetime.now(UTC))
+        except EvidenceError as error:
+            raise AwayError("camera", "identity", error.message) from error
+        return by_link if by_link is Standing.REVOKED or self._said is None else self._said
 
     def begin(self) -> None:
         """The camera has come: what was known of it may be old."""
+        self._said = None
         self._look_due = self._standing_due = 0.0
 
     def bring(self, camera: Camera, office: Office) -> CameraPapers | None:
