@@ -33,7 +33,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 class Pages:
     """The handlers over one place that is handed in to.
 
-    `alive` says whether the office's other parts are up; `admit` refuses, at once, what may not be handed in here; `base` is the
+    `alive`: whether the other parts are up; `admit` refuses, at once, what may not be handed in here; `base` is the
     path of its uploads.
     """
 

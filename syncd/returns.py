@@ -20,7 +20,7 @@ from evidence.standing import Standing, of_link
 from runtime.revoked_file import RevokedFile
 from syncd.attempts import Attempts
 from syncd.camera import Camera, CameraPapers
-from syncd.errors import DockError
+from syncd.errors import AwayError, DockError
 from syncd.office import Office
 
 _LOOK_SECONDS = 60.0  # between two looks at what the office has
