@@ -61,7 +61,7 @@ class Life:
         self.plan = plan
         self.parties = parties()
         self.identity = self.parties.identity(plan.release_after_seconds)
-        self.world = World(utc_error_ms=plan.utc_error_ms)
+        self.world = World(utc_error_ms=plan.utc_error_ms, utc_off_ms=250 if plan.utc_error_ms else 0)
         self.timeline = Timeline(self.world)
         self.machine = Machine("camera", folder / "camera", plan.seed)
         self.dock = Machine("dock", folder / "dock", plan.seed + 1)

@@ -170,7 +170,8 @@ def _open(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         machine.platter.create(name, node)
     elif isinstance(node, File) and flags & os.O_TRUNC and node.size:
         node.truncate(0)
-    _handles[fd] = _Handle(machine, name, node, bool(flags & os.O_APPEND))
+    append = bool(flags & os.O_APPEND)
+    _handles[fd] = _Handle(machine, name, node, append, node.size if append and isinstance(node, File) else 0)
     return fd
 
 
@@ -310,6 +311,16 @@ class _Raw(io.RawIOBase):
 
     def fileno(self) -> int:
         return self._fd
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        node = self._handle.node
+        assert isinstance(node, File)
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._handle.at, os.SEEK_END: node.size}[whence]
+        self._handle.at = start + offset
+        return self._handle.at
 
     def write(self, data: Any) -> int:
         if _handles.get(self._fd) is not self._handle or self._handle.machine.dead:
