@@ -98,7 +98,7 @@ def test_a_shift_is_lived_through_by_keys(terminal: Terminal, tmp_path: Path) ->
     terminal.shows("待录 armed", "● 绿 亮", "▀▀▀▀", "seal")
     # Start, and the notice.
     terminal.keys("r")
-    terminal.shows("录像中 recording", "● 红 亮", "开始录制 recording_started")
+    terminal.shows("录像中 recording", "● 红 亮", "录制未结束 open")
     terminal.said("为保护您的合法权益")
     terminal.until(lambda shown: "notice heard" in shown, "the notice is heard")
     # Marker.
