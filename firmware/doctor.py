@@ -26,7 +26,7 @@ from firmware.hal.linux_board import LinuxBoard
 from firmware.hal.ports import Clock, DriverError
 from firmware.health import HeatJudge, StorageLimits
 from firmware.identity import Identity
-from runtime import bundle, config, doctor, tls
+from runtime import bundle, checks, config, doctor, tls
 from runtime.config import ConfigError
 from runtime.doctor import Check, Checks, Patient, bad, each, mind, well
 from runtime.keys import CredentialError
@@ -67,13 +67,13 @@ def _checks(settings: CameraConfig) -> Checks:
         identity = None
         yield bad("enrolment", "未发证，不能录像", str(error), "重新发证", "provision it")
     yield from each(
-        lambda: doctor.libraries(names, "camera"),
-        lambda: doctor.certificate(certs / "camera.pem", keys / "camera.key.pem", roots, Role.CAMERA),
-        lambda: doctor.certificate(certs / "evidence.pem", keys / "evidence.key.pem", roots, Role.EVIDENCE),
+        lambda: checks.libraries(names, "camera"),
+        lambda: checks.certificate(certs / "camera.pem", keys / "camera.key.pem", roots, Role.CAMERA),
+        lambda: checks.certificate(certs / "evidence.pem", keys / "evidence.key.pem", roots, Role.EVIDENCE),
         lambda: _assigned(identity) if identity else (),
         lambda: _clock(settings, identity) if identity else (),
-        doctor.time_zone,
-        lambda: doctor.disk(settings.data, _needed(settings)),
+        checks.time_zone,
+        lambda: checks.disk(settings.data, _needed(settings)),
         lambda: _board(settings),
         lambda: _lens(settings, identity) if identity else (),
         lambda: _sound(settings),
@@ -220,7 +220,7 @@ def _alerts(settings: CameraConfig, identity: Identity) -> Checks:
     certs, key = settings.credentials / "certs", settings.credentials / "keys" / "camera.key.pem"
     context = tls.client_context(certs / "camera.pem", key, certs / "root.pem")
     address = (settings.alerts.host, settings.alerts.port)
-    yield from doctor.broker(address, context, f"camera/{identity.device}/doctor")
+    yield from checks.broker(address, context, f"camera/{identity.device}/doctor")
 
 
 # --- for a bundle

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evidence import pki
 from evidence.pki import Role
-from runtime import bundle, config, doctor, tls
+from runtime import bundle, checks, config, doctor, tls
 from runtime.config import ConfigError
 from runtime.doctor import Check, Checks, Patient, bad, each, mind, well
 from runtime.keys import load_certificates
@@ -59,12 +59,12 @@ def _unread(error: ConfigError) -> Check:
 def _checks(settings: DockConfig) -> Checks:
     netlink = any(bay.port for bay in settings.bays)
     yield from each(
-        lambda: doctor.libraries((*_LIBRARIES, "pyroute2") if netlink else _LIBRARIES, "dock"),
-        lambda: doctor.certificate(settings.certificate, settings.key, settings.roots, Role.DOCK),
+        lambda: checks.libraries((*_LIBRARIES, "pyroute2") if netlink else _LIBRARIES, "dock"),
+        lambda: checks.certificate(settings.certificate, settings.key, settings.roots, Role.DOCK),
         lambda: _signers(settings),
-        doctor.time_zone,
+        checks.time_zone,
         lambda: _reach(settings),
-        lambda: doctor.disk(settings.spool),
+        lambda: checks.disk(settings.spool),
         lambda: _spool(settings),
         lambda: _ports(settings) if netlink else (),
         lambda: _running(settings),
@@ -78,9 +78,9 @@ def _signers(settings: DockConfig) -> Checks:
 
 def _reach(settings: DockConfig) -> Checks:
     context = tls.client_context(settings.certificate, settings.key, settings.roots)
-    yield from doctor.office(split_address(settings.office), context)
+    yield from checks.office(split_address(settings.office), context)
     name = pki.role_and_id(load_certificates(settings.certificate)[0])[1]
-    yield from doctor.broker(split_address(settings.broker), context, f"dock/{name}/doctor")
+    yield from checks.broker(split_address(settings.broker), context, f"dock/{name}/doctor")
 
 
 def _spool(settings: DockConfig) -> Checks:
