@@ -144,7 +144,7 @@ def _lens(settings: CameraConfig, identity: Identity) -> Checks:
         "lens",
         "镜头",
         "lens",
-        ("检查排线", "check its cable"),
+        ("检查排线", ""),
         lambda: Picamera2Video(settings.video, lambda _frame, _utc: None, clock).describe(),
     )
 
@@ -157,7 +157,7 @@ def _sound(settings: CameraConfig) -> Checks:
         ("microphone", "麦克风", sound.microphone, True),
         ("loudspeaker", "扬声器", sound.loudspeaker, False),
     ):
-        advice = ("检查连接与 [sound] 名称；录像程序运行时声卡可能被占用", "check it, and its name in [sound]")
+        advice = ("检查连接与 [sound] 名称；录像程序运行时声卡可能被占用", "a running camera may hold it")
         yield _asked(code, zh, code, advice, functools.partial(find_device, name, capture=capture))
 
 
@@ -169,7 +169,7 @@ def _gauge(settings: CameraConfig) -> Checks:
     try:
         charge = Smbus2Battery(settings.battery).read()
     except DriverError as error:
-        yield bad("gauge-silent", "电量计无应答", str(error), "检查接线与 I2C", "check wiring and I2C")
+        yield bad("gauge-silent", "电量计无应答", str(error), "检查接线与 I2C", "")
         return
     yield well("gauge", f"电量 {charge.percent:.0f}%，{charge.volts:.2f} V", f"battery {charge.percent:.0f} %")
 

@@ -17,7 +17,7 @@ WRONG = 1
 """Exit status if something is wrong; what is only to be minded leaves it 0."""
 
 Advice = tuple[str, str]
-"""Chinese, English."""
+"""Chinese, English; the latter empty where what was found says it already."""
 
 
 class Level(enum.Enum):
@@ -40,10 +40,10 @@ class Check:
 
     def line(self) -> str:
         """One line, Chinese first."""
-        zh, en = (
-            (self.zh, self.en) if self.does is None else (f"{self.zh}。{self.does[0]}", f"{self.en}: {self.does[1]}")
-        )
-        return f"{self.level.value} {zh} | {en} [{self.code}]"
+        does = self.does or ("", "")
+        zh = "。".join(filter(None, (self.zh, does[0])))
+        en = ": ".join(filter(None, (self.en, does[1])))
+        return f"{self.level.value} {zh} | {en} [{self.code}]".replace("\n", " ")
 
 
 Checks = Iterator[Check]

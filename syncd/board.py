@@ -136,7 +136,8 @@ class Board:
     def moved(self, seat: Seat, size: int, key: _Key | None = None, end: int = 0) -> None:
         """So many bytes have come from a camera; of a segment, up to `end`."""
         with self._lock:
-            seat.rate.add(size, self._now())
+            # The journal's few bytes say nothing of how fast footage will leave.
+            seat.rate.add(0 if key is None else size, self._now())
             self.read_bytes += size
             if key is not None:
                 seat.at[key] = end

@@ -64,8 +64,8 @@ def _checks(settings: DockConfig) -> Checks:
         lambda: _signers(settings),
         checks.time_zone,
         lambda: _reach(settings),
-        lambda: checks.disk(settings.spool),
-        lambda: _spool(settings),
+        lambda: checks.disk(settings.spool if settings.spool.exists() else settings.spool.parent),
+        lambda: _spool(settings) if settings.spool.exists() else (),
         lambda: _ports(settings) if netlink else (),
         lambda: _running(settings),
     )

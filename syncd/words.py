@@ -41,7 +41,7 @@ REASONS: Final = {
     "camera-refused": _LOOK,
     "segment-unknown": _LOOK,
     "segment-size": _LOOK,
-    "hash-mismatch": Words("数据不符，请封存", "not what was signed: lock it away"),
+    "hash-mismatch": Words("数据不符，请封存", "not as it was signed: keep it"),
     "journal-shorter": Words("记录缺失，请封存", "records are gone: lock it away"),
     "evidence": Words("验证不过，请封存", "does not verify: lock it away"),
     "office-lost": Words("档案库断线，自动续", "office away; goes on by itself"),
