@@ -6,12 +6,12 @@ own check before use (rule 10).
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from evidence import records
@@ -54,35 +54,44 @@ def _patient(path: Path) -> Patient:
     except ConfigError as error:
         said = ("按 docs/configuration.md 改正", "see docs/configuration.md")
         return Patient(_UNIT, [bad("configuration", "配置文件不能用", str(error), *said)], dict, list)
-    return Patient(_UNIT, _checks(settings), functools.partial(_facts, settings), functools.partial(_secrets, settings))
+    return Patient(_UNIT, _checks(settings), partial(_facts, settings), partial(_secrets, settings))
 
 
 def _checks(settings: CameraConfig) -> Checks:
     certs, keys = settings.credentials / "certs", settings.credentials / "keys"
     roots = certs / "root.pem"
     names = (*_LIBRARIES, "smbus2") if settings.battery else _LIBRARIES
+    examinations = [
+        partial(checks.libraries, names, "camera"),
+        partial(checks.certificate, certs / "camera.pem", keys / "camera.key.pem", roots, Role.CAMERA),
+        partial(checks.certificate, certs / "evidence.pem", keys / "evidence.key.pem", roots, Role.EVIDENCE),
+        partial(_enrolled, settings),
+        partial(checks.time_zone),
+        partial(checks.disk, settings.data, _needed(settings)),
+        partial(_board, settings),
+        partial(_sound, settings),
+        partial(_gauge, settings),
+        partial(_receiver, settings),
+        partial(_held, settings),
+        partial(_dock_link, settings),
+    ]
+    yield from each(*examinations)
+
+
+def _enrolled(settings: CameraConfig) -> Checks:
+    """What only a camera with an assignment of its office has."""
     try:
-        identity: Identity | None = identities.load(settings.credentials)
+        identity = identities.load(settings.credentials)
     except CredentialError as error:
-        identity = None
-        yield bad("enrolment", "未发证，不能录像", str(error), "重新发证", "provision it")
-    yield from each(
-        lambda: checks.libraries(names, "camera"),
-        lambda: checks.certificate(certs / "camera.pem", keys / "camera.key.pem", roots, Role.CAMERA),
-        lambda: checks.certificate(certs / "evidence.pem", keys / "evidence.key.pem", roots, Role.EVIDENCE),
-        lambda: _assigned(identity) if identity else (),
-        lambda: _clock(settings, identity) if identity else (),
-        checks.time_zone,
-        lambda: checks.disk(settings.data, _needed(settings)),
-        lambda: _board(settings),
-        lambda: _lens(settings, identity) if identity else (),
-        lambda: _sound(settings),
-        lambda: _gauge(settings),
-        lambda: _receiver(settings),
-        lambda: _held(settings),
-        lambda: _dock_link(settings),
-        lambda: _alerts(settings, identity) if identity else (),
-    )
+        yield bad("enrolment", "未发证，不能录像", str(error), "重新发证", "")
+        return
+    examinations = [
+        partial(_assigned, identity),
+        partial(_clock, settings, identity),
+        partial(_lens, settings, identity),
+        partial(_alerts, settings, identity),
+    ]
+    yield from each(*examinations)
 
 
 def _needed(settings: CameraConfig) -> int:
@@ -158,7 +167,7 @@ def _sound(settings: CameraConfig) -> Checks:
         ("loudspeaker", "扬声器", sound.loudspeaker, False),
     ):
         advice = ("检查连接与 [sound] 名称；录像程序运行时声卡可能被占用", "a running camera may hold it")
-        yield _asked(code, zh, code, advice, functools.partial(find_device, name, capture=capture))
+        yield _asked(code, zh, code, advice, partial(find_device, name, capture=capture))
 
 
 def _gauge(settings: CameraConfig) -> Checks:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from runtime import bundle
@@ -103,13 +104,13 @@ def run(program: str, argv: Sequence[str], patient: Callable[[Path], Patient]) -
     return WRONG if any(check.level is Level.BAD for check in checks) else os.EX_OK
 
 
-def each(*examinations: Callable[[], Iterable[Check]]) -> Checks:
+def each(*examinations: partial[Checks]) -> Checks:
     """All of them, whatever one of them runs into."""
     for examination in examinations:
         try:
             yield from examination()
         except Exception as error:  # noqa: BLE001 - a doctor that faints helps nobody
-            name = getattr(examination, "__name__", "check")
+            name = examination.func.__name__.strip("_")
             yield bad(
                 "doctor-error",
                 f"此项未能检查（{name}）",

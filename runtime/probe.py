@@ -13,6 +13,7 @@ from evidence.pki import Role
 from runtime import tls
 
 _SECONDS = 5.0
+_REFUSAL_SECONDS = 0.3
 _ENOUGH = 64 * 1024
 _MQTT_TAKEN = b"\x20"  # CONNACK
 _MQTT_REASONS = {0x86: "bad user name", 0x87: "not authorised", 0x88: "unavailable", 0x89: "busy", 0x8A: "banned"}
@@ -37,12 +38,11 @@ def ask(address: tuple[str, int], context: ssl.SSLContext, role: Role, question:
     try:
         with socket.create_connection(address, _SECONDS) as plain, context.wrap_socket(plain) as link:
             tls.require_peer(link, role)
-            link.sendall(question)
-            return _answer(link)
+            return _early_word(link) or _answer(link, question)
     except ssl.SSLCertVerificationError as error:
         code = "dates" if error.verify_code in _DATED else "foreign"
         raise ProbeError(code, _DATED.get(error.verify_code, error.verify_message)) from error
-    except ssl.SSLError as error:  # TLS 1.3 tells a client of its refusal with the first answer
+    except ssl.SSLError as error:  # TLS 1.3 tells a client of its refusal after the handshake
         told = next((code for name, code in _ALERTS.items() if name in str(error.reason)), "refused")
         raise ProbeError(told, str(error.reason or error)) from error
     except tls.PeerError as error:
@@ -73,7 +73,22 @@ def mqtt_connects(address: tuple[str, int], context: ssl.SSLContext, client_id: 
         raise ProbeError("refused", _MQTT_REASONS.get(answer[3], f"reason {answer[3]:#04x}"))
 
 
-def _answer(link: ssl.SSLSocket) -> bytes:
+def _early_word(link: ssl.SSLSocket) -> bytes:
+    """What the server says unasked, which is that it refuses us: a question sent meanwhile could drown that."""
+    link.settimeout(_REFUSAL_SECONDS)
+    try:
+        data = link.recv(4096)
+    except TimeoutError:
+        return b""
+    finally:
+        link.settimeout(_SECONDS)
+    if not data:
+        raise ProbeError("refused", "it hung up")
+    return data
+
+
+def _answer(link: ssl.SSLSocket, question: bytes) -> bytes:
+    link.sendall(question)
     deadline, data = time.monotonic() + _SECONDS, b""
     with contextlib.suppress(TimeoutError, ssl.SSLEOFError):
         while time.monotonic() < deadline and len(data) < _ENOUGH and (more := link.recv(4096)):

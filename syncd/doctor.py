@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from evidence import pki
@@ -45,8 +45,8 @@ def _patient(path: Path) -> Patient:
     return Patient(
         _UNIT,
         _checks(settings),
-        functools.partial(_facts, settings),
-        functools.partial(bundle.secret_files, settings),
+        partial(_facts, settings),
+        partial(bundle.secret_files, settings),
     )
 
 
@@ -58,17 +58,19 @@ def _unread(error: ConfigError) -> Check:
 
 def _checks(settings: DockConfig) -> Checks:
     netlink = any(bay.port for bay in settings.bays)
-    yield from each(
-        lambda: checks.libraries((*_LIBRARIES, "pyroute2") if netlink else _LIBRARIES, "dock"),
-        lambda: checks.certificate(settings.certificate, settings.key, settings.roots, Role.DOCK),
-        lambda: _signers(settings),
-        checks.time_zone,
-        lambda: _reach(settings),
-        lambda: checks.disk(settings.spool if settings.spool.exists() else settings.spool.parent),
-        lambda: _spool(settings) if settings.spool.exists() else (),
-        lambda: _ports(settings) if netlink else (),
-        lambda: _running(settings),
-    )
+    ours = (settings.certificate, settings.key, settings.roots)
+    examinations = [
+        partial(checks.libraries, (*_LIBRARIES, "pyroute2") if netlink else _LIBRARIES, "dock"),
+        partial(checks.certificate, *ours, Role.DOCK),
+        partial(_signers, settings),
+        partial(checks.time_zone),
+        partial(_reach, settings),
+        partial(checks.disk, settings.spool if settings.spool.exists() else settings.spool.parent),
+        partial(_spool, settings),
+        partial(_ports, settings),
+        partial(_running, settings),
+    ]
+    yield from each(*examinations)
 
 
 def _signers(settings: DockConfig) -> Checks:
@@ -84,6 +86,8 @@ def _reach(settings: DockConfig) -> Checks:
 
 
 def _spool(settings: DockConfig) -> Checks:
+    if not settings.spool.exists():
+        return  # the dock makes it when it first runs
     spool = SpoolStatus.of(Spool(settings.spool, settings.spool_bytes))
     waits = sum(one.bytes for one in spool.waiting)
     if spool.limit_bytes and waits > _FULL * spool.limit_bytes:
@@ -113,9 +117,11 @@ def _spool(settings: DockConfig) -> Checks:
 
 
 def _ports(settings: DockConfig) -> Checks:
+    named = {bay.port: name for name, bay in settings.named_bays.items() if bay.port}
+    if not named:
+        return
     if not _IPV6.exists():
         yield bad("ipv6", "系统未启用 IPv6", "this machine has no IPv6", "在内核参数中启用", "enable it in the kernel")
-    named = {bay.port: name for name, bay in settings.named_bays.items() if bay.port}
     connected = [named[port] for port in _connected() if port in named]
     text = "、".join(connected) or "无"
     yield well("bays", f"有接触的采集口：{text}", f"bays in contact: {', '.join(connected) or 'none'}")

@@ -91,7 +91,8 @@ def test_one_that_is_pulled_out_too_early_is_asked_for_until_it_is_back(site: Sh
     address = site.camera.port.address
 
     def pull(method: str, _path: str) -> Fault | None:
-        if method == "PATCH" and site.shows().bytes_done > 2 * MIB:
+        if method == "PATCH" and site.shows().bytes_done > 2 * MIB and site.camera.port._server:
+            site.camera.port._server.cut_all()
             site.camera.port.stop()
         return None
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -59,7 +60,7 @@ def ask(listener: Listener, path: str, method: str = "GET", host: str | None = N
 
 
 def test_the_screen_shows_each_bay_and_takes_nothing_from_outside() -> None:
-    bays = [bay(str(number), state) for number, state in enumerate(STATES, 1)]
+    bays = [bay(str(number), state) for number, state in enumerate(get_args(State), 1)]
     with listening(dock(*bays, office="office-lost")) as listener:
         status, text, headers = ask(listener, "/")
         assert status == 200
@@ -85,7 +86,9 @@ def test_only_this_machine_and_only_what_is_there() -> None:
         assert ask(listener, "/bays", host="evil.example:80")[0] == 421, "a name that was bent to this machine"
         assert ask(listener, "/bays", host=f"localhost:{listener.port}")[0] == 200
         assert ask(listener, "/bays", host=f"[::1]:{listener.port}")[0] == 200
-        assert [ask(listener, path)[0] for path in ("/status.json", "/../syncd", "/screen.html", "/bays?x")] == [404] * 4
+        assert [ask(listener, path)[0] for path in ("/status.json", "/../syncd", "/screen.html", "/bays?x")] == [
+            404
+        ] * 4
         assert [ask(listener, "/", method)[0] for method in ("POST", "PUT", "DELETE")] == [501] * 3
 
 
@@ -160,7 +163,9 @@ def browse(port: int, size: str, tmp: Path) -> dict[str, object]:
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     command += [f"--user-data-dir={tmp}", f"--window-size={size}", "--virtual-time-budget=6000", "--dump-dom"]
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True, timeout=120
+    )
     found = re.search(r'data-seen="([^"]*)"', done.stdout)
     assert found, done.stdout[:2000]
     seen: dict[str, object] = json.loads(found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">"))
