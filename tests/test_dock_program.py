@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -62,6 +65,7 @@ class Programs:
             f'spool = "spool"\noffice = "127.0.0.1:{port}"\nbroker = "127.0.0.1:{broker}"\nkeep_segments = true\n'
             f"poll_seconds = 0.1\nretry_seconds = 0.2\nretry_limit_seconds = 1\n"
             f'[[bays]]\ncamera = "127.0.0.1:{self.camera.port.address[1]}"\n'
+            f"[screen]\nport = 0\n[metrics]\nport = 0\n"
         )
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
@@ -119,6 +123,12 @@ def test_a_camera_is_emptied_into_the_real_office(programs: Programs) -> None:
     programs.wait(lambda: len(camera.given) == 2 and len(camera.anchors) == 1)
     programs.wait(lambda: shown(programs).bays[0].lamp == "green")
     assert shown(programs).bays[0].percent == 100
+    assert "交清" in listens(programs, "screen", "/bays")
+    assert "bodycam_dock_segments_total 2" in listens(programs, "metrics", "/metrics")
+    examined = subprocess.run(programs.command("dock", "doctor"), capture_output=True, text=True, check=False)
+    assert examined.returncode == os.EX_OK, examined.stdout
+    for line in ("[office]", "[clock]", "[broker]", "[dock]", "[spool]"):
+        assert line in examined.stdout
     assert [(receipt.recording, receipt.segment) for receipt in camera.given] == keys
     programs.wait(lambda: outbox_empty(programs))
     dock.send_signal(signal.SIGTERM)
@@ -139,6 +149,15 @@ def shown(programs: Programs) -> DockStatus:
 
 def told(programs: Programs) -> str:
     return subprocess.run(programs.command("dock", "status"), capture_output=True, text=True, check=True).stdout
+
+
+def listens(programs: Programs, what: str, path: str) -> str:
+    """Ask where the dock's log says that it listens."""
+    found = re.search(rf"{what}: listening address=127.0.0.1 port=(\d+)", (programs.tmp / "dock.log").read_text())
+    assert found
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=5)) as link:
+        link.request("GET", path)
+        return link.getresponse().read().decode()
 
 
 def outbox_empty(programs: Programs) -> bool:
