@@ -53,8 +53,8 @@ def _patient(path: Path) -> Patient:
         settings = config.load(path, CameraConfig)
     except ConfigError as error:
         said = ("按 docs/configuration.md 改正", "see docs/configuration.md")
-        return Patient(_UNIT, [bad("configuration", "配置文件不能用", str(error), *said)], dict, list)
-    return Patient(_UNIT, _checks(settings), partial(_facts, settings), partial(_secrets, settings))
+        return Patient(_UNIT, [bad("configuration", "配置文件不能用", str(error), *said)], {}, list)
+    return Patient(_UNIT, _checks(settings), _facts(settings), partial(_secrets, settings))
 
 
 def _checks(settings: CameraConfig) -> Checks:
@@ -235,13 +235,11 @@ def _alerts(settings: CameraConfig, identity: Identity) -> Checks:
 # --- for a bundle
 
 
-def _facts(settings: CameraConfig) -> dict[str, bytes]:
-    segments = sorted(settings.data.glob("segments/*/*.mp4.age"))
-    listing = [f"{path.stat().st_size:>12} {path.relative_to(settings.data)}" for path in segments]
+def _facts(settings: CameraConfig) -> dict[str, Callable[[], bytes]]:
     return {
-        "configuration.json": bundle.described(settings),
-        "journal.jsonl": "".join(map(_fact, _recent(settings.data / "journal"))).encode(),
-        "segments.txt": "\n".join(listing).encode(),
+        "configuration.json": partial(bundle.described, settings),
+        "journal.jsonl": lambda: "".join(map(_fact, _recent(settings.data / "journal"))).encode(),
+        "segments.txt": partial(bundle.listing, settings.data),
     }
 
 

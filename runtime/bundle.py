@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 
+_LISTED = 20_000
 _LOG_BYTES = 4 * 1024**2
 _LEFT_OUT: Final = b"<left out>"
 _SECRET_NAME = re.compile(r"pin$|pass|secret|token$", re.IGNORECASE)
@@ -77,6 +78,12 @@ def scrubbed(data: bytes, guarded: Iterable[bytes] = ()) -> bytes:
 def described(settings: Any) -> bytes:
     """A configuration as JSON, without the values whose names tell of a secret. Comments stay behind in its file."""
     return json.dumps(_plain(settings), ensure_ascii=False, indent=1, default=str).encode()
+
+
+def listing(folder: Path) -> bytes:
+    """Sizes and names of the files below a folder."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return "".join(f"{path.stat().st_size:>12} {path.relative_to(folder)}\n" for path in paths[-_LISTED:]).encode()
 
 
 def secret_files(settings: Any) -> Iterator[Path]:

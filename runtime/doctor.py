@@ -6,7 +6,7 @@ import argparse
 import enum
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,7 +71,7 @@ class Patient:
 
     unit: str
     checks: Iterable[Check]
-    facts: Callable[[], dict[str, bytes]]
+    facts: Mapping[str, Callable[[], bytes]]  # by name in the bundle
     secrets: Callable[[], Iterable[Path]]
 
 
@@ -89,19 +89,22 @@ def run(program: str, argv: Sequence[str], patient: Callable[[Path], Patient]) -
         sys.stdout.flush()
     if options.bundle:
         lines = "".join(check.line() + "\n" for check in checks).encode()
+        facts = {"doctor.txt": lines, **{name: _told(fact) for name, fact in examined.facts.items()}}
         try:
-            bundle.pack(
-                options.bundle,
-                examined.unit,
-                options.log,
-                {"doctor.txt": lines, **examined.facts()},
-                examined.secrets(),
-            )
+            bundle.pack(options.bundle, examined.unit, options.log, facts, examined.secrets())
         except BundleError as error:
             sys.stderr.write(f"bodycam {program} doctor: {error}\n")
             return error.exit_status
         sys.stdout.write(f"已打包 packed: {options.bundle}\n")
     return WRONG if any(check.level is Level.BAD for check in checks) else os.EX_OK
+
+
+def _told(fact: Callable[[], bytes]) -> bytes:
+    """A fact, or why there is none: a bundle is asked for when something is broken."""
+    try:
+        return fact()
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"<{type(error).__name__}: {error}>".encode()
 
 
 def each(*examinations: partial[Checks]) -> Checks:

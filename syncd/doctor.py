@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,11 +41,11 @@ def _patient(path: Path) -> Patient:
     try:
         settings = config.load(path, DockConfig)
     except ConfigError as error:
-        return Patient(_UNIT, [_unread(error)], dict, list)
+        return Patient(_UNIT, [_unread(error)], {}, list)
     return Patient(
         _UNIT,
         _checks(settings),
-        partial(_facts, settings),
+        _facts(settings),
         partial(bundle.secret_files, settings),
     )
 
@@ -167,21 +167,24 @@ def _running(settings: DockConfig) -> Checks:
             yield make(bay.code, f"采集口 {bay.name}（{who}）", f"bay {bay.name} ({who})", words.zh, words.en)
 
 
-def _facts(settings: DockConfig) -> dict[str, bytes]:
+def _facts(settings: DockConfig) -> dict[str, Callable[[], bytes]]:
+    return {
+        "configuration.json": partial(bundle.described, settings),
+        "status.json": partial(_last_word, settings),
+        "spool.txt": partial(bundle.listing, settings.spool),
+        "certificates.txt": partial(_certificates, settings),
+    }
+
+
+def _last_word(settings: DockConfig) -> bytes:
     told = status.read(settings.spool)
-    listing = [
-        f"{path.stat().st_size:>12} {path.relative_to(settings.spool)}"
-        for path in sorted(settings.spool.rglob("*"))
-        if path.is_file()
-    ]
-    certificates = [
+    return json.dumps(status.plain(told) if told else None, ensure_ascii=False, indent=1).encode()
+
+
+def _certificates(settings: DockConfig) -> bytes:
+    lines = [
         f"{path.name}: {'/'.join(pki.role_and_id(one))}, {one.not_valid_before_utc} to {one.not_valid_after_utc}"
         for path in (settings.certificate, settings.roots, settings.signers)
         for one in load_certificates(path)
     ]
-    return {
-        "configuration.json": bundle.described(settings),
-        "status.json": json.dumps(status.plain(told) if told else None, ensure_ascii=False, indent=1).encode(),
-        "spool.txt": "\n".join(listing[-20_000:]).encode(),
-        "certificates.txt": "\n".join(certificates).encode(),
-    }
+    return "\n".join(lines).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import ssl
 import tarfile
@@ -27,6 +28,7 @@ from syncd import doctor as dock_doctor
 from syncd import status
 from syncd.status import BayStatus, DockStatus, boot_now
 from tests.agency import NOW, Agency, Holder
+from tests.builders import CameraFolder
 from tests.mosquitto import Broker
 
 DAY = timedelta(days=1)
@@ -246,6 +248,30 @@ def test_a_camera_on_a_machine_without_one(stage: Stage, capsys: pytest.CaptureF
     for code in ("certificate", "assigned", "disk", "microphone-missing", "gauge-silent", "held", "dock-link"):
         assert f"[{code}]" in said
     assert "doctor-error" not in said
+
+
+def test_a_camera_with_a_worn_card_footage_and_no_assignment(
+    tmp_path: Path, agency: Agency, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from firmware import doctor as camera_doctor  # noqa: PLC0415 - imports the drivers' libraries
+
+    folder = CameraFolder(tmp_path / "data", agency)
+    recording = folder.begin_recording()
+    folder.segment(recording, 100)
+    folder.line("fault", {"where": "lens", "what": "unplugged"})
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "life_time").write_text("0x09 0x0a\n")
+    (tmp_path / "camera.toml").write_text(f'[board]\ncard = "{tmp_path}/card"\n[battery]\nbus = "/dev/none"\n')
+    pack = tmp_path / "b.tar.gz"
+    assert camera_doctor.main(["--config", str(tmp_path / "camera.toml"), "--bundle", str(pack)]) == doctor.WRONG
+    said = capsys.readouterr().out
+    for code in ("enrolment", "card-worn", "held", "gauge-silent", "dock-link-missing", "credential"):
+        assert f"[{code}]" in said, said
+    found = contents(pack)
+    facts = {fact["kind"]: fact for fact in map(json.loads, found["bodycam/journal.jsonl"].splitlines())}
+    assert facts["fault"]["body"] == {"where": "lens", "what": "unplugged"}
+    assert "body" not in facts["recording_started"], "only of kinds that name nobody"
+    assert f"segments/{recording}/00000.mp4.age".encode() in found["bodycam/segments.txt"]
 
 
 # --- bundles
