@@ -14,7 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from evidence import records
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence import pki, records
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.records import Record
@@ -29,7 +32,8 @@ from firmware.identity import Identity
 from runtime import bundle, checks, config, doctor, tls
 from runtime.config import ConfigError
 from runtime.doctor import Check, Checks, Patient, bad, each, mind, well
-from runtime.keys import CredentialError
+from runtime.keys import EVIDENCE_KEYS, CredentialError, load_certificates, load_key
+from runtime.token import TokenConfig, TokenKey
 
 _UNIT = "bodycam-camera"
 _LIBRARIES = ("av", "cryptography", "cv2", "gpiozero", "numpy", "picamera2", "pyaudio", "sdnotify")
@@ -64,7 +68,8 @@ def _checks(settings: CameraConfig) -> Checks:
     examinations = [
         partial(checks.libraries, names, "camera"),
         partial(checks.certificate, certs / "camera.pem", keys / "camera.key.pem", roots, Role.CAMERA),
-        partial(checks.certificate, certs / "evidence.pem", keys / "evidence.key.pem", roots, Role.EVIDENCE),
+        partial(checks.certificate, certs / "evidence.pem", None, roots, Role.EVIDENCE),
+        partial(_evidence_key, settings),
         partial(_enrolled, settings),
         partial(checks.time_zone),
         partial(checks.disk, settings.data, _needed(settings)),
@@ -76,6 +81,36 @@ def _checks(settings: CameraConfig) -> Checks:
         partial(_dock_link, settings),
     ]
     yield from each(*examinations)
+
+
+def _evidence_key(settings: CameraConfig) -> Checks:
+    """Whether the key that the evidence certificate names is here and signs. A token is asked once, as by a boot."""
+    public = pki.public_key(load_certificates(settings.credentials / "certs" / "evidence.pem")[0])
+    try:
+        guarded = _signs_by_token(settings.token, public) if settings.token else _signs_by_file(settings, public)
+    except CredentialError as error:
+        yield bad("evidence-key", "证据密钥不能签名，录像将标为未签名", str(error), "检查密钥卡，或重新发证", "")
+        return
+    if guarded:
+        yield well("evidence-key", "证据密钥在密钥卡内，可签名", "the evidence key is in its token, and signs")
+    else:
+        yield well("evidence-key", "证据密钥可签名（可导出）", "the evidence key signs; it is extractable")
+
+
+def _signs_by_token(token: TokenConfig, public: ec.EllipticCurvePublicKey) -> bool:
+    """Whether the key that signs cannot leave its token. Raises `CredentialError` if none signs."""
+    key = TokenKey(token, public)
+    key.sign(b"doctor", ec.ECDSA(hashes.SHA256()))
+    return key.guarded
+
+
+def _signs_by_file(settings: CameraConfig, public: ec.EllipticCurvePublicKey) -> bool:
+    """As `_signs_by_token`: a file can always leave."""
+    folder = settings.credentials / "keys"
+    found = [load_key(path) for name in EVIDENCE_KEYS if (path := folder / name).exists()]
+    if public not in [key.public_key() for key in found]:
+        raise CredentialError(f"{folder}: no key here is the one that the certificate names")
+    return False
 
 
 def _enrolled(settings: CameraConfig) -> Checks:

@@ -18,7 +18,7 @@ from evidence.errors import EvidenceError
 from evidence.pki import Role
 from runtime import probe
 from runtime.doctor import Check, Checks, bad, mind, well
-from runtime.keys import CredentialError, load_certificates, load_key
+from runtime.keys import CredentialError, exposure, load_certificates, load_key
 from runtime.probe import ProbeError
 
 _CHINA = timedelta(hours=8)
@@ -47,18 +47,22 @@ def libraries(names: Sequence[str], extra: str) -> Checks:
         yield well("libraries", "程序库齐全", "all libraries are there")
 
 
-def certificate(chain: Path, key: Path, roots: Path, role: Role, now: datetime | None = None) -> Checks:
-    """Whether the certificate is this agency's, of its role, for its key, and how long it is valid still."""
+def certificate(chain: Path, key: Path | None, roots: Path, role: Role, now: datetime | None = None) -> Checks:
+    """Whether the certificate is this agency's, of its role, for its key, and how long it is valid still.
+
+    `key`: None if it is not a file.
+    """
     now = now or datetime.now(UTC)
     try:
         leaf, *above = load_certificates(chain)
         trusted = load_certificates(roots)
-        private = load_key(key)
+        private = load_key(key) if key is not None else None
     except CredentialError as error:
         yield bad("credential", f"证书或密钥读不出：{error}", "a credential cannot be read", "重新发证", "provision it")
         return
-    yield from _key_file(key)
-    if pki.public_key(leaf) != private.public_key():
+    if key is not None:
+        yield from _key_file(key)
+    if private is not None and pki.public_key(leaf) != private.public_key():
         yield bad("certificate-key", f"证书与密钥不配对：{chain}", "the key is another's", "重新发证", "provision it")
     try:
         found = pki.validate_chain(leaf, above, trusted, role=role, at=None)
@@ -69,14 +73,8 @@ def certificate(chain: Path, key: Path, roots: Path, role: Role, now: datetime |
 
 
 def _key_file(key: Path) -> Checks:
-    if key.stat().st_mode & 0o077:
-        yield mind(
-            "key-readable",
-            f"密钥文件他人可读：{key}",
-            "others may read the key",
-            f"chmod 600 {key}",
-            f"chmod 600 {key}",
-        )
+    if (wrong := exposure(key)) is not None:
+        yield mind("key-readable", f"密钥文件权限过宽：{key}", wrong, f"chmod 600 {key}", "")
 
 
 def _untrusted(chain: Path, error: EvidenceError) -> Check:

@@ -250,6 +250,22 @@ def test_a_camera_on_a_machine_without_one(stage: Stage, capsys: pytest.CaptureF
     assert "doctor-error" not in said
 
 
+def test_a_token_that_does_not_answer_and_its_pin(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from firmware import doctor as camera_doctor  # noqa: PLC0415 - imports the drivers' libraries
+
+    (tmp_path / "pin").write_text("314159\n")
+    (tmp_path / "app.log").write_text("login with 314159 failed\n")
+    token = f'[token]\nmodule = "/none.so"\nlabel = "t"\nkey = "k"\npin_file = "{tmp_path}/pin"\n'
+    (tmp_path / "camera.toml").write_text(f'credentials = "{stage.camera}"\n{token}')
+    pack = tmp_path / "b.tar.gz"
+    options = ["--config", str(tmp_path / "camera.toml"), "--bundle", str(pack), "--log", str(tmp_path / "app.log")]
+    assert camera_doctor.main(options) == doctor.WRONG
+    assert "[evidence-key]" in next(line for line in capsys.readouterr().out.splitlines() if "/none.so" in line)
+    assert b"314159" not in b"".join(contents(pack).values())
+
+
 def test_a_camera_with_a_worn_card_footage_and_no_assignment(
     tmp_path: Path, agency: Agency, capsys: pytest.CaptureFixture[str]
 ) -> None:
