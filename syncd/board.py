@@ -153,8 +153,9 @@ class Board:
             key = (facts.get("recording"), facts.get("segment"))
             if state == "fault":
                 self._fault(device, facts["code"], facts.get("where", "camera"))
-            if state == "progress":
-                self.office_code, self.segments = None, self.segments + 1
+            if state in {"progress", "done"}:
+                self.office_code = None
+            self.segments += state == "progress"
             for seat in self._seats.values():
                 if seat.device == device:
                     self._told(seat, state, key)
@@ -227,8 +228,10 @@ class Board:
             return "fault", grave[0]
         if seat.done:
             return "done", None
-        waiting = next(iter(seat.faults.values()), self.office_code)
-        return ("handing_in", None) if waiting is None or seat.rate.moving(now) else ("waiting", waiting)
+        code = next(iter(seat.faults.values()), self.office_code)
+        if code is None or seat.rate.moving(now):
+            return "handing_in", None
+        return ("waiting" if code in WAITING else "fault"), code
 
     def _judge_absent(self, seat: Seat, now: float) -> tuple[BayState, str | None]:
         if seat.away not in {None, "camera-lost"}:

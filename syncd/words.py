@@ -64,5 +64,5 @@ WAITING: Final = frozenset(
 
 
 def reason(code: str) -> Words:
-    """What a code means; one of the evidence format stands for records that do not verify."""
+    """What a code means. One that is not above is of the evidence format: records that do not verify."""
     return REASONS.get(code, REASONS["evidence"])

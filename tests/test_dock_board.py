@@ -203,6 +203,17 @@ def test_a_full_spool_waits_and_a_refused_receipt_does_not() -> None:
     assert told.says() == ("handing_in", "amber", None)
 
 
+def test_an_office_that_is_not_ours_is_red_and_one_that_is_away_is_not() -> None:
+    told = Told(contact=False)
+    told.come()
+    told.fault("office-identity")
+    assert told.says() == ("fault", "red", "office-identity")
+    told.fault("office-lost")
+    assert told.says() == ("waiting", "amber", "office-lost")
+    told.board.told("BWC-0002", "progress", {"recording": "9f9f9f9f-9", "segment": 0})
+    assert told.says() == ("handing_in", "amber", None)
+
+
 def test_a_camera_that_may_not_be_issued_yet_is_not_green() -> None:
     told = Told(contact=False)
     told.come()
