@@ -1,4 +1,7 @@
-"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop."""
+"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop.
+
+`bodycam camera doctor` is a command of its own, in `firmware.doctor`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,15 @@ _LINE_BYTES = 900
 
 def main(argv: Sequence[str]) -> int:
     """Run the camera; returns an exit status of docs/exit-status.md."""
-    parser = argparse.ArgumentParser(prog="bodycam camera", description="执法记录仪 the recorder")
+    if list(argv[:1]) == ["doctor"]:
+        from firmware import doctor  # noqa: PLC0415 - nothing of it is needed to record
+
+        return doctor.main(argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="bodycam camera",
+        description="执法记录仪 the recorder",
+        epilog="体检 what is wrong with a camera: bodycam camera doctor --help",
+    )
     parser.add_argument("--config", type=Path, required=True, help="camera.toml")
     arguments = parser.parse_args(argv)
     log.setup("camera")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from runtime.config import Between, Matches
 
 _ADDRESS = Matches(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 Address = Annotated[str, _ADDRESS]
+OUTBOX: Final = "outbox.sqlite"
+"""The outbox's name in the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,21 @@ class Bay:
     def __post_init__(self) -> None:
         if (self.port is None) == (self.camera is None):
             raise ValueError("a bay has either a port or a camera")
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenConfig:
+    """The page for a screen at the dock. On loopback, always: what is shown is for those who stand there."""
+
+    port: Annotated[int, Between(0, 65535)] = 8480
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Where Prometheus finds this dock."""
+
+    address: str = "127.0.0.1"
+    port: Annotated[int, Between(0, 65535)] = 9480
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,8 @@ class DockConfig:
     retry_limit_seconds: Annotated[float, Between(1, 3600)] = 120.0
     connect_seconds: Annotated[float, Between(0.1, 30)] = 3.0
     block_seconds: Annotated[float, Between(0.5, 300)] = 30.0
+    screen: ScreenConfig | None = None
+    metrics: MetricsConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.bays:

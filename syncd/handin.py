@@ -97,7 +97,7 @@ class HandIn:
         state = camera.state()
         complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
         complete &= self._deliver_journal(office)
-        for listed in self._agenda.order(state.segments, lambda listed: self._known(listed.key)):
+        for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
             complete &= listed.key in self._given or self._attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
@@ -115,7 +115,7 @@ class HandIn:
             self._verified()
             if not self._deliver_journal(office):
                 return
-            for key in self._agenda.order(self._spool.waiting(), self._known):
+            for key in self._agenda.order(self._spool.waiting(), self.known):
                 self._attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
         except GaveWay:
             return
@@ -124,7 +124,7 @@ class HandIn:
 
     def rank(self) -> tuple[int, int]:
         """How urgent what waits in the spool is: the least first. For any thread."""
-        return min((self._agenda.rank(self._known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
+        return min((self._agenda.rank(self.known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
 
     # --- journal
 
@@ -216,7 +216,8 @@ class HandIn:
 
     # --- segments
 
-    def _known(self, key: _Key) -> Record | None:
+    def known(self, key: _Key) -> Record | None:
+        """The verified record of a segment, if there is one by now. For any thread."""
         return self._reader.segments.get(key) if self._reader else None
 
     def _record(self, key: _Key) -> Record:

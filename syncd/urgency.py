@@ -15,6 +15,11 @@ _LIMIT_MS = 24 * 3600 * 1000  # rule 19: handed in within 24 hours
 _SOON_MS = 6 * 3600 * 1000
 
 
+def due_ms(record: Record) -> int | None:
+    """UTC at which the time limit of the segment that `record` closed ends; None: its clock was not set."""
+    return None if record.clock.source == "none" else record.clock.utc_ms + _LIMIT_MS
+
+
 class Urgency(enum.IntEnum):
     """Why a segment goes before others, the strongest reason first."""
 
@@ -73,8 +78,8 @@ class Agenda:
         if recording in self._marked:
             return Urgency.MARKED
         now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-        known = record.clock.source != "none"
-        return Urgency.ROUTINE if known and now < record.clock.utc_ms + _LIMIT_MS - _SOON_MS else Urgency.DUE
+        due = due_ms(record)
+        return Urgency.ROUTINE if due is not None and now < due - _SOON_MS else Urgency.DUE
 
     def rank(self, record: Record | None) -> tuple[int, int]:
         """Place in the order, the least first; within one urgency the older first, as the journal has them."""
