@@ -20,17 +20,23 @@ from runtime.service import Service
 from syncd.bay import Bay, Drain, HandIns, Worker
 from syncd.bays import Bays
 from syncd.camera import Camera
+from syncd.commands import Commands
 from syncd.config import DockConfig, split_address
 from syncd.errors import Stopped
 from syncd.events import Events
 from syncd.handin import Dock
 from syncd.link import Patience
 from syncd.office import Office, Signers
+from syncd.orders import Orders
+from syncd.presence import Presence
 from syncd.retries import Retries
 from syncd.shares import Shares
 from syncd.spool import Spool
+from syncd.telemetry import DockTelemetry
+from syncd.urgency import Holds
 
 _OUTBOX = "outbox.sqlite"
+_ORDERS = "orders.json"
 
 _log = logging.getLogger(__name__)
 
@@ -72,25 +78,47 @@ def _run(settings: DockConfig) -> int:
     roots = load_certificates(settings.roots)
     signers = Signers(load_certificates(settings.signers), roots)
     spool = Spool(settings.spool, settings.spool_bytes)
+    patience = Patience(settings.connect_seconds, settings.block_seconds)
+    names = list(settings.named_bays)
+    holds = Holds()
+
+    def find(device: str, order: bytes) -> bool:
+        found = presence.where(device)
+        if found is None:
+            return False
+        # A connection of its own: the bay's is busy with a segment.
+        with contextlib.closing(Camera(found[1], to_camera, patience)) as camera:
+            camera.connect()
+            camera.give_order(order)
+        return True
+
+    commands = Commands(
+        name, signers, Orders(settings.spool / _ORDERS, signers, holds), find, lambda: telemetry.figures()  # noqa: PLW0108
+    )  # fmt: skip
     outbox = Outbox(
         settings.spool / _OUTBOX,
         f"bodycam/v1/dock/{name}",
         split_address(settings.broker),
         context,
-        presence={"bays": len(settings.bays)},
+        presence={"bays": names},
+        on_request=commands.take,
     )
+    events = Events(outbox, name)
+    presence = Presence(events.bay)
+    telemetry = DockTelemetry(spool, settings.spool_bytes, outbox.pending, presence.bays, settings.thermometer)
     retries = Retries(settings.retry_seconds, settings.retry_limit_seconds)
     dock = Dock(
         spool,
         roots,
         signers,
         settings.signers.read_bytes(),
-        Events(outbox, name),
+        events,
         retries,
         service.stopping,
         settings.keep_segments,
+        holds,
+        presence,
     )
-    patience = Patience(settings.connect_seconds, settings.block_seconds)
     shares = Shares(settings.office_blocks)
     handins = HandIns(dock)
 
@@ -102,6 +130,12 @@ def _run(settings: DockConfig) -> int:
 
     with contextlib.ExitStack() as ending:
         ending.callback(outbox.close)
+        ending.callback(presence.close, names)
+        presence.open(names)
+        commands.start(outbox.answer)
+        ending.callback(commands.stop)
+        telemetry.start(events, settings.telemetry_seconds)
+        ending.callback(telemetry.stop)
         bays = Bays(bay, settings.poll_seconds)
         ending.callback(bays.stop)
         drain = Worker(Drain(handins, office()), settings.poll_seconds, "drain")

@@ -47,7 +47,11 @@ class Spool:
 
     def used_bytes(self) -> int:
         """Ciphertext on the disk, whole and partial."""
-        return sum(path.stat().st_size for path in self._ciphertext())
+        sizes = 0
+        for path in self._ciphertext():
+            with contextlib.suppress(FileNotFoundError):  # it has just become whole, or was given up
+                sizes += path.stat().st_size
+        return sizes
 
     def fits(self, target: Path, size: int) -> bool:
         """Promise room for so many bytes at `target`, until `settled`; kept segments make way, oldest first."""
