@@ -20,7 +20,8 @@ class Broker:
     def __init__(self, folder: Path, agency: Agency, role: Role = Role.OFFICE) -> None:
         folder.mkdir()
         chain, key = agency.issue(role, "OFFICE-1").write(folder, "broker")
-        (folder / "roots.pem").write_bytes(pki.to_pem(agency.root.certificate))
+        self.roots = folder / "roots.pem"
+        self.roots.write_bytes(pki.to_pem(agency.root.certificate))
         (folder / "acl").write_text(access("OFFICE-1", ["DESK-1"]))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
