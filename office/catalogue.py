@@ -50,7 +50,9 @@ class Catalogue:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (VERSION, 0) or (version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone()):
+            if version not in (VERSION, 0) or (
+                version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            ):
                 raise sqlite3.DatabaseError(f"its tables are of version {version}, this program's of {VERSION}")
             self._db.executescript(f"{SCHEMA}PRAGMA user_version={VERSION};")
         except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""docs/spec/messages.md against what the real programs send: office, dock, camera port, and clients that are not ours."""
+"""docs/spec/messages.md against what real programs send: office, dock, camera port, and clients that are not ours."""
 
 from __future__ import annotations
 
@@ -126,8 +126,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             )  # fmt: skip
             order = archive.orders.give("find", "BWC-0001", None, None, "keeper")
             hold = archive.orders.give("hold", "BWC-0001", "aaaaaaaa-1", None, "keeper")
-            wait_for(lambda: all(one["result"] for name in (order, hold) for one in archive.orders.answers(name) or [{"result": None}]))  # noqa: E501
-            answers["find"], answers["hold"] = archive.orders.answers(order), archive.orders.answers(hold)
+            for act, name in {"find": order, "hold": hold}.items():
+                wait_for(lambda name=name: any(one["result"] for one in archive.orders.answers(name)))  # type: ignore[misc]
+                answers[act] = archive.orders.answers(name)
         answers["status"] = ask(desk, "DOCK-1", '{"ask":"status"}')
         _alert(office)
         wait_for(lambda: listener.last("bodycam/v1/camera/BWC-0007/ack"))

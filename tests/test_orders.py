@@ -175,7 +175,7 @@ def test_an_order_for_elsewhere_or_another_time_is_refused(
 def test_what_is_no_order_is_refused_by_every_reader(dock: Dock, signer: Holder, wrong: dict[str, Any]) -> None:
     text = signed(replace(order("find" if wrong.get("act") == "find" else "hold"), **wrong), signer)
     assert dock.result(text) == ("refused", "shape")
-    with pytest.raises(EvidenceError, match="shape|order"):
+    with pytest.raises(EvidenceError, match=r"shape|order"):
         Order.read(text, signer.key.public_key())
 
 
@@ -276,7 +276,12 @@ def test_who_may_write_and_read_commands(tmp_path: Path, agency: Agency, broker:
     wire = Wire(tmp_path, agency, broker)
     assert wire.publishes(Role.OFFICE, "OFFICE-1", COMMAND)
     assert wire.publishes(Role.OFFICE, "DESK-1", COMMAND)
-    for role, name in ((Role.DOCK, "DOCK-1"), (Role.DOCK, "DOCK-2"), (Role.CAMERA, "BWC-0001"), (Role.OFFICE, "DESK-9")):
+    for role, name in (
+        (Role.DOCK, "DOCK-1"),
+        (Role.DOCK, "DOCK-2"),
+        (Role.CAMERA, "BWC-0001"),
+        (Role.OFFICE, "DESK-9"),
+    ):
         assert not wire.publishes(role, name, COMMAND), name
     for topic in ("bodycam/v1/deadline/BWC-0001", f"{BASE}/ack", "bodycam/v1/to/dock/DOCK-1/deadline/BWC-0001"):
         assert not wire.publishes(Role.OFFICE, "DESK-1", topic), topic
