@@ -119,8 +119,9 @@ class Catalogue:
     def unverified(self, camera: str) -> list[tuple[str, bytes]]:
         """Dock and payload of a camera's lines whose key was not known when they came."""
         found = self.rows(
-            "SELECT dock, payload FROM events WHERE camera=? AND class='journal' AND verdict='unverified'", camera
-        )
+            "SELECT dock, payload FROM events WHERE camera=? AND class='journal' AND verdict='unverified' "
+            "ORDER BY rowid DESC LIMIT 10000", camera,
+        )  # fmt: skip
         return [(row["dock"], row["payload"]) for row in found]
 
     def verified(self, events: Sequence[Event]) -> None:
@@ -242,7 +243,12 @@ class Catalogue:
 
 def utc_now() -> str:
     """This machine's time as records write it."""
-    return shape.utc_text(int(datetime.now(UTC).timestamp() * 1000))
+    return utc(datetime.now(UTC))
+
+
+def utc(at: datetime) -> str:
+    """A time as records write it."""
+    return shape.utc_text(int(at.timestamp() * 1000))
 
 
 def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> None:

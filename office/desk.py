@@ -15,8 +15,9 @@ from typing import Final, Protocol
 
 from evidence import jose
 from office.archive import Archive
+from office.catalogue import utc
 from office.deadlines import Deadline, State
-from office.duties import OPEN, deadlines, describe, utc
+from office.duties import OPEN, deadlines, describe
 
 DEADLINE: Final = "bodycam/v1/deadline/"
 TO_DOCK: Final = "bodycam/v1/to/dock/"

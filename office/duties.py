@@ -9,7 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from evidence.jose import Json
-from office.catalogue import Catalogue
+from office.catalogue import Catalogue, utc
 from office.deadlines import Deadline, Duty, Remote, State, begin_of_duty, judge
 from office.listing import columns
 
@@ -181,8 +181,3 @@ def _local(at: datetime, zone: ZoneInfo) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def utc(at: datetime) -> str:
-    """A time as records write it."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -55,7 +55,18 @@ class Hints:
     def __init__(self, roots: Sequence[x509.Certificate], openings: Callable[[str], list[bytes]]) -> None:
         self._roots = roots
         self._openings = openings
+        self.forget()
+
+    def forget(self) -> None:
+        """Know no session any more; each is learnt again."""
         self._sessions: dict[str, Session] = {}
+        self._asked: set[str] = set()  # cameras whose former openings are known: a flood must not ask for them again
+        self._opened: set[str] = set()
+
+    def opened(self) -> set[str]:
+        """Cameras of which a new session has come since this was asked: what came before it can be judged now."""
+        opened, self._opened = self._opened, set()
+        return opened
 
     def event(self, topic: str, payload: bytes) -> Event | None:
         """The event of a message; None for one that is none, such as presence."""
@@ -81,8 +92,10 @@ class Hints:
 
     def _signed(self, record: Record) -> bool:
         if record.kind in ("boot", "summary"):
-            self._open(record)
-        elif record.kid not in self._sessions:
+            if self._open(record):
+                self._opened.add(record.device)
+        elif record.kid not in self._sessions and record.device not in self._asked:
+            self._asked.add(record.device)
             for line in self._openings(record.device):
                 self._open(records.parse(line))
         known = self._sessions.get(record.kid)
@@ -91,12 +104,15 @@ class Hints:
         record.jws.verify(known.key)
         return True
 
-    def _open(self, record: Record) -> None:
+    def _open(self, record: Record) -> bool:
+        """Learn a session, if it is signed; whether it is new."""
         session = open_session(record.body, record.device, record.boot, self._roots)
-        if session.signed:
-            if len(self._sessions) >= _SESSIONS_LIMIT:
-                self._sessions.clear()
+        fresh = session.signed and record.kid not in self._sessions
+        if fresh:
+            if len(self._sessions) + len(self._asked) >= _SESSIONS_LIMIT:
+                self.forget()
             self._sessions[record.kid] = session
+        return fresh
 
 
 def _camera_of(topic: str) -> str | None:
@@ -204,6 +220,7 @@ class Subscriber:
                 self._take([item for item in batch if item is not None])
             except Exception:  # noqa: BLE001 - the docks send again what is not acknowledged
                 _log.exception("messages were not kept")
+                self._hints.forget()
 
     def _take(self, batch: Sequence[tuple[str, bytes]]) -> None:
         events = []
@@ -217,7 +234,7 @@ class Subscriber:
         if not events:
             return
         self._catalogue.add_events(events)
-        self._judge_again({event.camera for event in events if event.kind in ("boot", "summary")})
+        self._judge_again(self._hints.opened())
         ids: defaultdict[str, list[str]] = defaultdict(list)
         for event in events:
             ids[f"dock/{event.dock}"].append(event.id)

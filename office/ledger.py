@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from evidence import shape
-from office.catalogue import Catalogue, utc_now
+from office.catalogue import Catalogue, utc, utc_now
 from office.contact import meet
 from office.errors import OfficeError
 from office.log import Log
@@ -41,13 +40,13 @@ class Ledger:
         if not timedelta() < shift_end - issued <= SHIFT_LIMIT:
             raise OfficeError("shift-length", "a shift ends after it began, within 24 hours: declare remote work", 400)
         self._enter(
-            {"act": "issue", "device": device, "officer": officer, "issued": _text(issued),
-             "shift_end": _text(shift_end), "dock": dock, "by": by}
+            {"act": "issue", "device": device, "officer": officer, "issued": utc(issued),
+             "shift_end": utc(shift_end), "dock": dock, "by": by}
         )  # fmt: skip
 
     def give_back(self, device: str, by: str, *, at: datetime | None = None) -> None:
         """The officer has given the camera back. Raises `OfficeError`: "in-the-future", "not-issued"."""
-        returned = _text(_past(at))
+        returned = utc(_past(at))
         last = self._catalogue.rows(
             "SELECT returned FROM loans WHERE device=? AND issued<=? ORDER BY issued DESC LIMIT 1", device, returned
         )
@@ -64,17 +63,17 @@ class Ledger:
         """
         if not reason.strip():
             raise OfficeError("reason", "remote work needs its reason", 400)
-        begin = _text(_past(since))
+        begin = utc(_past(since))
         if self._catalogue.rows("SELECT 1 FROM remotes WHERE device=? AND returned IS NULL", device):
             raise OfficeError("already-remote", f"{device} is away: enter its return first", 409)
         self._enter(
-            {"act": "remote", "device": device, "since": begin, "until": _text(until) if until else None,
+            {"act": "remote", "device": device, "since": begin, "until": utc(until) if until else None,
              "reason": reason, "by": by}
         )  # fmt: skip
 
     def came_back(self, device: str, by: str, *, at: datetime | None = None) -> None:
         """Who had the camera is back at the unit. Raises `OfficeError`: "in-the-future", "not-remote"."""
-        returned = _text(_past(at))
+        returned = utc(_past(at))
         if not self._catalogue.rows(
             "SELECT 1 FROM remotes WHERE device=? AND returned IS NULL AND since<=?", device, returned
         ):
@@ -144,7 +143,3 @@ def _past(at: datetime | None) -> datetime:
     if at is not None and at > now + _EARLY:
         raise OfficeError("in-the-future", "what has not happened yet cannot be entered", 400)
     return at or now
-
-
-def _text(at: datetime) -> str:
-    return shape.utc_text(int(at.timestamp() * 1000))

@@ -6,6 +6,7 @@ The office signs each one for one dock and a few minutes, as it is sent. Who ord
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from evidence import jose, shape
 from evidence.documents import Order
 from evidence.errors import EvidenceError
-from office.catalogue import Catalogue, utc_now
+from office.catalogue import Catalogue, utc, utc_now
 from office.log import Log
 
 _COUNTS = timedelta(minutes=5)  # an order that was sent counts for so long
 _AGAIN = timedelta(seconds=15)  # sent again, if nobody has answered
 _FIND = timedelta(minutes=1)  # whoever waits before the bays for longer has gone
+_WAITING = (  # orders, each with the docks that are there and have neither answered nor been asked since
+    "SELECT o.*, d.dock, EXISTS (SELECT 1 FROM bays b WHERE b.dock=d.dock AND b.online AND b.camera=o.device) AS here "
+    "FROM orders o JOIN docks d ON d.online LEFT JOIN order_docks a ON a.id=o.id AND a.dock=d.dock "
+    "WHERE o.ended IS NULL AND (a.result IS NULL OR (a.result='failed' AND o.act<>'find')) "
+    "AND (a.sent IS NULL OR a.sent<?) ORDER BY o.at, d.dock"
+)
 _ANSWER: dict[str, shape.Check] = {
     "order": shape.hexadecimal(32),
     "result": shape.one_of("done", "refused", "failed"),
@@ -76,44 +83,37 @@ class Orders:
     def sign(self, dock: str, order: str, act: str, target: tuple[str, str | None, int | None]) -> str:
         """An order for one dock, from now on."""
         now = datetime.now(UTC)
-        signed = Order(
-            self._office, order, dock, target[0], act, target[1], target[2], _text(now), _text(now + _COUNTS)
-        )
+        signed = Order(self._office, order, dock, target[0], act, target[1], target[2], utc(now), utc(now + _COUNTS))
         text = signed.sign(self._key, self._kid)
         Order.from_payload(jose.parse(text, Order.TYP).payload)
         return text
 
     def due(self) -> list[Sending]:
-        """What is to be sent now; it is noted as sent."""
+        """What is to be sent now; it is noted as sent. What was to be found and was not is over."""
         now = datetime.now(UTC)
+        waiting: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in self._catalogue.rows(_WAITING, utc(now - _AGAIN)):
+            waiting[row["id"]].append(row)
         sendings = []
-        for row in self._catalogue.rows("SELECT * FROM orders WHERE ended IS NULL ORDER BY at"):
-            if row["act"] == "find" and datetime.fromisoformat(row["at"]) < now - _FIND:
-                self._end(row["id"])
-                continue
-            for dock in self._docks(row, _text(now - _AGAIN)):
-                target = (row["device"], row["recording"], row["segment"])
-                sendings.append(Sending(dock, row["id"], self.sign(dock, row["id"], row["act"], target)))
-        with self._catalogue.transaction() as db:
-            db.executemany(
-                "INSERT INTO order_docks VALUES (?,?,?,NULL,NULL,NULL) "
-                "ON CONFLICT (id, dock) DO UPDATE SET sent=excluded.sent",
-                [(sending.order, sending.dock, _text(now)) for sending in sendings],
-            )
+        for order, rows in waiting.items():
+            first = rows[0]
+            if first["act"] == "find":
+                if datetime.fromisoformat(first["at"]) < now - _FIND:
+                    self._end(order)
+                    continue
+                rows = [row for row in rows if row["here"]] or rows  # noqa: PLW2901 - the docks that have it, if any
+            target = (first["device"], first["recording"], first["segment"])
+            sendings += [
+                Sending(row["dock"], order, self.sign(row["dock"], order, first["act"], target)) for row in rows
+            ]
+        if sendings:
+            with self._catalogue.transaction() as db:
+                db.executemany(
+                    "INSERT INTO order_docks VALUES (?,?,?,NULL,NULL,NULL) "
+                    "ON CONFLICT (id, dock) DO UPDATE SET sent=excluded.sent",
+                    [(sending.order, sending.dock, utc(now)) for sending in sendings],
+                )
         return sendings
-
-    def _docks(self, row: dict[str, Any], before: str) -> list[str]:
-        """Docks that are there and have not answered, nor been asked since then. One that has the camera finds it."""
-        online = (
-            "SELECT docks.dock, EXISTS (SELECT 1 FROM bays WHERE bays.dock=docks.dock AND online AND camera=?) AS here "
-            "FROM docks LEFT JOIN order_docks o ON o.dock=docks.dock AND o.id=? "
-            "WHERE docks.online AND o.result IS NULL AND (o.sent IS NULL OR o.sent<?)"
-        )
-        found = self._catalogue.rows(online, row["device"], row["id"], before)
-        here = [dock["dock"] for dock in found if dock["here"]]
-        if row["act"] == "find" and here:
-            return here
-        return [dock["dock"] for dock in found]
 
     def answered(self, dock: str, payload: bytes) -> None:
         """Take in a dock's answer; what is none changes nothing."""
@@ -147,7 +147,3 @@ class Orders:
 def describe(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Answers with stable keys."""
     return [{name: answer[name] for name in ("dock", "result", "code", "detail")} for answer in answers]
-
-
-def _text(at: datetime) -> str:
-    return shape.utc_text(int(at.timestamp() * 1000))

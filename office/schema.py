@@ -57,6 +57,7 @@ CREATE TABLE IF NOT EXISTS remotes (
   returned TEXT);
 CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, act TEXT, device TEXT, recording TEXT, segment INTEGER, by TEXT, at TEXT, ended TEXT);
+CREATE INDEX IF NOT EXISTS orders_open ON orders (id) WHERE ended IS NULL;
 CREATE TABLE IF NOT EXISTS order_docks (
   id TEXT, dock TEXT, sent TEXT, result TEXT, code TEXT, detail TEXT, PRIMARY KEY (id, dock));
 """

@@ -87,7 +87,8 @@ def _run(settings: DockConfig) -> int:
         if found is None:
             return False
         # A connection of its own: the bay's is busy with a segment.
-        with contextlib.closing(Camera(found[1], to_camera, patience)) as camera:
+        hurry = Patience(settings.connect_seconds, settings.connect_seconds)
+        with contextlib.closing(Camera(found[1], to_camera, hurry)) as camera:
             camera.connect()
             camera.give_order(order)
         return True

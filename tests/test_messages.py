@@ -127,7 +127,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             order = archive.orders.give("find", "BWC-0001", None, None, "keeper")
             hold = archive.orders.give("hold", "BWC-0001", "aaaaaaaa-1", None, "keeper")
             for act, name in {"find": order, "hold": hold}.items():
-                wait_for(lambda name=name: any(one["result"] for one in archive.orders.answers(name)))  # type: ignore[misc]
+                wait_for(lambda name=name: any(one["result"] for one in archive.orders.answers(name)))
                 answers[act] = archive.orders.answers(name)
         answers["status"] = ask(desk, "DOCK-1", '{"ask":"status"}')
         _alert(office)
