@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import age, jose, pki
 from evidence.records import Chain, Stamp
+from firmware.capture import media_signer
 from firmware.capture.journal_writer import JournalWriter, Opening
 from firmware.capture.part import Format
 from firmware.capture.ring import Ring
@@ -109,16 +110,20 @@ def make_clip(scratch: Path) -> Clip:
         return Clip(path, frames, packets, bytes(sound.codec_context.extradata or b"")[-34:])
 
 
-def record(clip: Clip, owner: Owner, minutes: int, disk: PosixDisk) -> float:
+def record(clip: Clip, owner: Owner, minutes: int, disk: PosixDisk, *, media_signing: bool = True) -> float:
     """From encoded pictures to durable, signed, encrypted segments; returns CPU seconds of it."""
     public = owner.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     chain = Chain(DEVICE, owner.boot, owner.key, pki.key_id(owner.key.public_key()), seq=0, prev="0" * 64)
-    begun_ns = time.monotonic_ns()
+    begun_ns, begun_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
 
     def stamp() -> Stamp:
-        return Stamp(time.monotonic_ns() - begun_ns, time.time_ns() // 1_000_000, "rtc", 500)
+        boot_ns = time.monotonic_ns() - begun_ns
+        return Stamp(boot_ns, utc_ms(boot_ns), "rtc", 500)
+
+    def utc_ms(boot_ns: int) -> int:
+        return begun_ms + boot_ns // 1_000_000
 
     ders = tuple(jose.b64(each.public_bytes(serialization.Encoding.DER)) for each in owner.chain)
     journal = JournalWriter(disk, chain, Opening(jose.b64(public), ders, owner.boot), stamp, 0, [])
@@ -133,7 +138,8 @@ def record(clip: Clip, owner: Owner, minutes: int, disk: PosixDisk) -> float:
     form = Format(
         WIDTH, HEIGHT, 1_000_000_000 // RATE, FRAGMENT_MS * 1_000_000, SEGMENT_SECONDS * 1_000_000_000, encoder.config
     )
-    media = Media(Ring(0, 1 << 20), encoder, form, writer, lambda ns: ns // 1_000_000, _fail)
+    signer = media_signer.signer(owner.key, ders, "0", DEVICE) if media_signing else None
+    media = Media(Ring(0, 1 << 20), encoder, form, writer, utc_ms, _fail, signer)
     recording = f"{owner.boot[:8]}-1"
     started: dict[str, Any] = {
         "recording": recording, "part": 1, "resumed": False, "mode": "picture_and_sound", "activity": None,

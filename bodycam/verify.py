@@ -13,48 +13,18 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from bodycam import times
-from evidence import age, pki, report, segment_check
-from evidence.account import Finding, RecordingAccount, SegmentAccount
+from bodycam import findings, times
+from evidence import age, pki, report, revocation, segment_check, tail
+from evidence.account import RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from evidence.report import Report
+from evidence.report import Head, Report
+from evidence.revocation import RevocationList
 from evidence.verify import Verifier
 from runtime.folder import DiskFolder
 
 _UNSOUND = 1
 _SUMMARY = "验真：证据能证明什么、不能证明什么 what a recording proves, and what it does not"
-_VERDICTS = {
-    "intact": "完整",
-    "truncated": "截断",
-    "altered": "篡改",
-    "missing": "缺失",
-    "foreign": "外来",
-    "unaccounted": "无从查证",
-    "unsigned": "未签名",
-    "unknown version": "版本不识",
-    "released": "已交档案库",
-    "torn": "断行",
-    "simulated": "仿真",
-    "unlisted": "无记录",
-    "contradicted": "时间不符",
-}
-_STEPS = {
-    1: "格式 form",
-    2: "密钥 key",
-    3: "签名 signature",
-    4: "链位 place",
-    5: "断行 torn tails",
-    6: "引用 reference",
-    7: "分段 segment",
-    8: "录像 recording",
-    9: "字节 bytes",
-    10: "档案库 office",
-    11: "尾部 tail",
-    12: "内容 inside",
-    13: "外来 strangers",
-}
-"""Names of the specification's steps."""
 _STORES = {"none": "无证书", "extractable": "文件，可导出", "token": "硬件内"}
 
 
@@ -96,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "--trust", type=Path, required=True, metavar="CA.pem", help="信任锚 the agency's root, got by another way"
     )
     parser.add_argument(
+        "--crl", type=Path, action="append", metavar="FILE", help="吊销列表 revocation list; may be given again"
+    )
+    parser.add_argument(
         "--stamp-trust", type=Path, metavar="TSA.pem", help="外部时间戳机构的根证书 roots of time-stamp authorities"
     )
     parser.add_argument("--identity", type=Path, metavar="KEYFILE", help="解密私钥 age identity: also look inside")
@@ -107,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="须完整 nothing may be elsewhere: for an export, which must hold the footage",
     )
+    parser.add_argument(
+        "--head",
+        action="append",
+        metavar="SEQ:SHA256",
+        help="别处所存末端 a head of this camera that somebody else holds, as verify prints it of another copy",
+    )
     parser.add_argument("--json", action="store_true", help="机器可读输出 output for programs")
     return parser
 
@@ -116,11 +95,18 @@ def _verify(options: argparse.Namespace) -> Report:
         raise _UsageError(os.EX_NOINPUT, f"{options.path}: there is no such folder; name the one that holds journal/")
     roots = _roots(options.trust)
     identity = _identity(options.identity) if options.identity else None
+    heads = [_head(text) for text in options.head or ()]
     authorities = _authorities(options.stamp_trust) if options.stamp_trust else []
-    verifier = Verifier(
-        DiskFolder(options.path), roots, identity, options.recording, whole=options.whole, authorities=authorities
-    )
-    found = verifier.run()
+    found = Verifier(
+        DiskFolder(options.path),
+        roots,
+        identity,
+        options.recording,
+        whole=options.whole,
+        heads=heads,
+        authorities=authorities,
+        revocations=[one for path in options.crl or () for one in _lists(path)],
+    ).run()
     known = ", ".join(found.account.recordings) or "none"
     if absent := set(options.recording or ()) - found.account.recordings.keys():
         raise _UsageError(os.EX_USAGE, f"no recording {min(absent)} in this journal; it has {known}")
@@ -136,6 +122,13 @@ def _roots(path: Path) -> list[x509.Certificate]:
     if roles != {Role.ROOT}:
         raise _UsageError(os.EX_NOINPUT, f"{path}: holds other certificates than the agency's root; give only that")
     return roots
+
+
+def _lists(path: Path) -> list[RevocationList]:
+    try:
+        return revocation.parse_lists(path.read_bytes())
+    except EvidenceError as error:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: {error.message}") from error
 
 
 def _authorities(path: Path) -> list[x509.Certificate]:
@@ -157,6 +150,13 @@ def _identity(path: Path) -> str:
     return keys[0]
 
 
+def _head(text: str) -> Head:
+    try:
+        return tail.parse_head(text)
+    except EvidenceError as error:
+        raise _UsageError(os.EX_USAGE, f"--head {report.printable(text)}: {error.message}") from error
+
+
 # --- for people ------------------------------------------------------------------------------------------------------
 
 
@@ -166,16 +166,34 @@ def _told(found: Report) -> Iterator[str]:
     deep = "含解密检查 decrypted as well" if found.opened else "未解密 not decrypted"
     yield f"{found.device or '?'}：{said}；录像 {len(recordings)} 部 recordings；{deep}"
     yield from _lacking(found)
+    yield from _heads(found)
     for recording in recordings:
         yield ""
         yield from _recording(found, recording)
     yield from (times.stamped(size, stamp) for size, stamp in sorted(found.stamps.items()))
-    yield from _list("问题 findings", found.findings)
-    yield from _list("说明 notes", found.notes)
+    yield from findings.told("问题 findings", found.findings)
+    yield from findings.told("说明 notes", found.notes)
+
+
+_HEADS = {
+    tail.SAME: "与此处相同 the same here",
+    tail.FORK: "此处不同，有两份互相矛盾的记录 another one here: a fork",
+    tail.DELETED: "此处没有，末尾被删除 not here: the end was deleted",
+    tail.UNPROVEN: "此处查证不到那里 behind what is proven here",
+}
+
+
+def _heads(found: Report) -> Iterator[str]:
+    """The last record here, to be held against another copy with `--head`, and those that were given."""
+    if (own := found.reader.head) is not None:
+        yield f"末端 head：{own[0]}:{own[1]}"
+    for head in found.heads:
+        yield f"别处所存末端 head held elsewhere：{head.seq}:{head.sha256}  {_HEADS[head.found]}"
 
 
 def _lacking(found: Report) -> Iterator[str]:
     """What must not be read past: a receipt stands for these segments, and nobody can look at them here."""
+    yield from _cuts(found)
     if released := [key for key, said in found.segments.items() if said.verdict == segment_check.RELEASED]:
         yield (
             f"注意 attention：{len(found.segments)} 个分段中有 {len(released)} 个不在此，仅有档案库回执 "
@@ -183,6 +201,18 @@ def _lacking(found: Report) -> Iterator[str]:
         )
     if going := [recording.id for recording in found.recordings() if recording.ended is None]:
         yield f"注意 attention：记录到此为止时录像未结束 recording not ended where the records end：{', '.join(going)}"
+
+
+def _cuts(found: Report) -> Iterator[str]:
+    """Cut by a loss of power, as the camera itself tells, is told apart from cut by somebody."""
+    said = [word for one in found.recordings() for s in one.segments.values() if (word := report.cut_by(found, s))]
+    taken, untold = said.count("tampering"), said.count("unaccounted")
+    if explained := len(said) - taken - untold:
+        yield f"截断 cut：{explained} 个分段因中断，有签名记录说明 segments by interruptions, as signed records tell"
+    if untold:
+        yield f"注意 attention：{untold} 个分段截断，此处记录未说明原因 segments cut, and no record here tells why"
+    if taken:
+        yield f"注意 attention：{taken} 个分段在签名之后被截短或取走 segments cut or taken away after they were signed"
 
 
 def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
@@ -193,6 +223,8 @@ def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
         "已结束 ended" if told["ended"] else "未结束 not ended"
     )
     yield f"  密钥 key：{'有证书 certified' if key['certified'] else '无证书 not certified'}（{_STORES[key['store']]}）"
+    if revoked := key["revoked"]:
+        yield f"    {revoked['certificate']} 自此不可信 not believed since {revoked['since']}（{revoked['reason']}）"
     bound = "未知 unknown" if time["error_ms"] is None else f"±{time['error_ms']} ms"
     yield f"  时间 time：自称 claimed {time['claimed']}（{time['source']}，{bound}）"
     yield f"    不早于 not before {time['not_before'] or '—'}，不晚于 not after {time['not_after'] or '—'}"
@@ -211,15 +243,13 @@ def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
 def _segment(found: Report, segment: SegmentAccount) -> str:
     verdict = found.segments[segment.recording, segment.index]
     handed = "有回执 receipt" if (segment.recording, segment.index) in found.receipts else "—"
-    word = f"{_VERDICTS[verdict.verdict]} {verdict.verdict}"
-    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}"
-
-
-def _list(title: str, found: Sequence[Finding]) -> Iterator[str]:
-    if not found:
-        return
-    yield ""
-    yield f"{title}："
-    for finding in found:
-        word = f"{_VERDICTS[finding.verdict]} {finding.verdict}"
-        yield f"  步骤 step {finding.step} {_STEPS[finding.step]}  {word}  {finding.where}：{finding.message}"
+    word = f"{findings.VERDICTS[verdict.verdict]} {verdict.verdict}"
+    if (cause := report.cut_by(found, segment)) is not None:
+        word += f"（{cause}）"
+    signed = verdict.media_signing
+    inside = (
+        ""
+        if signed is None
+        else f"  视频内签名 in the video：{findings.MEDIA_SIGNING[signed.verdict]} {signed.verdict}"
+    )
+    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}{inside}"

@@ -1,31 +1,14 @@
-"""What the records say happened: recordings, their parts, segments and gaps (specification §7.2, steps 6 to 8).
+"""What the records say happened: recordings, their parts, segments and gaps. Step 6 of specification §7.2 is here.
 
-Fed with verified records only. Every second of a recording is in a fragment, in a gap, or found to be unaccounted.
+Fed with verified records only. Whether they agree with each other is `evidence.agreement`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from evidence import mp4
+from evidence.finding import Attack, Finding
 from evidence.records import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that an inspector must know. `step` is the specification's; `verdict` the word for it."""
-
-    step: int
-    verdict: str
-    where: str
-    message: str
-
-    def to_json(self) -> dict[str, object]:
-        """As in the verifier's JSON output."""
-        return {"step": self.step, "verdict": self.verdict, "where": self.where, "message": self.message}
 
 
 @dataclass(slots=True)
@@ -91,6 +74,11 @@ class RecordingAccount:
         """The segments of a part, in order."""
         return [s for _, s in sorted(self.segments.items()) if s.part == part]
 
+    def part_begins(self, part: int) -> int:
+        """Boot time of a part's first sample: its ring's, or its first fragment's."""
+        ring_ns = self.parts[part].started.body["ring_from_ns"]
+        return int(ring_ns) if ring_ns is not None else min(s.from_ns for s in self.attested()[part])
+
     @property
     def stills(self) -> list[Record]:
         """The `still` records, in the order of its segments."""
@@ -133,27 +121,24 @@ class Account:
         self.boots: list[Record] = []
         self.unclean: list[tuple[Record, Record]] = []  # last record of a cut boot, the next boot
         self.last: Record | None = None
-        self._findings: list[Finding] = []
+        self.odd: list[Finding] = []  # step 6: what refers to nothing, or comes a second time
+        self.utc_ahead_ms: dict[str, tuple[int, int]] = {}  # of the boot clock, in each boot: least and most
 
     def add(self, record: Record) -> None:
         """Take in the next verified record."""
         handler = getattr(self, f"_on_{record.kind}", None)
         if handler is not None:
             handler(record)
+        ahead = record.clock.utc_ms - record.clock.boot_ns // 1_000_000
+        least, most = self.utc_ahead_ms.get(record.boot, (ahead, ahead))
+        self.utc_ahead_ms[record.boot] = min(least, ahead), max(most, ahead)
         self.last = record
 
-    def findings(self) -> Iterator[Finding]:
-        """What does not add up, of every recording."""
-        yield from self._findings
-        clocks = {boot.boot: str(boot.body["kernel_boot"]) for boot in self.boots}
-        for recording in self.recordings.values():
-            attested = recording.attested()
-            yield from _check_parts(recording, attested)
-            yield from _check_gaps(recording, attested, clocks)
-            yield from _check_reasons(recording)
-            for segment in recording.segments.values():
-                yield from _check_segment(segment)
-                yield from _check_stills(segment)
+    @property
+    def open_recording(self) -> RecordingAccount | None:
+        """The recording that had begun and not ended when the last record was made."""
+        going = [recording for recording in self.recordings.values() if recording.ended is None]
+        return going[-1] if going else None
 
     def _on_boot(self, record: Record) -> None:
         self.boots.append(record)
@@ -250,133 +235,6 @@ class Account:
         self.faults.append(record)
 
     def _odd(self, record: Record, message: str) -> None:
-        self._findings.append(Finding(6, "altered", f"record {record.seq}", message))
-
-
-def _check_segment(segment: SegmentAccount) -> Iterator[Finding]:
-    """Step 7: fragments follow each other without a hole, and the segment's record sums them up."""
-    where = f"{segment.recording} segment {segment.index}"
-    plain = cipher = 0
-    to_ns: int | None = None
-    for index, record in enumerate(segment.fragments):
-        body = record.body
-        if body["index"] != index:
-            yield Finding(7, "altered", where, f"fragment {index} is missing or out of order")
-            return
-        if index and body["plain_offset"] != plain:
-            yield Finding(7, "altered", where, f"fragment {index} does not begin where the one before it ends")
-        if body["to_ns"] < body["from_ns"]:
-            yield Finding(7, "altered", where, f"fragment {index} ends before it begins")
-        if body["cipher_len"] <= cipher:
-            yield Finding(7, "altered", where, f"fragment {index} adds nothing to the file")
-        if to_ns is not None and body["from_ns"] != to_ns:
-            yield Finding(
-                7, "unaccounted", where, f"time between fragments {index - 1} and {index} is not accounted for"
-            )
-        plain, cipher, to_ns = body["plain_offset"] + body["plain_len"], body["cipher_len"], body["to_ns"]
-    if segment.record is not None:
-        yield from _check_sum(segment, segment.record, where)
-
-
-def _check_stills(segment: SegmentAccount) -> Iterator[Finding]:
-    """Step 7: each still lies whole in one fragment that was told before it, and none in another's place."""
-    where, taken = f"{segment.recording} segment {segment.index}", 0
-    for record in sorted(segment.stills, key=lambda still: int(still.body["plain_offset"])):
-        begin, end = record.body["plain_offset"] - mp4.STILL_HEAD, record.body["plain_offset"] + record.body["size"]
-        before = (f.body for f in segment.fragments if f.seq < record.seq)
-        if not any(f["plain_offset"] <= begin and end <= f["plain_offset"] + f["plain_len"] for f in before):
-            yield Finding(7, "altered", where, f"the still of record {record.seq} lies in no fragment before it")
-        if begin < taken:
-            yield Finding(7, "altered", where, f"the still of record {record.seq} overlaps another")
-        taken = max(taken, end)
-
-
-def _check_sum(segment: SegmentAccount, record: Record, where: str) -> Iterator[Finding]:
-    body = record.body
-    last = segment.fragments[-1].body if segment.fragments else None
-    told = {
-        "fragments": len(segment.fragments),
-        "frames": sum(f.body["frames"] for f in segment.fragments),
-        "samples": sum(f.body["samples"] for f in segment.fragments),
-    }
-    if last is not None:
-        told |= {"from_ns": segment.fragments[0].body["from_ns"], "to_ns": last["to_ns"]}
-        if not body["closed"]:
-            told |= {"attested_len": last["cipher_len"], "attested_sha256": last["cipher_sha256"]}
-            told |= {"plain_len": last["plain_offset"] + last["plain_len"], "plain_sha256": last["plain_sha256"]}
-    if body["closed"]:
-        told |= {"attested_len": body["file_size"], "attested_sha256": body["file_sha256"]}
-        told |= {"stanzas": len(body["recipients"])}
-    elif last is None:
-        told |= {"attested_len": 0, "plain_len": 0}
-    wrong = [name for name, value in told.items() if body[name] != value]
-    if body["file_size"] < (last["cipher_len"] if last else 0):
-        wrong.append("file_size")
-    if wrong:
-        yield Finding(7, "altered", where, f"the segment's record disagrees with its fragments in {', '.join(wrong)}")
-
-
-def _check_parts(recording: RecordingAccount, attested: dict[int, list[SegmentAccount]]) -> Iterator[Finding]:
-    """Step 8: parts are numbered without a hole, a gap lies between each two, segments of a part touch in time."""
-    numbers = sorted(recording.parts)
-    if numbers != list(range(1, len(numbers) + 1)):
-        yield Finding(8, "missing", recording.id, "a part of the recording is missing")
-    gaps = {(g.body["after_part"], g.body["before_part"]) for g in recording.gaps}
-    for number in numbers[1:]:
-        if (number - 1, number) not in gaps:
-            yield Finding(8, "unaccounted", recording.id, f"no gap is recorded between parts {number - 1} and {number}")
-    indices = sorted(recording.segments)
-    if indices != list(range(len(indices))):
-        yield Finding(8, "missing", recording.id, "a segment of the recording is missing from the journal")
-    # A ring that a power cut kept from being written leaves a gap inside its part.
-    holes = [gap.body for gap in recording.gaps if gap.body["after_part"] == gap.body["before_part"]]
-    told = {(hole["after_part"], hole["last_ns"], hole["first_ns"]) for hole in holes}
-    for number, segments in attested.items():
-        for before, after in itertools.pairwise(segments):
-            if before.to_ns != after.from_ns and (number, before.to_ns, after.from_ns) not in told:
-                where = f"{recording.id} segments {before.index} and {after.index}"
-                yield Finding(8, "unaccounted", where, "time between the two segments is not accounted for")
-
-
-def _check_gaps(
-    recording: RecordingAccount, attested: dict[int, list[SegmentAccount]], clocks: dict[str, str]
-) -> Iterator[Finding]:
-    """Step 8: a gap begins where its part's attested end is, ends where the next begins, and is as long as it says."""
-    spans = {n: (min(s.from_ns for s in own), max(s.to_ns for s in own)) for n, own in attested.items()}
-    for body in (gap.body for gap in recording.gaps):
-        after, before = body["after_part"], body["before_part"]
-        where = f"{recording.id} gap after part {after}"
-        yield from _check_length(body, where)
-        if after not in recording.parts:
-            yield Finding(6, "altered", where, "the part before the gap was never started")
-            continue
-        if after == before:
-            continue  # a hole inside a part, held against its segments by `_check_parts`
-        # A gap that a cut kept from being recorded is recorded by a later boot: the parts' boots tell of its ends.
-        parts = [recording.parts[number] for number in (after, before) if number in recording.parts]
-        if before in recording.parts and body["same_clock"] != (len({clocks[part.boot] for part in parts}) == 1):
-            yield Finding(8, "altered", where, "whether its ends are on one clock is not as the boots tell")
-        if after in spans and spans[after][1] != body["last_ns"]:
-            yield Finding(8, "unaccounted", where, "the gap does not begin where the part before it ends")
-        if before in spans and spans[before][0] != body["first_ns"]:
-            yield Finding(8, "unaccounted", where, "the gap does not end where the part after it begins")
-
-
-def _check_length(body: Mapping[str, Any], where: str) -> Iterator[Finding]:
-    if body["max_ms"] is not None and body["max_ms"] < body["min_ms"]:
-        yield Finding(8, "altered", where, "the gap is at most shorter than it is at least")
-    if body["same_clock"] and body["first_ns"] is not None:
-        exact = max(0, body["first_ns"] - body["last_ns"]) // 1_000_000
-        if (body["min_ms"], body["max_ms"]) != (exact, exact):
-            yield Finding(8, "altered", where, "the gap's length is not that between its ends")
-    if body["after_part"] == body["before_part"] and (body["first_ns"] is None or body["first_ns"] < body["last_ns"]):
-        yield Finding(8, "altered", where, "a hole inside a part ends before it begins")
-
-
-def _check_reasons(recording: RecordingAccount) -> Iterator[Finding]:
-    """Step 6: a reason is given for a gap of this recording."""
-    gaps = {gap.seq for gap in recording.gaps}
-    for reason in recording.reasons:
-        if reason.body["gap_seq"] not in gaps:
-            message = f"the reason is for record {reason.body['gap_seq']}, which is no gap of {recording.id}"
-            yield Finding(6, "altered", f"{recording.id} record {reason.seq}", message)
+        name = record.body["recording"]
+        found = Finding(6, "altered", f"record {record.seq}", message, Attack.CONTRADICTION, name)
+        self.odd.append(found)

@@ -10,7 +10,7 @@ from evidence import mp4
 from evidence.errors import EvidenceError
 
 _SAMPLES_LIMIT = 100_000  # in one run; a 60 s segment has 1,800 pictures
-_STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
+_PICTURE_RUN = 0x000701  # data offset; duration, size, flags of each sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,17 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class TrackRun:
-    """A `traf`: absolute offsets of the fields an export patches, and its samples as (offset, size, duration)."""
+    """A `traf`: absolute offsets of the fields an export patches, and its samples as (offset, size, duration).
+
+    `keys` tells which pictures are key frames; it is empty for sound.
+    """
 
     track: int
     start: int
     entry_at: int
     tfdt_at: int
     samples: tuple[tuple[int, int, int], ...]
+    keys: tuple[bool, ...] = ()
 
     @property
     def end(self) -> int:
@@ -111,10 +115,21 @@ def stills(data: bytes | memoryview) -> Iterator[Still]:
         if found.kind != b"uuid" or data[found.body : found.body + 16] != mp4.STILL_UUID:
             continue
         count += 1
-        if count > _STILLS_LIMIT:
-            raise EvidenceError("mp4-box", f"more than {_STILLS_LIMIT} stills in one segment")
+        if count > mp4.STILLS_LIMIT:
+            raise EvidenceError("mp4-box", f"more than {mp4.STILLS_LIMIT} stills in one segment")
         (at_ns,) = _unpack(">Q", data, found.body + 16, found.end)
         yield Still(at_ns, found.body + 24, found.end)
+
+
+def units(data: bytes | memoryview, start: int, size: int) -> Iterator[memoryview]:
+    """The NAL units of a picture's sample, each behind its 4-byte length."""
+    view, end = memoryview(data), start + size
+    while start < end:
+        (length,) = _unpack(">I", data, start, end)
+        start += 4 + length
+        if not length or start > end:
+            raise EvidenceError("mp4-box", f"a picture's unit does not fit where it stands, before byte {start}")
+        yield view[start - length : start]
 
 
 def sample_entries(data: bytes | memoryview) -> dict[bytes, bytes]:
@@ -148,6 +163,7 @@ def _fragment(data: bytes | memoryview, moof: Box, mdat: Box) -> Fragment:
     sequence_at = None
     for part in boxes(data, moof.body, moof.end):
         if part.kind == b"mfhd":
+            _unpack(">II", data, part.body, part.end)
             sequence_at = part.body + 4
         elif part.kind == b"traf":
             runs.append(_run(data, part, moof, mdat))
@@ -163,7 +179,7 @@ def _run(data: bytes | memoryview, traf: Box, moof: Box, mdat: Box) -> TrackRun:
         raise EvidenceError("mp4-box", "the track fragment is not of the form that evidence has")
     (start,) = _unpack(">Q", data, tfdt.body + 4, tfdt.end)
     run_flags, count, offset = _unpack(">IIi", data, trun.body, trun.end)
-    fields = {0x000701: 3, 0x000301: 2}.get(run_flags)
+    fields = {_PICTURE_RUN: 3, 0x000301: 2}.get(run_flags)
     if fields is None or count > _SAMPLES_LIMIT or trun.end - trun.body != 12 + count * fields * 4:
         raise EvidenceError("mp4-box", "the track run is not of the form that evidence has")
     values = struct.unpack_from(f">{count * fields}I", data, trun.body + 12)
@@ -174,7 +190,11 @@ def _run(data: bytes | memoryview, traf: Box, moof: Box, mdat: Box) -> TrackRun:
             raise EvidenceError("mp4-box", "a sample lies outside its media data")
         samples.append((position, size, duration))
         position += size
-    return TrackRun(track, start, tfhd.body + 8, tfdt.body + 4, tuple(samples))
+    flags_of = values[2::3] if run_flags == _PICTURE_RUN else ()
+    if {*flags_of} - {mp4.KEY_FLAGS, mp4.DELTA_FLAGS}:
+        raise EvidenceError("mp4-box", "a picture's flags are not of the form that evidence has")
+    keys = tuple(flag == mp4.KEY_FLAGS for flag in flags_of)
+    return TrackRun(track, start, tfhd.body + 8, tfdt.body + 4, tuple(samples), keys)
 
 
 def _unpack(form: str, data: bytes | memoryview, start: int, end: int) -> tuple[int, ...]:

@@ -19,6 +19,9 @@ VIDEO_TRACK = 1
 SOUND_TRACK = 2
 STREAMINFO = 34
 BLOCK = 2_400  # samples in a FLAC block: 50 ms
+NTP_EPOCH_S = 2_208_988_800  # 1970, in seconds since 1900
+KEY_FLAGS = 0x02000000  # depends on nothing
+DELTA_FLAGS = 0x01010000  # depends on others, not a sync sample
 
 TRAILER = struct.pack(">I4s", 8, b"free")
 """The box that stands alone in the final chunk of a closed segment."""
@@ -28,11 +31,9 @@ STILL_UUID = bytes.fromhex("208a76927e754372a17e1bbf445c0932")
 
 STILL_HEAD = 32  # bytes of such a box before its JPEG
 STILL_LIMIT = 4 << 20  # bytes of one JPEG
+STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_NTP_EPOCH_S = 2_208_988_800
-_KEY_FLAGS = 0x02000000  # depends on nothing
-_DELTA_FLAGS = 0x01010000  # depends on others, not a sync sample
 _NAL_TYPE = 0x1F
 _START_CODE = re.compile(b"\0\0\1")
 _START_CODE_BYTES = 3
@@ -140,7 +141,7 @@ def init(video: VideoConfig | None, streaminfo: bytes | None, pad_to: int) -> by
     if video is None and streaminfo is None:
         raise EvidenceError("mp4-init", "a part has picture, sound or both")
     entries = [_avc1(video)] if video else []
-    return init_with(entries, _sound_entry(streaminfo) if streaminfo else None, _size(video), pad_to)
+    return init_with(entries, _sound_entry(streaminfo) if streaminfo is not None else None, _size(video), pad_to)
 
 
 def init_with(video_entries: Sequence[bytes], sound_entry: bytes | None, size: tuple[int, int], pad_to: int) -> bytes:
@@ -198,8 +199,9 @@ def _size(video: VideoConfig | None) -> tuple[int, int]:
 
 
 def _avc1(video: VideoConfig) -> bytes:
-    if len(video.sps) < 4 or not video.pps:  # noqa: PLR2004 - profile, constraints, level stand in bytes 1 to 3
-        raise EvidenceError("h264-unit", "the encoder's parameter sets are cut short")
+    # Profile, constraints and level stand in bytes 1 to 3 of the first; the lengths are told in two bytes.
+    if not 4 <= len(video.sps) < 1 << 16 or not 1 <= len(video.pps) < 1 << 16:  # noqa: PLR2004
+        raise EvidenceError("h264-unit", "the encoder's parameter sets are cut short or too long")
     config = b"\1" + video.sps[1:4] + b"\xff\xe1" + struct.pack(">H", len(video.sps)) + video.sps
     config += b"\1" + struct.pack(">H", len(video.pps)) + video.pps
     head = struct.pack(">6xH16xHHIIIH32xHh", 1, video.width, video.height, 0x480000, 0x480000, 0, 1, 24, -1)
@@ -248,7 +250,7 @@ def _traf(track: int, run: Run, sizes: Sequence[int], data_offset: int) -> bytes
     if track == VIDEO_TRACK:
         flags = 0x000701  # data offset, duration, size, flags of each sample
         rows = [
-            struct.pack(">III", sample.duration, size, _KEY_FLAGS if sample.key else _DELTA_FLAGS)
+            struct.pack(">III", sample.duration, size, KEY_FLAGS if sample.key else DELTA_FLAGS)
             for sample, size in zip(run.samples, sizes, strict=True)
         ]
     else:
@@ -260,5 +262,5 @@ def _traf(track: int, run: Run, sizes: Sequence[int], data_offset: int) -> bytes
 
 def _prft(track: int, utc_ms: int, media_time: int) -> bytes:
     seconds, rest = divmod(max(utc_ms, 0), 1000)
-    ntp = (seconds + _NTP_EPOCH_S & 0xFFFFFFFF) << 32 | (rest << 32) // 1000
+    ntp = (seconds + NTP_EPOCH_S & 0xFFFFFFFF) << 32 | (rest << 32) // 1000
     return _full(b"prft", 24, struct.pack(">IQQ", track, ntp, media_time), version=1)  # 24: time of capture

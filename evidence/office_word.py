@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from cryptography import x509
 
-from evidence import jose, office_log, pki, shape, timestamp
-from evidence.account import Finding
+from evidence import forgery, jose, office_log, pki, shape, timestamp
 from evidence.documents import LogKey, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
+from evidence.finding import Attack, Finding
 from evidence.note import read_verifier_key
 from evidence.office_log import OfficeLog
 from evidence.records import Record
@@ -19,7 +20,10 @@ from evidence.report import Report, printable
 from evidence.time_bounds import AUTHORITY, LOG, SELF_STAMPED, Bound, HeldHead, SegmentTime, TimeBounds, Words
 
 _STEP = 10
-VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
+VERDICT_OF = {
+    "unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign",
+    "certificate-revoked": "revoked",
+}  # fmt: skip
 _RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
 _CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
 OFFICE_FILES = (_RECEIPT, _CERTIFICATES, *office_log.NAMES)
@@ -48,6 +52,7 @@ class OfficeWord:
         self._authorities = authorities
         self._certificates: list[x509.Certificate] = []
         self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
+        self._revoked: dict[str, EvidenceError] = {}
         self._words = Words(report.anchors, report.receipts)
 
     def run(self) -> None:
@@ -59,11 +64,24 @@ class OfficeWord:
             self._read_log()
         self._compare_times()
 
-    def _find(self, verdict: str, where: str, message: str) -> None:
-        self._report.findings.append(Finding(_STEP, verdict, printable(where), printable(message)))
+    def _find(
+        self, verdict: str, where: str, message: str, attack: Attack, key: tuple[str, int | None] | None = None
+    ) -> None:
+        """Say what is wrong; `key`: with the office's word for which recording and segment."""
+        recording, segment = key or (None, None)
+        told, footage = self._report.account.recordings.get(recording or ""), None
+        if told is not None and segment is not None:
+            footage = self._report.timeline(told).footage(segment)
+        self._report.find(Finding(_STEP, verdict, where, message, attack, recording, segment, footage))
 
     def _note(self, verdict: str, where: str, message: str) -> None:
-        self._report.notes.append(Finding(_STEP, verdict, printable(where), printable(message)))
+        self._report.note(Finding(_STEP, verdict, where, message))
+
+    def _attack(self, text: bytes, typ: str, error: EvidenceError) -> Attack:
+        if error.code != "signer-unknown":
+            return forgery.of_text(text, error)
+        kid = jose.parse(text, typ).kid
+        return forgery.of_signer(kid, self._by_key.get(kid, ()))
 
     def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
         return [(path, match) for path in self._names if (match := pattern.match(path))]
@@ -91,17 +109,29 @@ class OfficeWord:
         if kid not in self._chains:
             self._chains[kid] = list(self._chains_of(kid))
         if not self._chains[kid]:
+            if kid in self._revoked:
+                raise self._revoked[kid]
             message = "no certificate here, trusted by the given root, has the key that signed"
             raise EvidenceError("signer-unknown", message)
         return self._chains[kid]
 
     def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
+        for certificate in self._by_key.get(kid, ()):
+            try:  # issuing certificates and strangers: they help, or they do not
+                chain = pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+                yield self._report.revocations.narrowed(chain)
+            except EvidenceError as error:
+                if error.code == "certificate-revoked":
+                    self._revoked[kid] = error
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, list[x509.Certificate]]:
+        """The certificates by key, told once: receipts are anybody's, and each may name another key."""
+        found: dict[str, list[x509.Certificate]] = {}
         for certificate in self._certificates:
-            with contextlib.suppress(EvidenceError):  # issuing certificates and strangers: they help, or they do not
-                if pki.key_id(pki.public_key(certificate)) == kid:
-                    yield pki.validate_chain(
-                        certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None
-                    )
+            with contextlib.suppress(EvidenceError):
+                found.setdefault(pki.key_id(pki.public_key(certificate)), []).append(certificate)
+        return found
 
     def _read_receipts(self) -> None:
         """Step 10: receipts beside the evidence and inside the journal."""
@@ -117,25 +147,33 @@ class OfficeWord:
             receipt = Receipt.read(text, pki.public_key(chains[0].leaf))
             chain = _valid_at(chains, receipt.received)
         except EvidenceError as error:
-            self._find(VERDICT_OF.get(error.code, "altered"), where, f"receipt: {error.message} ({error.code})")
+            verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, Receipt.TYP, error)
+            self._find(verdict, where, f"receipt: {error.message} ({error.code})", attack, key)
             return
         found = (receipt.recording, receipt.segment)
         recording = self._report.account.recordings.get(receipt.recording)
         segment = recording.segments.get(receipt.segment) if recording else None
         told = segment.record.body if segment and segment.record else None
         if receipt.office != chain.id:
-            self._find("foreign", where, f"the receipt names {receipt.office}, and {chain.id} signed it")
-        elif receipt.device != self._report.device or key not in (None, found):
-            self._find("foreign", where, "the receipt is for another camera or segment")
+            message = f"the receipt names {receipt.office}, and {chain.id} signed it"
+            self._find("foreign", where, message, Attack.FALSE_ARCHIVE, found)
+        elif receipt.device != self._report.device:
+            self._find("foreign", where, f"the receipt is for {receipt.device}", Attack.OTHER_CAMERA, key)
+        elif key not in (None, found):
+            message = f"the receipt is for segment {receipt.segment} of {receipt.recording}"
+            self._find("foreign", where, message, Attack.SWAPPED, key)
         elif told is None:
-            self._find("missing", where, "the office holds a segment that no record here closes: records are cut off")
+            message = "the office holds a segment that no record here closes: records are cut off"
+            self._find("missing", where, message, Attack.DELETED, found)
         elif (receipt.sha256, receipt.size) != (told["file_sha256"], told["file_size"]):
-            self._find("altered", where, "the receipt is for other bytes than the camera signed")
+            message = "the receipt is for other bytes than the camera signed"
+            self._find("altered", where, message, Attack.FORK, found)
         else:
             self._report.receipts[found] = receipt
 
     def _read_anchors(self) -> None:
         """Step 10: time anchors, and whether this chain extends the head that the office held."""
+        nonces: set[str] = set()
         for record in self._report.account.anchors:
             text, where = record.body["anchor"].encode(), f"record {record.seq}"
             try:
@@ -143,16 +181,22 @@ class OfficeWord:
                 anchor = TimeAnchor.read(text, pki.public_key(chains[0].leaf))
                 chain = _valid_at(chains, anchor.utc)
             except EvidenceError as error:
-                verdict = VERDICT_OF.get(error.code, "altered")
-                self._find(verdict, where, f"time anchor: {error.message} ({error.code})")
+                verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, TimeAnchor.TYP, error)
+                self._find(verdict, where, f"time anchor: {error.message} ({error.code})", attack)
                 continue
             if anchor.office != chain.id:
-                self._find("foreign", where, f"the time anchor names {anchor.office}, and {chain.id} signed it")
+                message = f"the time anchor names {anchor.office}, and {chain.id} signed it"
+                self._find("foreign", where, message, Attack.FALSE_ARCHIVE)
             elif anchor.device != self._report.device:
-                self._find("foreign", where, "the time anchor is for another camera")
+                self._find("foreign", where, f"the time anchor is for {anchor.device}", Attack.OTHER_CAMERA)
             elif not self._extends(record, anchor):
-                self._find("altered", where, "fork: the office held another record in this place of the chain")
+                message = "fork: the office held another record in this place of the chain"
+                self._find("altered", where, message, Attack.FORK)
+            elif anchor.nonce in nonces or (self._report.anchors and _is_older(anchor, self._report.anchors[-1][1])):
+                message = "a time anchor that was given before one that stands earlier in the chain, or twice"
+                self._find("altered", where, message, Attack.REPLAYED)
             else:
+                nonces.add(anchor.nonce)
                 self._report.anchors.append((record, anchor))
 
     # --- the office's log
@@ -169,24 +213,27 @@ class OfficeWord:
         for path, match in self._matching(office_log.INGEST):
             key = (match[1], int(match[2]))
             if self._report.only is None or key[0] in self._report.only:
-                with self._naming(path):
+                with self._naming(path, key):
                     self._take_ingest(log, path, key, stamps)
         for path in {office_log.EXPORT} & set(self._names):
             with self._naming(path):
                 leaf, _ = log.export(self._read(path, office_log.PROOF_LIMIT))
                 if leaf["device"] != self._report.device:
-                    self._find("foreign", path, "this is the export of another camera's recording")
+                    message = "this is the export of another camera's recording"
+                    self._find("foreign", path, message, Attack.OTHER_CAMERA)
 
     @contextlib.contextmanager
-    def _naming(self, path: str) -> Iterator[None]:
+    def _naming(self, path: str, key: tuple[str, int] | None = None) -> Iterator[None]:
         try:
             yield
         except EvidenceError as error:
-            self._find(VERDICT_OF.get(error.code, "altered"), path, f"{error.message} ({error.code})")
+            verdict, message = VERDICT_OF.get(error.code, "altered"), f"{error.message} ({error.code})"
+            self._find(verdict, path, message, forgery.of_code(error.code), key)
 
     def _certified_log(self) -> OfficeLog | None:
         if office_log.KEY not in self._names:
-            self._find("foreign", office_log.KEY, "there is none: nobody certifies the key of the log that is here")
+            message = "there is none: nobody certifies the key of the log that is here"
+            self._find("foreign", office_log.KEY, message, Attack.FALSE_ARCHIVE)
             return None
         with self._naming(office_log.KEY):
             text = self._read(office_log.KEY, jose.LINE_LIMIT)
@@ -224,19 +271,28 @@ class OfficeWord:
                         raise
                     self._note("foreign", path, f"{error.message}: it counts for nothing here")
                     continue
+                if stamp.own is not None and stamp.latest_ms > self._ends_ms(stamp.own):
+                    raise EvidenceError("certificate-revoked", "stamped by an authority that had been taken back")
                 self._report.stamps[size] = stamp
                 found[size] = Bound(stamp.latest_ms, SELF_STAMPED if stamp.self_stamped else AUTHORITY)
         return found
 
+    def _ends_ms(self, chain: pki.Chain) -> int:
+        """Until when a chain of the agency counts. Raises `EvidenceError` if somebody else may have its key."""
+        return int(self._report.revocations.narrowed(chain).not_after.timestamp() * 1000)
+
     def _take_head(self, path: str, seq: int, leaf: jose.Json, size: int, stamps: dict[int, Bound]) -> None:
         here = self._report.reader.sha256_of(leaf["seq"])
-        if (leaf["device"], leaf["seq"]) != (self._report.device, seq):
-            self._find("foreign", path, "the log's entry is for another camera or record")
+        if leaf["device"] != self._report.device:
+            self._find("foreign", path, f"the log's entry is for {leaf['device']}", Attack.OTHER_CAMERA)
+        elif leaf["seq"] != seq:
+            self._find("foreign", path, f"the log's entry is for record {leaf['seq']}", Attack.SWAPPED)
         elif here is None:
             message = f"the office's log holds record {seq}, and the journal here has none: records are cut off"
-            self._find("missing", path, message)
+            self._report.find(Finding(_STEP, "missing", path, message, Attack.DELETED, *self._report.rest()))
         elif here != leaf["sha256"]:
-            self._find("altered", path, "fork: the office's log holds another record in this place of the chain")
+            message = "fork: the office's log holds another record in this place of the chain"
+            self._find("altered", path, message, Attack.FORK)
         else:
             bounds = [Bound(shape.utc_ms(leaf["at"]) + leaf["error_ms"], LOG)]
             bounds += [stamps[size]] if size in stamps else []
@@ -245,7 +301,8 @@ class OfficeWord:
     def _take_ingest(self, log: OfficeLog, path: str, key: tuple[str, int], stamps: dict[int, Bound]) -> None:
         receipt = self._report.receipts.get(key)
         if receipt is None:
-            self._find("missing", path, "no verified receipt is here for the ingest that the log tells of")
+            message = "no verified receipt is here for the ingest that the log tells of"
+            self._find("missing", path, message, Attack.DELETED, key)
             return
         size = log.ingest(self._read(path, office_log.PROOF_LIMIT), receipt)
         if size in stamps:
@@ -268,13 +325,20 @@ class OfficeWord:
                     contradicted.append((segment.index, time))
             for index, time in impossible[:1]:
                 said = f"not before {time.not_before[0]} and not after {time.not_after[0]}"
-                self._find("altered", recording.id, f"segment {index}: {said}: one of these words is false")
+                message = f"segment {index}: {said}: one of these words is false"
+                self._find("altered", recording.id, message, Attack.BACKDATED, (recording.id, index))
             for index, time in contradicted[:1]:
                 message = f"{len(contradicted)} segments, the first is {index}: {time.contradiction}"
-                self._find("contradicted", f"{recording.id} clock", message)
+                self._find("contradicted", f"{recording.id} clock", message, Attack.BACKDATED, (recording.id, index))
 
     def _extends(self, record: Record, anchor: TimeAnchor) -> bool:
         return anchor.head_seq < record.seq and self._report.reader.sha256_of(anchor.head_seq) == anchor.head
+
+
+def _is_older(anchor: TimeAnchor, earlier: TimeAnchor) -> bool:
+    """Whether an anchor cannot have been given after one that stands before it: an old one was brought again."""
+    back_ms = shape.utc_ms(earlier.utc) - earlier.error_ms - shape.utc_ms(anchor.utc) - anchor.error_ms
+    return anchor.head_seq < earlier.head_seq or back_ms > 0
 
 
 def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:

@@ -6,11 +6,17 @@ import hashlib
 from dataclasses import dataclass
 
 from evidence import age, boxes, mp4
+from evidence import media_signing as signing
 from evidence.account import SegmentAccount
 from evidence.errors import EvidenceError
+from evidence.finding import Attack
+from evidence.fragment_check import FragmentCheck, PartClock
+from evidence.media_signing import MediaSigning
+from evidence.records import Record
+from evidence.session import Session
 
-INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, RELEASED = (
-    "intact", "truncated", "altered", "missing", "unsigned", "released",
+INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, REVOKED, RELEASED = (
+    "intact", "truncated", "altered", "missing", "unsigned", "revoked", "released",
 )  # fmt: skip
 
 
@@ -23,6 +29,8 @@ class SegmentVerdict:
     bad_fragment: int | None = None
     at_ns: int | None = None
     step: int = 9  # of the specification, where it was found
+    attack: Attack | None = None  # what it looks like, if it is altered or missing
+    media_signing: MediaSigning | None = None  # what the signatures in the video say; None: nobody looked
 
     @property
     def told(self) -> str:
@@ -70,22 +78,36 @@ class SegmentCheck:
         """The verdict, once all bytes were given."""
         record = self._segment.record
         if self._bad is not None:
-            return self._altered(self._bad, "bytes differ from what was signed")
+            return self._altered(self._bad, "bytes differ from what was signed", self._changed(record))
         if self._next < len(self._marks):
-            return self._altered(self._next, "the file was cut short after its bytes were signed")
+            message = "the file was cut short after its bytes were signed"
+            return self._altered(self._next, message, Attack.CUT_SHORT)
         if record is None:
             return SegmentVerdict(TRUNCATED, "the segment was never closed; what was attested is there")
         body = record.body
         if (self._size, self._hash.hexdigest()) != (body["file_size"], body["file_sha256"]):
-            return SegmentVerdict(ALTERED, "the end of the file differs from what was signed")
+            message = "the end of the file differs from what was signed"
+            return SegmentVerdict(ALTERED, message, attack=_end(self._size, body["file_size"]))
         if wrong := self._recipients(body["header_sha256"], body["stanzas"]):
-            return SegmentVerdict(ALTERED, wrong)
+            return SegmentVerdict(ALTERED, wrong, attack=Attack.RECIPIENTS)
         if body["closed"]:
             return SegmentVerdict(INTACT, "every byte is as signed")
         return SegmentVerdict(TRUNCATED, "the segment ends with a power cut or crash; what was attested is there")
 
-    def _altered(self, fragment: int, message: str) -> SegmentVerdict:
-        return SegmentVerdict(ALTERED, message, fragment, self._segment.fragments[fragment].body["from_ns"])
+    def _altered(self, fragment: int, message: str, attack: Attack) -> SegmentVerdict:
+        at_ns = self._segment.fragments[fragment].body["from_ns"]
+        return SegmentVerdict(ALTERED, message, fragment, at_ns, attack=attack)
+
+    def _changed(self, record: Record | None) -> Attack:
+        """Whether it is the camera's file with other bytes, the same for other readers, or another file altogether."""
+        try:
+            header = age.parse_header(self._head)
+        except EvidenceError:
+            return Attack.EDITED
+        if record is None or header.sha256 == record.body["header_sha256"]:
+            return Attack.EDITED
+        same = len(header.stanzas) == record.body["stanzas"]
+        return Attack.EXCHANGED if same else Attack.RECIPIENTS
 
     def _recipients(self, header_sha256: str, stanzas: int) -> str | None:
         if not self._size:
@@ -100,7 +122,13 @@ class SegmentCheck:
         return None
 
 
-def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
+def _end(size: int, signed: int) -> Attack:
+    if size == signed:
+        return Attack.EDITED
+    return Attack.CUT_SHORT if size < signed else Attack.APPENDED
+
+
+def open_segment(segment: SegmentAccount, data: bytes, identity: str, clock: PartClock) -> bytes:
     """Step 12: decrypt a segment and compare picture and sound with the records; return the attested plaintext.
 
     Raises `EvidenceError` naming the fragment.
@@ -121,9 +149,14 @@ def open_segment(segment: SegmentAccount, data: bytes, identity: str) -> bytes:
             raise EvidenceError("plain-hash", f"fragment {index} holds another picture or sound than was signed")
     attested = plain[:done]
     _check_end(segment, digest, plain[done:])
-    _check_media(segment, attested)
+    _check_media(segment, attested, clock)
     _check_stills(segment, attested)
     return attested
+
+
+def media_signing(plain: bytes, session: Session) -> MediaSigning:
+    """What the signatures inside the video say, by the certificates of the boot that recorded it (section 10)."""
+    return signing.check(signing.units(plain), signing.chain_is(session.chain))
 
 
 def unlisted_stills(segment: SegmentAccount, plain: bytes) -> list[boxes.Still]:
@@ -141,7 +174,7 @@ def _check_end(segment: SegmentAccount, digest: hashlib._Hash, rest: bytes) -> N
         raise EvidenceError("plain-hash", "the segment does not end with its trailer")
 
 
-def _check_media(segment: SegmentAccount, plain: bytes) -> None:
+def _check_media(segment: SegmentAccount, plain: bytes, clock: PartClock) -> None:
     if not segment.fragments:
         return
     init = plain[: segment.fragments[0].body["plain_offset"]]
@@ -149,14 +182,9 @@ def _check_media(segment: SegmentAccount, plain: bytes) -> None:
     found = list(boxes.fragments(plain))
     if len(found) != len(segment.fragments):
         raise EvidenceError("mp4-box", "the segment holds another number of fragments than its records")
+    check = FragmentCheck(plain, clock)
     for index, (fragment, record) in enumerate(zip(found, segment.fragments, strict=True)):
-        counts = {run.track: len(run.samples) for run in fragment.runs}
-        if len(counts) < len(fragment.runs):
-            raise EvidenceError("mp4-box", f"fragment {index} holds a track twice")
-        blocks = counts.get(mp4.SOUND_TRACK, 0)
-        told = record.body
-        if counts.get(mp4.VIDEO_TRACK, 0) != told["frames"] or blocks * mp4.BLOCK != told["samples"]:
-            raise EvidenceError("mp4-box", f"fragment {index} holds other pictures or samples than its record says")
+        check.check(index, fragment, record.body)
 
 
 def _check_stills(segment: SegmentAccount, plain: bytes) -> None:

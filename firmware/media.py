@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from evidence import mp4
 from evidence.errors import EvidenceError
+from firmware.capture.media_signer import MediaSigner
 from firmware.capture.part import EncoderChangedError, Format, Part
 from firmware.capture.ring import STALE_NS, Ring
 from firmware.capture.writer import Job, Writer
@@ -34,7 +35,7 @@ class PartPlan:
 class Media:
     """Owns the ring, the sound encoder and the part that is being recorded.
 
-    `on_fault(where, what)` hears of stills that cannot be kept.
+    `on_fault(where, what)` hears of stills that cannot be kept. `signer` None: nothing certifies this boot's key.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Media:
         writer: Writer,
         utc_ms: Callable[[int], int],
         on_fault: Callable[[str, str], None],
+        signer: MediaSigner | None = None,
     ) -> None:
         self._ring = ring
         self._encoder = encoder
@@ -52,11 +54,16 @@ class Media:
         self._writer = writer
         self._utc_ms = utc_ms
         self._on_fault = on_fault
+        self._signer = signer
         self._part: Part | None = None
         self._plan: PartPlan | None = None
         self._opened = False
         self._pre_event: list[Job] = []
         self._ring_from_ns: int | None = None
+
+    def sign_by(self, signer: MediaSigner | None) -> None:
+        """From the next part on: the boot's key is certified by now. Any thread may."""
+        self._signer = signer
 
     @property
     def recording(self) -> bool:
@@ -77,7 +84,10 @@ class Media:
         self._submit(self._part, self._part.hurry())
 
     def _new_part(self, plan: PartPlan) -> Part:
-        return Part(plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms, pictures=plan.pictures)
+        return Part(
+            plan.recording, plan.number, plan.first_segment, self._form, self._utc_ms,
+            pictures=plan.pictures, signer=self._signer,
+        )  # fmt: skip
 
     def _take_ring(self, plan: PartPlan, before: Sequence[Frame], live: list[Frame]) -> list[Frame]:
         """Begin the part with the ring; returns the live pictures that it does not have yet."""

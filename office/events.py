@@ -95,6 +95,8 @@ class Hints:
             if self._open(record):
                 self._opened.add(record.device)
         elif record.kid not in self._sessions and record.device not in self._asked:
+            if len(self._asked) >= _SESSIONS_LIMIT:
+                self._asked.clear()
             self._asked.add(record.device)
             for line in self._openings(record.device):
                 self._open(records.parse(line))
@@ -109,8 +111,9 @@ class Hints:
         session = open_session(record.body, record.device, record.boot, self._roots)
         fresh = session.signed and record.kid not in self._sessions
         if fresh:
-            if len(self._sessions) + len(self._asked) >= _SESSIONS_LIMIT:
-                self.forget()
+            if len(self._sessions) >= _SESSIONS_LIMIT:
+                self._sessions.clear()
+                self._asked.clear()
             self._sessions[record.kid] = session
         return fresh
 

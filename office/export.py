@@ -42,6 +42,7 @@ class Order:
     reason: str
     identity: str | None  # the office's age identity; None: ciphertext only
     device: str | None = None  # needed only if several cameras claim the recording's id
+    by_part: bool = False  # a film of each part besides: signatures inside a video hold within one part
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,15 @@ class _Copy:
         self._stills: list[dict[str, Any]] = []
         self._head = -1  # seq of the last record copied
         self._checkpoints: set[int] = set()  # sizes of those that are written
+        self._opened_once: set[int] = set()  # segments whose stills are written
 
     def run(self, leaf_index: int) -> Exported:
         recording = self._journal()
         held = [index for index in sorted(recording.segments) if self._segment(index)]
         self._log(recording, held, leaf_index)
         self._write("certs/office.pem", pki.to_pem(*self._archive.signer_chain))
+        for path in self._archive.revocation_lists:
+            self._write(f"certs/{path.name}", path.read_bytes())
         watchable = self._order.identity is not None and self._watchable(recording, set(held), self._order.identity)
         missing = tuple(sorted(recording.segments.keys() - set(held)))
         return Exported(self._device, leaf_index, len(held), missing, watchable)
@@ -197,23 +201,32 @@ class _Copy:
                 parts.append((number, present, head))
         if not parts:
             return False
+        placed = self._film("recording.mp4", recording, parts, identity)
+        for part in parts if self._order.by_part else ():
+            self._film(f"parts/{part[0]}.mp4", recording, [part], identity)
+        told = {
+            "device": self._device,
+            "recording": recording.id,
+            "parts": [_placed(recording, each) for each in placed],
+            "gaps": [dict(gap.body) for gap in recording.gaps],
+            "stills": self._stills,
+        }
+        self._write("map.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+        return True
+
+    def _film(
+        self, name: str, recording: RecordingAccount, parts: Sequence[tuple[int, list[SegmentAccount], bytes]],
+        identity: str,
+    ) -> list[join.Placed]:  # fmt: skip
         joiner = join.Joiner([head for *_, head in parts])
-        with (self._folder / "recording.mp4").open("xb") as film:
+        with self._path(name).open("xb") as film:
             film.write(joiner.header)
             for number, present, _ in parts:
                 for piece in joiner.part(join.PartSource(number, self._opened(recording, present, identity))):
                     film.write(piece)
             film.flush()
             os.fsync(film.fileno())
-        told = {
-            "device": self._device,
-            "recording": recording.id,
-            "parts": [_placed(recording, placed) for placed in joiner.placed],
-            "gaps": [dict(gap.body) for gap in recording.gaps],
-            "stills": self._stills,
-        }
-        self._write("map.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
-        return True
+        return joiner.placed
 
     def _opened(
         self, recording: RecordingAccount, segments: Sequence[SegmentAccount], identity: str
@@ -221,7 +234,9 @@ class _Copy:
         """The plaintexts of segments, each decrypted when its turn comes and not kept; its stills are written."""
         for segment in segments:
             plain = _plain(self._stored(segment).read_bytes(), identity)
-            self._write_stills(recording, segment, plain)
+            if segment.index not in self._opened_once:
+                self._opened_once.add(segment.index)
+                self._write_stills(recording, segment, plain)
             yield plain
 
     def _write_stills(self, recording: RecordingAccount, segment: SegmentAccount, plain: bytes) -> None:

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("recording", help="its id, as bodycam office list tells it")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     export.add_argument("--identity", type=Path, metavar="FILE", help="the office's age identity: adds recording.mp4")
+    export.add_argument("--by-part", action="store_true", help="a film of each part besides, as ONVIF validators want")
     export.add_argument("--device", metavar="ID", help="whose recording, if several cameras claim its id")
     export.add_argument("--by", metavar="NAME", help="操作人 who takes it out (default: the login name)")
     export.add_argument("--reason", default="", metavar="TEXT", help="事由 why")
@@ -122,6 +123,7 @@ def _export(config: OfficeConfig, options: argparse.Namespace) -> int:
         options.reason or "未填写",
         identity,
         options.device,
+        options.by_part,
     )
     with contextlib.closing(Archive(config)) as archive:
         done = exporting.export(archive, order)

@@ -41,6 +41,7 @@ CREATE INDEX IF NOT EXISTS events_openings ON events (camera) WHERE kind IN ('bo
 CREATE TABLE IF NOT EXISTS alerts (
   device TEXT, sha256 TEXT, seq INTEGER, at TEXT, clock_source TEXT, what TEXT, recording TEXT, detail TEXT,
   signed INTEGER NOT NULL, told TEXT, handed_in TEXT, PRIMARY KEY (device, sha256));
+CREATE TABLE IF NOT EXISTS unsigned (device TEXT, boot TEXT, name TEXT, PRIMARY KEY (device, boot, name));
 CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,

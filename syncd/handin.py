@@ -10,7 +10,6 @@ Nothing here releases anything: the camera does, on a receipt that it verifies i
 from __future__ import annotations
 
 import contextlib
-import enum
 import hashlib
 import threading
 import time
@@ -33,33 +32,11 @@ from syncd.office import Office, Signers, check_receipt
 from syncd.presence import Presence
 from syncd.retries import Retries
 from syncd.spool import Spool
+from syncd.step import Step, decide
 from syncd.telemetry import CameraTelemetry
 from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
-
-
-class Step(enum.Enum):
-    """What to do next for one segment that a camera lists."""
-
-    GIVE = "give"  # hand its receipt to the camera
-    FORWARD = "forward"  # spool -> office
-    STREAM = "stream"  # camera -> office
-    STORE = "store"  # camera -> spool
-    WAIT = "wait"
-
-
-def decide(*, receipt: bool, whole: bool, via_spool: bool, office: bool) -> Step:
-    """Choose by what is known.
-
-    `receipt`: a verified one is here; `whole`: so is the whole ciphertext; `via_spool`: it was begun there, or is to be
-    kept; `office`: the office can be worked with.
-    """
-    if receipt:
-        return Step.GIVE
-    if whole:
-        return Step.FORWARD if office else Step.WAIT
-    return Step.STREAM if office and not via_spool else Step.STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +146,14 @@ class HandIn:
         return self._reader
 
     def _feed(self, reader: JournalReader, file: int, data: bytes) -> None:
-        for line in data.splitlines(keepends=True):
-            for record in reader.feed(file, line):
+        start = 0
+        while (end := data.find(b"\n", start) + 1) > 0:  # not splitlines: a carriage return ends no line
+            for record in reader.feed(file, data[start:end]):
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
                 self._telemetry.note(record)
+            start = end
 
     def _note_given(self, record: Record) -> None:
         with contextlib.suppress(EvidenceError):
@@ -264,7 +243,7 @@ class HandIn:
                     self._give(camera, key, record)
                     return True
                 if step is Step.FORWARD:
-                    self._forward(office, key)
+                    self._forward_sound(office, key, record)
                 elif step is Step.STORE and self._spool.fits(key, listed.size):
                     start = self._spool.partial_size(key)
                     self._spool.take(key, self._watched(camera.segment(listed, start)), record)
@@ -307,6 +286,17 @@ class HandIn:
         self._gave = True
         sha256 = record.body["file_sha256"]
         self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
+
+    def _forward_sound(self, office: Office, key: _Key, record: Record) -> None:
+        """Forward it while its camera is here: what this disk has damaged is thrown away and fetched again."""
+        try:
+            self._forward(office, key)
+        except AwayError:
+            raise
+        except DockError:
+            if not self._spool.sound(key, record.body["file_sha256"]):
+                self._spool.drop(key)
+            raise
 
     def _forward(self, office: Office, key: _Key, *, give_way: bool = False) -> None:
         def blocks(start: int) -> Blocks:

@@ -23,7 +23,7 @@ from evidence.records import Chain, Record, Stamp
 from evidence.report import Report
 from evidence.verify import Verifier
 from firmware.books import Books
-from firmware.capture import recorder, recovery
+from firmware.capture import media_signer, recorder, recovery
 from firmware.capture import vocabulary as v
 from firmware.capture.journal_writer import JournalWriter, Opening, files
 from firmware.capture.part import EncoderChangedError, Format
@@ -53,7 +53,10 @@ START = b"\0\0\0\1"
 
 def picture(number: int, *, key: bool, sps: bytes = SPS) -> bytes:
     """An access unit: an IDR picture with its parameter sets, or one that depends on others."""
-    body = number.to_bytes(4, "big") + bytes([number % 251 + 1]) * 40 + b"\x80"
+    told = (0x88010101_01 + number).to_bytes(
+        5, "big"
+    )  # begins as a picture's first slice does, and holds no start code
+    body = told + bytes([number % 251 + 1]) * 39 + b"\x80"
     if key:
         return START + sps + START + PPS + START + b"\x65" + body
     return START + b"\x41" + body
@@ -125,6 +128,8 @@ class Owner:
 class Camera:
     """One boot of the recording program. `run` lets time pass; the writer does everything queued after each picture."""
 
+    new_writer: type[Writer] = Writer
+
     def __init__(
         self, owner: Owner, disk: Disk, world: World, clock: BootClock, *,
         ring_seconds: int = 2, make_room: Callable[[], bool] = lambda: False, reserve_bytes: int = 1 << 20,
@@ -132,6 +137,7 @@ class Camera:
     ) -> None:  # fmt: skip
         self.world, self.clock, self.disk = world, clock, disk
         self.boot, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
+        self.session_key = key
         found = recovery.recover(disk)
         chain = Chain(DEVICE, self.boot, key, pki.key_id(key.public_key()), seq=found.seq, prev=found.prev)
         public = key.public_key().public_bytes(
@@ -143,13 +149,15 @@ class Camera:
         self.failures: list[str] = []
         self.commands: list[v.Command] = []
         self._events: list[v.Event] = []
-        self.writer = Writer(
+        self.writer = self.new_writer(
             disk, self.journal, [age.recipient_of(owner.identity)], reserve_bytes=reserve_bytes, make_room=make_room,
             on_failure=self._failed, on_fault=self._told,
         )  # fmt: skip
         self.encoder = Packets()
         form = form or Format(1280, 720, FRAME, FRAGMENT, SEGMENT, self.encoder.config if sound else None)
-        self.media = Media(Ring(ring_seconds, 1 << 20), self.encoder, form, self.writer, self._utc_ms, self._told)
+        ring = Ring(ring_seconds, 1 << 20)
+        signer = media_signer.signer(key, opening.chain, "test", DEVICE)
+        self.media = Media(ring, self.encoder, form, self.writer, self._utc_ms, self._told, signer)
         self.counts = {"delivered": 0, "encoded": 0, "dropped": 0}
         self.books = Books(
             clock, disk, self.journal, self.writer, self.media, lambda: dict(self.counts),
@@ -207,6 +215,10 @@ class Camera:
     def deliver(self) -> None:
         """One picture and the sound up to it; the writer does nothing yet."""
         self.world.now_ns += FRAME
+        self.arrive()
+
+    def arrive(self) -> None:
+        """The picture that ends now, and the sound up to it."""
         now = self.clock.boot_ns()
         if self.picture:
             self._deliver_picture(now - FRAME)
@@ -329,4 +341,9 @@ def verified(owner: Owner, disk: MemoryDisk) -> Report:
     """The verifier's report, which must find nothing wrong, looking as deep as the office's key lets it."""
     report = Verifier(disk, [owner.agency.root.certificate], owner.identity).run()
     assert report.ok, "\n".join(f"{f.step} {f.verdict} {f.where}: {f.message}" for f in report.findings)
+    for name, verdict in report.segments.items():
+        told = verdict.media_signing
+        if told is not None and (told.pictures or told.unsigned):
+            cut = {"incomplete", "absent"} if verdict.verdict == "truncated" else set()  # no signature yet
+            assert told.verdict in {"valid", *cut}, (name, verdict)
     return report

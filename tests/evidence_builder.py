@@ -13,13 +13,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import age, jose, mp4, pki, records, shape
 from evidence.documents import Configuration, Receipt, TimeAnchor
 from evidence.records import Chain, Record, Stamp
+from firmware.capture.media_signer import MediaSigner, PartSigning
 from tests.evidence_keys import AGENCY, Agency, Stream, key, kid, recipients, sha256
-from tests.evidence_media import BLOCKS, FRAGMENT_NS, PICTURES, media, media_fragment, media_init, taken
+from tests.evidence_media import (
+    BLOCKS,
+    FRAGMENT_NS,
+    PICTURES,
+    media,
+    media_fragment,
+    media_init,
+    signed_pictures,
+    taken,
+)
 
 START_UTC_MS = 1_795_500_000_000  # 2026-11-24T06:00:00Z
 MS = 1_000_000
@@ -81,6 +92,13 @@ class Camera:
         }
         return self._open("boot", tails, members)
 
+    def certify(self, key_store: str = "extractable") -> Record:
+        """The evidence key answers, after a boot that was not signed."""
+        chain = self.agency.session(self.device, self.boot_id, self.session_key)
+        told = [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in chain]
+        self.signed = True
+        return self.line("certified", {"chain": told, "key_store": key_store})
+
     def summary(self) -> Record:
         """Go on in a new journal file."""
         return self._open("summary", [], {})
@@ -105,14 +123,22 @@ class Camera:
             .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
         chain = self.agency.session(self.device, self.boot_id, self.session_key) if self.signed else []
+        ders = [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in chain]
+        self._signer = MediaSigner(self._sign_video, ders, "0.1.0", self.device) if chain else None
         opening = {
             "file": self.file,
             "session_key": jose.b64(spki),
-            "chain": [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in chain],
+            "chain": ders,
             "kernel_boot": sha256(f"kernel {self.device} {self.boots}".encode())[:32],
             "torn": tails,
         }
         return self.line(kind, {**opening, **members})
+
+    def _sign_video(self, document: bytes) -> bytes:
+        return key(self.session_key).sign(document, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+
+    def _claimed_ms(self, boot_ns: int) -> int:
+        return self.utc_ms - (self.now_ns - boot_ns) // MS
 
     def _tear(self, torn: bytes) -> dict[str, Any]:
         path = records.journal_path(self.file)
@@ -153,6 +179,7 @@ class Camera:
         }
         pressed = None if resumed else self.now_ns
         self.part_from_ns = self.now_ns + MS
+        self._signing = PartSigning(self._signer, self._claimed_ms) if self._signer else None
         self.line("recording_started", {**body, "pressed_ns": pressed, "ring_from_ns": None})
 
     def segment(
@@ -172,8 +199,8 @@ class Camera:
         encryptor = age.Encryptor(recipients(), self.random)
         segment = Segment(where, encryptor, media_init(), 0, encryptor.header)
         self.next_segment += 1
-        for _ in range(fragments):
-            self.fragment(segment, stills, listed=listed)
+        for left in reversed(range(fragments)):
+            self.fragment(segment, stills, listed=listed, closes=not left and not cut)
         if cut:
             segment.cipher += tail
         else:
@@ -184,13 +211,16 @@ class Camera:
         self._last = segment
         return segment
 
-    def fragment(self, segment: Segment, stills: int = 0, *, listed: bool = True) -> dict[str, Any]:
+    def fragment(
+        self, segment: Segment, stills: int = 0, *, listed: bool = True, closes: bool = False
+    ) -> dict[str, Any]:
         """Append half a second, with stills that were taken 1, 2, … ms after its begin."""
         from_ns = self.part_from_ns + self.sequence * FRAGMENT_NS
         index = len(segment.fragments)
         taken_ns = [from_ns + n * MS for n in range(1, stills + 1)]
         carried = [mp4.still(at_ns, media().still) for at_ns in taken_ns]
-        data = media_fragment(self.sequence, index, self.utc_ms, sum(carried, ()))
+        signed = signed_pictures(self._signing, index, from_ns, last=closes) if self._signing else None
+        data = self.media(media_fragment(self.sequence, index, self._claimed_ms(from_ns), sum(carried, ()), signed))
         offset = len(segment.plain)
         segment.plain += data
         segment.cipher += segment.encryptor.seal(segment.plain[segment.sealed :])
@@ -218,6 +248,10 @@ class Camera:
         for number, at_ns in enumerate(taken_ns if listed else ()):
             self.still(segment, offset + number * sum(map(len, carried[number])), at_ns)
         return body
+
+    def media(self, data: bytes) -> bytes:
+        """A fragment's bytes as they are signed and written: a camera that lies changes them."""
+        return data
 
     def still(self, segment: Segment, box: int, at_ns: int) -> Record:
         """The record of the vectors' still, whose box is at an offset in the plaintext."""
@@ -308,7 +342,7 @@ class Camera:
         members = {
             "office": "OFFICE-1",
             "device": self.device,
-            "nonce": sha256(b"nonce")[:32],
+            "nonce": sha256(f"nonce {head.seq}".encode())[:32],
             "head_seq": head.seq,
             "head": head.sha256,
             "utc": shape.utc_text(self.utc_ms + 50),

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -19,6 +19,7 @@ from evidence import age, jose, mp4, pki, records
 from evidence.certificate import Role
 from evidence.records import Chain, Stamp
 from evidence.session import make_voucher
+from firmware.capture.media_signer import PartSigning, sealed, signer
 from tests.agency import Agency, Holder, new_key
 
 FPS = 24
@@ -58,7 +59,10 @@ def footage(fragments: int) -> tuple[mp4.VideoConfig, bytes, tuple[Fragment, ...
     assert units[0].sps is not None
     assert units[0].pps is not None
     config = mp4.VideoConfig(units[0].sps, units[0].pps, *SIZE)
-    pictures = [mp4.Sample(unit.data, 1_000_000 // FPS, unit.idr) for unit in units]
+    edges = [number * 1_000_000 // FPS for number in range(len(units) + 1)]
+    pictures = [
+        mp4.Sample(unit.data, end - begin, unit.idr) for unit, begin, end in zip(units, edges, edges[1:], strict=False)
+    ]
     sound, streaminfo = _tone(fragments * 10)
     half = FPS // 2
     return (
@@ -110,12 +114,14 @@ class Camera:
         self.now_ns = 5_000_000_000
         key = new_key()
         chain: list[str] = []
+        self._signing: PartSigning | None = None
         if self.signed:
             session = pki.make_session_certificate(
                 self._evidence.certificate, self._evidence.key, key.public_key(), self.boot_id
             )
             above = [session, self._evidence.certificate, *self._evidence.above]
             chain = [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in above]
+        self._signer = signer(key, chain, "test", self.device)
         seq, prev = (self._chain.seq, self._chain.prev) if self._chain else (0, records.GENESIS)
         self._chain = Chain(self.device, self.boot_id, key, pki.key_id(key.public_key()), seq=seq, prev=prev)
         spki = key.public_key().public_bytes(
@@ -132,6 +138,15 @@ class Camera:
             kernel_boot=self.boot_id, torn=[], software="test", configuration="0" * 64,
             key_store="extractable" if self.signed else "none", hardware={}, simulated=True,
         )  # fmt: skip
+
+    def certify(self) -> None:
+        """The evidence key answers, after a boot that was not signed."""
+        assert self._chain is not None
+        public = self._chain._key.public_key()
+        session = pki.make_session_certificate(self._evidence.certificate, self._evidence.key, public, self.boot_id)
+        above = [session, self._evidence.certificate, *self._evidence.above]
+        chain = [jose.b64(one.public_bytes(serialization.Encoding.DER)) for one in above]
+        self.line("certified", chain=chain, key_store="token")
 
     def line(self, kind: str, **body: Any) -> bytes:
         """Write a record; its line."""
@@ -168,14 +183,18 @@ class Camera:
         sealed = 0
         if fragments[0] == 0:
             self._part_ns, self._done = self.now_ns, 0
+            self._signing = PartSigning(self._signer, self._claimed_ms) if self._signer else None
         base = self._done
         for index, number in enumerate(fragments):
             taken = all_fragments[number]
             start_us, start_samples = (base + index) * 500_000, (base + index) * _RATE // 2
             pictures, sound = mp4.Run(start_us, taken.pictures), mp4.Run(start_samples, taken.sound)
             at_ns = self._part_ns + (base + index) * FRAGMENT_NS
+            if self._signing:
+                samples = _signed(self._signing, taken.pictures, at_ns, last=index + 1 == len(fragments))
+                pictures = mp4.Run(start_us, samples)
             carried = mp4.still(at_ns, still) if still and index == 0 else ()
-            data = b"".join(mp4.fragment(index + 1, pictures, sound, self.utc_ms, age.CHUNK, carried))
+            data = b"".join(mp4.fragment(index + 1, pictures, sound, self._claimed_ms(at_ns), age.CHUNK, carried))
             offset = len(plain)
             plain += data
             cipher += bytes(writer.seal(plain[sealed:]))
@@ -198,6 +217,9 @@ class Camera:
         plain += mp4.TRAILER
         self._close(where, plain, cipher, len(fragments), self._done * FRAGMENT_NS)
         self._spans[part] = self._part_ns, self._part_ns + self._done * FRAGMENT_NS
+
+    def _claimed_ms(self, boot_ns: int) -> int:
+        return self.utc_ms + boot_ns // 1_000_000
 
     def cut_in_its_header(self, recording: str, part: int, segment: int) -> None:
         """A segment that a power cut ended before anything could be decrypted, and its late record."""
@@ -252,6 +274,15 @@ class Camera:
             "recording_ended", recording=recording, ground="end_of_activity", parts=parts, segments=segments,
             frames_delivered=96, frames_encoded=96, frames_dropped=0,
         )  # fmt: skip
+
+
+def _signed(signing: PartSigning, pictures: Sequence[mp4.Sample], from_ns: int, *, last: bool) -> list[mp4.Sample]:
+    """A fragment's pictures with their signatures; behind the `last` of a segment nothing is unsigned."""
+    step = FRAGMENT_NS // len(pictures)
+    seals = [signing.picture(one.data, from_ns + n * step, key=one.key) for n, one in enumerate(pictures)]
+    signed = [replace(one, data=sealed(one.data, seal, ())) for one, seal in zip(pictures, seals, strict=True)]
+    closing = signing.close(from_ns + FRAGMENT_NS) if last else ()
+    return [*signed[:-1], replace(signed[-1], data=sealed(signed[-1].data, None, closing))]
 
 
 def _sha256(data: bytes) -> str:

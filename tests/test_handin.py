@@ -9,8 +9,8 @@ import pytest
 from evidence import records
 from evidence.pki import Role
 from syncd.errors import Stopped
-from syncd.handin import Step, decide
 from syncd.retries import Retries
+from syncd.step import Step, decide
 from tests.agency import Agency, Holder
 from tests.builders import present_agency
 from tests.dock_camera import DockedCamera

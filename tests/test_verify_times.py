@@ -123,7 +123,7 @@ def _stranger(log: OfficeLogCopy) -> None:
         (_edited, "10:altered", "log-proof"),
         (_swapped, "10:altered", "another one than the receipt names"),
         (_another_checkpoint, "10:altered", "log-checkpoint"),
-        (_renamed, "10:foreign", "another camera or record"),
+        (_renamed, "10:foreign", "the log's entry is for record"),
         (_stranger, "13:foreign", "no verified record"),
     ],
 )

@@ -7,9 +7,12 @@ be flushed, and what has to lie in its last fragment finds one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from evidence.mp4 import BLOCK, SOUND_TIMESCALE, AccessUnit, Pieces, Run, Sample
+from firmware.capture import media_signer
+from firmware.capture.media_signer import PartSigning, Seal
 
 _KEY_FRAME_NS = 1_000_000_000  # the port promises a key frame at least this often
 _STOPPED_NS = 250_000_000  # an encoder is never so far behind
@@ -18,7 +21,10 @@ _NO_PICTURE_NS = 1_000_000_000  # sound goes on alone when no picture came for s
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """What goes into one `moof` and `mdat`, and the figures its record tells. Times on the boot clock, ns."""
+    """What goes into one `moof` and `mdat`, and the figures its record tells. Times on the boot clock, ns.
+
+    `seals` are signatures of the pictures, each before the picture of that index; `closing` stand behind the last one.
+    """
 
     opens_segment: bool
     video: Run | None
@@ -26,6 +32,8 @@ class Fragment:
     from_ns: int
     to_ns: int
     drops: int
+    seals: Mapping[int, Seal] = field(default_factory=dict)
+    closing: tuple[Seal, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -42,12 +50,25 @@ class Fragment:
         """Whether its first picture can be decoded alone."""
         return bool(self.video and self.video.samples[0].key)
 
+    def signed_video(self) -> Run | None:
+        """The pictures with their signatures, which are made now."""
+        if self.video is None or not (self.seals or self.closing):
+            return self.video
+        samples = list(self.video.samples)
+        last = len(samples) - 1
+        for index in {*self.seals, last}:
+            behind = self.closing if index == last else ()
+            data = media_signer.sealed(samples[index].data, self.seals.get(index), behind)
+            samples[index] = replace(samples[index], data=data)
+        return Run(self.video.start, samples)
+
 
 @dataclass(slots=True)
 class _Picture:
     ns: int
     data: Pieces
     key: bool
+    seal: Seal | None
 
 
 @dataclass(slots=True)
@@ -66,6 +87,7 @@ class Cutter:
     segment_ns: int
     frame_ns: int
     pictures: bool = True  # False: none will come, and sound waits for none
+    signing: PartSigning | None = None
     _from_ns: int = field(init=False)
     _segment_from_ns: int = field(init=False)
     _opens: bool = True
@@ -100,13 +122,14 @@ class Cutter:
         segment_over = unit.idr and ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
         due = segment_over or self._hurried or ns - self._from_ns >= self.fragment_ns
         if due and self._has_before(ns):
-            cut = self._cut(ns, new_segment=segment_over)
+            cut = self._cut(ns, new_segment=segment_over, goes_on=not segment_over)
         else:
             self._count_missing(ns)
             if segment_over:  # what is open has no picture yet, and so can be the new segment's first itself
                 self._opens, self._segment_from_ns = True, self._from_ns
         self._counted_ns = ns
-        self._pictures.append(_Picture(ns, unit.data, unit.idr))
+        seal = self.signing.picture(unit.data, ns, key=unit.idr) if self.signing else None
+        self._pictures.append(_Picture(ns, unit.data, unit.idr, seal))
         return cut
 
     def not_kept(self) -> None:
@@ -138,7 +161,7 @@ class Cutter:
             self._hurried = True
             return None
         newest = self._pictures.pop()
-        cut = self._cut(newest.ns, new_segment=False)
+        cut = self._cut(newest.ns, new_segment=False, goes_on=True)
         self._pictures.append(newest)
         return cut
 
@@ -170,11 +193,15 @@ class Cutter:
         """Whether a fragment that ends at `ns` holds anything: where both sources stopped, sound may begin later."""
         return bool(self._pictures or (self._blocks and self._blocks[0].start < self._edge(ns)))
 
-    def _cut(self, to_ns: int, *, new_segment: bool, everything: bool = False) -> Fragment:
+    def _cut(self, to_ns: int, *, new_segment: bool, goes_on: bool = False, everything: bool = False) -> Fragment:
+        """`goes_on`: the segment's next picture is here already. Otherwise nobody knows whether it has one."""
         self._count_missing(to_ns)
+        closing = self.signing.close(to_ns) if self.signing and self._pictures and not goes_on else ()
+        seals = {index: picture.seal for index, picture in enumerate(self._pictures) if picture.seal}
         edge = self._edge(to_ns)
         taken = self._blocks if everything else [block for block in self._blocks if block.start < edge]
-        fragment = Fragment(self._opens, self._video(to_ns), _sound(taken), self._from_ns, to_ns, self._drops)
+        video, sound = self._video(to_ns), _sound(taken)
+        fragment = Fragment(self._opens, video, sound, self._from_ns, to_ns, self._drops, seals, closing)
         self._blocks = self._blocks[len(taken) :]
         self._pictures, self._drops, self._opens, self._from_ns = [], 0, new_segment, to_ns
         self._hurried = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evidence import age, mp4
 from evidence.errors import EvidenceError
 from firmware.capture.cutter import Cutter, Fragment
+from firmware.capture.media_signer import MediaSigner, PartSigning
 from firmware.capture.sound_clock import SoundClock
 from firmware.capture.writer import CloseSegment, Job, Place, WriteFragment
 from firmware.hal.ports import Frame, Still
@@ -34,12 +35,12 @@ class EncoderChangedError(Exception):
 class Part:
     """Feeds the cutter and numbers segments and fragments. `utc_ms` tells the UTC claim of a boot time.
 
-    Without `pictures`, it is sound only from its first block on.
+    Without `pictures`, it is sound only from its first block on. Without `signer`, its pictures are not signed.
     """
 
     def __init__(
         self, recording: str, number: int, first_segment: int, form: Format, utc_ms: Callable[[int], int],
-        *, pictures: bool = True,
+        *, pictures: bool = True, signer: MediaSigner | None = None,
     ) -> None:  # fmt: skip
         self.recording = recording
         self.number = number
@@ -49,6 +50,7 @@ class Part:
         self._form = form
         self._pictures = pictures
         self._utc_ms = utc_ms
+        self._signing = PartSigning(signer, utc_ms) if signer else None
         self._config: mp4.VideoConfig | None = None
         self._cutter: Cutter | None = None
         self._sound_clock: SoundClock | None = None
@@ -139,7 +141,8 @@ class Part:
 
     def _new_cutter(self, from_ns: int) -> Cutter:
         form = self._form
-        cutter = Cutter(self.start_ns or 0, form.fragment_ns, form.segment_ns, form.frame_ns, self._pictures)
+        lengths = (form.fragment_ns, form.segment_ns, form.frame_ns)
+        cutter = Cutter(self.start_ns or 0, *lengths, self._pictures, self._signing)
         cutter.begin(from_ns)
         return cutter
 

@@ -250,7 +250,7 @@ class Writer:
             writer = SegmentWriter(self._disk, key[0], place.part, key[1], job.init, self._recipients)
             self._open[key] = writer
         stills = tuple(piece for still in job.stills for piece in mp4.still(still.boot_ns, still.jpeg))
-        data = mp4.fragment(place.sequence, fragment.video, fragment.sound, job.utc_ms, age.CHUNK, stills)
+        data = mp4.fragment(place.sequence, fragment.signed_video(), fragment.sound, job.utc_ms, age.CHUNK, stills)
         body = writer.write(fragment, data)
         self._journal.append("fragment", body)
         writer.attested(body)

@@ -122,7 +122,7 @@ def invalid_age(good: bytes, stranger: bytes) -> Iterator[dict[str, str]]:
 
 
 def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
-    """What to do to `folder/`, and the step and verdict that must then be found. `bit` 0 is the lowest."""
+    """What to do to `folder/`, and the step, verdict and attack that must then be found. `bit` 0 is the lowest."""
     recording = camera.recording
     first, second = records.journal_path(0), records.journal_path(1)
     lines = camera.files[first].split(b"\n")
@@ -147,49 +147,52 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
 
     end = len(camera.files[first]) - len(torn)
     yield from (
-        {"name": name, "steps": steps, "step": step, "verdict": verdict}
-        for name, step, verdict, steps in (
-            ("a line altered", 1, "altered", [flip(first, starts[1] + 200)]),
-            ("a signature altered", 3, "altered", [flip(first, legible(starts[2] - 40))]),
-            ("a line deleted", 4, "altered", [cut_out(first, starts[2], starts[3] - starts[2])]),
-            ("an opening deleted", 2, "altered", [cut_out(first, 0, starts[1])]),
-            ("the torn tail altered", 5, "altered", [flip(first, end + 3)]),
-            ("a journal file deleted", 2, "altered", [{"do": "delete", "path": second}]),
-            ("a closed segment altered", 9, "altered", [flip(closed, header + 70_000)]),
-            ("a recipient added or changed", 9, "altered", [flip(closed, 60)]),
-            ("a trailer cut off", 9, "altered", [cut_out(closed, len(camera.files[closed]) - 24, 24)]),
-            ("a truncated segment's attested bytes altered", 9, "altered", [flip(cut, header + 5)]),
-            ("a truncated segment's tail altered", 9, "altered", [flip(cut, len(camera.files[cut]) - 1)]),
-            ("a segment deleted", 9, "missing", [{"do": "delete", "path": closed}]),
-            ("segments swapped", 9, "altered", [{"do": "swap", "path": closed, "with": cut}]),
-            ("a receipt altered", 10, "altered", [flip(receipt, 300)]),
-            ("a receipt for another segment", 10, "foreign",
+        {"name": name, "steps": steps, "step": step, "verdict": verdict, "attack": attack}
+        for name, step, verdict, attack, steps in (
+            ("a line altered", 1, "altered", "edited", [flip(first, starts[1] + 200)]),
+            ("a signature altered", 3, "altered", "edited", [flip(first, legible(starts[2] - 40))]),
+            ("a line deleted", 4, "altered", "deleted", [cut_out(first, starts[2], starts[3] - starts[2])]),
+            ("an opening deleted", 2, "altered", "deleted", [cut_out(first, 0, starts[1])]),
+            ("the torn tail altered", 5, "altered", "edited", [flip(first, end + 3)]),
+            ("a journal file deleted", 2, "altered", "deleted", [{"do": "delete", "path": second}]),
+            ("a closed segment altered", 9, "altered", "edited", [flip(closed, header + 70_000)]),
+            ("a recipient added or changed", 9, "altered", "exchanged", [flip(closed, 60)]),
+            ("a trailer cut off", 9, "altered", "cut-short", [cut_out(closed, len(camera.files[closed]) - 24, 24)]),
+            ("a truncated segment's attested bytes altered", 9, "altered", "edited", [flip(cut, header + 5)]),
+            ("a truncated segment's tail altered", 9, "altered", "edited", [flip(cut, len(camera.files[cut]) - 1)]),
+            ("a segment deleted", 9, "missing", "deleted", [{"do": "delete", "path": closed}]),
+            ("segments swapped", 9, "altered", "reordered", [{"do": "swap", "path": closed, "with": cut}]),
+            ("a receipt altered", 10, "altered", "edited", [flip(receipt, 300)]),
+            ("a receipt for another segment", 10, "foreign", "swapped",
              [{"do": "move", "path": receipt, "to": records.receipt_path(recording, 2)}]),
-            ("the certificate of the log's key deleted", 10, "foreign", [{"do": "delete", "path": office_log.KEY}]),
-            ("the certificate of the log's key altered", 10, "altered", [flip(office_log.KEY, 300)]),
-            ("a checkpoint altered", 10, "altered", [flip(office_log.checkpoint_path(2), 40)]),
-            ("a checkpoint deleted", 10, "altered", [{"do": "delete", "path": office_log.checkpoint_path(2)}]),
-            ("a head in the log altered", 10, "altered", [flip(head, 100)]),
-            ("a head in the log for another record", 10, "foreign",
+            ("the certificate of the log's key deleted", 10, "foreign", "false-archive",
+             [{"do": "delete", "path": office_log.KEY}]),
+            ("the certificate of the log's key altered", 10, "altered", "edited", [flip(office_log.KEY, 300)]),
+            ("a checkpoint altered", 10, "altered", "edited", [flip(office_log.checkpoint_path(2), 40)]),
+            ("a checkpoint deleted", 10, "altered", "edited",
+             [{"do": "delete", "path": office_log.checkpoint_path(2)}]),
+            ("a head in the log altered", 10, "altered", "edited", [flip(head, 100)]),
+            ("a head in the log for another record", 10, "foreign", "swapped",
              [{"do": "move", "path": head, "to": office_log.head_path(camera.records[-2].seq)}]),
-            ("proofs of the log swapped", 10, "altered",
+            ("proofs of the log swapped", 10, "altered", "edited",
              [{"do": "swap", "path": head, "with": office_log.ingest_path(recording, 0)}]),
-            ("the last line cut off, which the log holds", 10, "missing",
+            ("the last line cut off, which the log holds", 10, "missing", "deleted",
              [cut_out(third, third_end, len(camera.files[third]) - third_end)]),
-            ("a stamp's time altered", 10, "altered",
+            ("a stamp's time altered", 10, "altered", "edited",
              [flip(office_log.stamp_path(2), camera.files[office_log.stamp_path(2)].index(b"20261124") + 7)]),
-            ("a stamp's signature altered", 10, "altered",
+            ("a stamp's signature altered", 10, "altered", "edited",
              [flip(office_log.stamp_path(2), len(camera.files[office_log.stamp_path(2)]) - 3)]),
-            ("a stamp that is none", 10, "altered",
+            ("a stamp that is none", 10, "altered", "edited",
              [{"do": "swap", "path": office_log.stamp_path(2), "with": receipt}]),
-            ("a foreign file", 13, "foreign",
+            ("a foreign file", 13, "foreign", "inserted",
              [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
         )
     )  # fmt: skip
+    yield from invalid_stills(camera)
 
 
 def invalid_stills(camera: Camera) -> Iterator[dict[str, Any]]:
-    """Records that the camera itself signs at the end of its journal, and the step and verdict that must be found.
+    """Records that the camera itself signs at the end of its journal, and what must be found: step, verdict, attack.
 
     Step 12 needs the office's identity: without it, nothing is found.
     """
@@ -209,4 +212,4 @@ def invalid_stills(camera: Camera) -> Iterator[dict[str, Any]]:
                       prev=last.sha256)  # fmt: skip
         line = chain.append("still", {**good, **changed}, last.clock, deterministic=True)
         steps = [{"do": "append", "path": last_file, "text": line.decode() + "\n"}]
-        yield {"name": name, "steps": steps, "step": step, "verdict": "altered"}
+        yield {"name": name, "steps": steps, "step": step, "verdict": "altered", "attack": "contradiction"}
