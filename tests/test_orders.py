@@ -153,7 +153,7 @@ def test_a_camera_is_found_or_not(dock: Dock, signer: Holder) -> None:
         ({"dock": "DOCK-2"}, "order-foreign"),
         ({"seconds": -301}, "order-expired"),
         ({"seconds": 120}, "order-expired"),
-        ({"seconds": -400 * 24 * 3600}, "chain_dates"),
+        ({"seconds": -400 * 24 * 3600}, "chain-dates"),
     ],
 )
 def test_an_order_for_elsewhere_or_another_time_is_refused(
