@@ -65,7 +65,7 @@ def access(office: str, desks: Sequence[str]) -> str:
     """The broker's access rules (docs/spec/messages.md §1). `desks`: who else of the office may read and command."""
     lines = [f"user office/{office}", "topic readwrite bodycam/v1/#", ""]
     for desk in desks:
-        lines += [f"user office/{desk}", "topic read bodycam/v1/#", "topic write bodycam/v1/to/dock/+/command", ""]
+        lines += [f"user desk/{desk}", "topic read bodycam/v1/#", "topic write bodycam/v1/to/dock/+/command", ""]
     # What the office tells a dock has a tree of its own, because a rule cannot take back what a wider one gave.
     lines += ["pattern readwrite bodycam/v1/%u/#", "pattern read bodycam/v1/to/%u/#", ""]
     return "\n".join(lines)

@@ -36,7 +36,7 @@ class OfficeConfig:
     )
     stamp_key: Path | None = None
     stamp_seconds: Annotated[int, Between(1, 86_400)] = 300  # between two stamps of a log that grows
-    desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # further certificates of role `office`
+    desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # who of role `desk` may read and command
     time_zone: str = "Asia/Shanghai"  # of the county: where a day ends (rule 19)
     warn_hours: Annotated[int, Between(0, 24)] = 4  # before a deadline
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut

@@ -37,7 +37,7 @@ def with_desk(office: OfficeKit) -> Client:
     """Let desks into this office, which is not running yet; the one that asks."""
     text = office.config.read_text()
     office.config.write_text(f'desks = ["{DESK}", "{LISTENER}"]\n{text}')
-    return office.client(Role.OFFICE, DESK)
+    return office.client(Role.DESK, DESK)
 
 
 def mqtt(client: Client, program: str, *options: str) -> list[str]:
@@ -50,7 +50,7 @@ class Listener:
     """`mosquitto_sub` over everything, as a desk."""
 
     def __init__(self, office: OfficeKit, *topics: str) -> None:
-        client = office.client(Role.OFFICE, LISTENER)
+        client = office.client(Role.DESK, LISTENER)
         self._path = office.folder / "heard"
         wanted = [word for topic in topics or ("bodycam/v1/#",) for word in ("-t", topic)]
         options = ["-q", "1", "-F", "%t %r %x", "--retain-as-published", *wanted]

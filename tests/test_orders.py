@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -237,7 +241,7 @@ class Wire:
 
     def asks(self, payload: str, reply: str, *options: str) -> str:
         done = self.call(
-            "mosquitto_rr", Role.OFFICE, "DESK-1", "-W", "1", "-t", COMMAND, "-e", reply, "-m", payload, *options
+            "mosquitto_rr", Role.DESK, "DESK-1", "-W", "1", "-t", COMMAND, "-e", reply, "-m", payload, *options
         )
         return done.stdout.strip()
 
@@ -262,7 +266,7 @@ def test_a_dock_answers_mosquitto_rr(
         # An answer goes nowhere else, and nothing is done whose answer could not be heard.
         for reply in ("bodycam/v1/dock/DOCK-2/reply/DESK-1", f"{BASE}/ack", "elsewhere"):
             assert wire.asks(signed(order("find", order="1f" * 16), signer), reply) == ""
-        wire.call("mosquitto_pub", Role.OFFICE, "DESK-1", "-t", COMMAND, "-m", signed(order(), signer), "-r")
+        wire.call("mosquitto_pub", Role.DESK, "DESK-1", "-t", COMMAND, "-m", signed(order(), signer), "-r")
         assert json.loads(wire.asks('{"ask":"status"}', f"{BASE}/reply/DESK-1"))["result"] == "done"
         assert dock.found == ["0f" * 16]
         assert dock.urgency() is None
@@ -275,16 +279,16 @@ def test_a_dock_answers_mosquitto_rr(
 def test_who_may_write_and_read_commands(tmp_path: Path, agency: Agency, broker: Broker) -> None:
     wire = Wire(tmp_path, agency, broker)
     assert wire.publishes(Role.OFFICE, "OFFICE-1", COMMAND)
-    assert wire.publishes(Role.OFFICE, "DESK-1", COMMAND)
+    assert wire.publishes(Role.DESK, "DESK-1", COMMAND)
     for role, name in (
         (Role.DOCK, "DOCK-1"),
         (Role.DOCK, "DOCK-2"),
         (Role.CAMERA, "BWC-0001"),
-        (Role.OFFICE, "DESK-9"),
+        (Role.DESK, "DESK-9"),
     ):
         assert not wire.publishes(role, name, COMMAND), name
     for topic in ("bodycam/v1/deadline/BWC-0001", f"{BASE}/ack", "bodycam/v1/to/dock/DOCK-1/deadline/BWC-0001"):
-        assert not wire.publishes(Role.OFFICE, "DESK-1", topic), topic
+        assert not wire.publishes(Role.DESK, "DESK-1", topic), topic
         assert wire.call("mosquitto_pub", Role.OFFICE, "OFFICE-1", "-t", topic, "-m", "told", "-r").returncode == 0
 
     def hears(role: Role, name: str) -> list[str]:
@@ -292,7 +296,28 @@ def test_who_may_write_and_read_commands(tmp_path: Path, agency: Agency, broker:
         return sorted(set(done.stdout.split()))
 
     told = [f"{BASE}/ack", "bodycam/v1/deadline/BWC-0001", "bodycam/v1/to/dock/DOCK-1/deadline/BWC-0001"]
-    assert hears(Role.OFFICE, "DESK-1") == sorted(told)
+    assert hears(Role.DESK, "DESK-1") == sorted(told)
     assert hears(Role.DOCK, "DOCK-1") == sorted([told[0], told[2]])
     assert hears(Role.DOCK, "DOCK-2") == []
     assert hears(Role.CAMERA, "BWC-0001") == []
+
+
+@pytest.mark.net
+def test_a_desk_cannot_pass_for_an_office(tmp_path: Path, agency: Agency) -> None:
+    """Its certificate is of another role, and not for servers at all."""
+    chain, key = agency.issue(Role.DESK, "DESK-1").write(tmp_path, "desk")
+    (tmp_path / "roots.pem").write_bytes(pki.to_pem(agency.root.certificate))
+    dock = agency.issue(Role.DOCK, "DOCK-1").write(tmp_path, "dock")
+    serving = tls.server_context(chain, key, tmp_path / "roots.pem")
+    near, far = socket.socketpair()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), serving.wrap_socket(far, server_side=True) as link:
+            link.read(1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        tls.client_context(*dock, tmp_path / "roots.pem").wrap_socket(near)
+    near.close()
+    thread.join()
