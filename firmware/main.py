@@ -129,7 +129,7 @@ def _assemble(
     chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
     opening, key_store = evidence_key.opening(clock.kernel_boot)
     journal = JournalWriter(disk, chain, opening, stamp, found.next_file, list(found.torn))
-    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()))
+    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()), lambda: late[0].find())  # noqa: PLW0108 - the runner is not there yet
     writer = Writer(
         disk,
         journal,

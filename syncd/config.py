@@ -61,6 +61,8 @@ class DockConfig:
     spool_bytes: Annotated[int, Between(0, None)] = 64 * 1024**3
     keep_segments: bool = False
     office_blocks: Annotated[int, Between(1, 64)] = 4
+    telemetry_seconds: Annotated[float, Between(0.1, 3600)] = 60.0
+    thermometer: Path = Path("/sys/class/thermal/thermal_zone0/temp")
     poll_seconds: Annotated[float, Between(0.1, 60)] = 2.0
     retry_seconds: Annotated[float, Between(0.1, 60)] = 1.0
     retry_limit_seconds: Annotated[float, Between(1, 3600)] = 120.0

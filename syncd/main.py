@@ -21,15 +21,23 @@ from syncd import status_command
 from syncd.bay import Bay, Drain, HandIns, Worker
 from syncd.bays import Bays
 from syncd.board import Board, WatchedCamera, WatchedEvents
+from syncd.camera import Camera
+from syncd.commands import Commands
 from syncd.config import OUTBOX, DockConfig, split_address
 from syncd.errors import Stopped
 from syncd.handin import Dock
 from syncd.link import Patience
 from syncd.office import Office, Signers
+from syncd.orders import Orders
+from syncd.presence import Presence
 from syncd.reporter import Reporter
 from syncd.retries import Retries
 from syncd.shares import Shares
 from syncd.spool import Spool
+from syncd.telemetry import DockTelemetry
+from syncd.urgency import Holds
+
+_ORDERS = "orders.json"
 
 _log = logging.getLogger(__name__)
 
@@ -86,26 +94,45 @@ def _run(settings: DockConfig) -> int:
     roots = load_certificates(settings.roots)
     signers = Signers(load_certificates(settings.signers), roots)
     spool = Spool(settings.spool, settings.spool_bytes)
+    patience = Patience(settings.connect_seconds, settings.block_seconds)
+    names = list(settings.named_bays)
+    holds = Holds()
+
+    # A connection of its own, in a hurry: the bay's is busy with a segment.
+    hurry = Patience(settings.connect_seconds, settings.connect_seconds)
+
+    def find(device: str, order: bytes) -> bool:
+        found = presence.where(device)
+        return found is not None and _order(Camera(found[1], to_camera, hurry), order)
+
+    commands = Commands(
+        name, signers, Orders(settings.spool / _ORDERS, signers, holds), find, lambda: telemetry.figures()  # noqa: PLW0108
+    )  # fmt: skip
     outbox = Outbox(
         settings.spool / OUTBOX,
         f"bodycam/v1/dock/{name}",
         split_address(settings.broker),
         context,
-        presence={"bays": len(settings.bays)},
+        presence={"bays": names},
+        on_request=commands.take,
     )
     board = Board(settings.named_bays)
+    events = WatchedEvents(outbox, name).watch(board)
+    presence = Presence(events.bay)
+    telemetry = DockTelemetry(spool, settings.spool_bytes, outbox.pending, presence.bays, settings.thermometer)
     retries = Retries(settings.retry_seconds, settings.retry_limit_seconds)
     dock = Dock(
         spool,
         roots,
         signers,
         settings.signers.read_bytes(),
-        WatchedEvents(outbox, name).watch(board),
+        events,
         retries,
         service.stopping,
         settings.keep_segments,
+        holds,
+        presence,
     )
-    patience = Patience(settings.connect_seconds, settings.block_seconds)
     shares = Shares(settings.office_blocks)
     handins = HandIns(dock)
 
@@ -121,6 +148,12 @@ def _run(settings: DockConfig) -> int:
     with contextlib.ExitStack() as ending:
         ending.callback(outbox.close)
         ending.enter_context(reporter.telling(settings))
+        ending.callback(presence.close, names)
+        presence.open(names)
+        commands.start(outbox.answer)
+        ending.callback(commands.stop)
+        telemetry.start(events, settings.telemetry_seconds)
+        ending.callback(telemetry.stop)
         bays = Bays(bay, settings.poll_seconds)
         ending.callback(bays.stop)
         drain = Worker(Drain(handins, office()), settings.poll_seconds, "drain")
@@ -131,6 +164,14 @@ def _run(settings: DockConfig) -> int:
         while not service.stopping.wait(service.watchdog_seconds):
             service.alive()
     return os.EX_OK
+
+
+def _order(camera: Camera, order: bytes) -> bool:
+    """Hand the office's order to a camera; True: it was taken."""
+    with contextlib.closing(camera):
+        camera.connect()
+        camera.give_order(order)
+    return True
 
 
 def _open(bays: Bays, settings: DockConfig) -> None:
