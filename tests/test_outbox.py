@@ -230,7 +230,7 @@ def test_on_demand_a_socket_is_open_only_while_an_event_waits(
     def connections() -> int:
         return (tmp_path / "broker/log").read_text().count("New client connected from 127.0.0.1:") - 1  # the office's
 
-    assert application.wait(application.client.is_connected)
+    assert eventually(application.client.is_connected)
     assert eventually(lambda: connections() == 0)
     box = make(on_demand=True)
     assert box._client.socket() is None
