@@ -12,7 +12,7 @@ from firmware.hal.linux_board import BoardConfig
 from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.smbus2_battery import BatteryConfig
 from firmware.reminders import Thresholds
-from runtime.config import Between
+from runtime.config import Between, Matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,12 @@ class ClockConfig:
 
 @dataclass(frozen=True, slots=True)
 class DockPortConfig:
-    """Where the dock reads, while docked and only then. The address is the dock link's own."""
+    """Where the dock reads, while docked and only then.
 
-    address: str = "127.0.0.1"
+    Only an address that one link alone can reach: with any other, Linux answers on every network the camera is on.
+    """
+
+    address: Annotated[str, Matches(r"fe80:[0-9a-f:]*%[A-Za-z0-9._-]{1,15}|127(\.[0-9]{1,3}){3}|::1")] = "fe80::1%usb0"
     port: Annotated[int, Between(1, 65535)] = 8443
 
 

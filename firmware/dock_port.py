@@ -5,8 +5,8 @@
     GET  /v1/segments/<recording>/<segment>     ciphertext of a segment
     POST /v1/receipts, /v1/anchor               a JWS of the office; 204 once it is verified and durable
 
-The runner starts the port when the camera is docked and stops it when it is not: while worn nothing listens. Only a
-dock of this agency gets past the handshake. Refusals are JSON, {"code", "message"}.
+The runner starts the port when the camera is docked and stops it when it is not: while worn nothing listens. It listens
+on the dock's link alone. Only a dock of this agency gets past the handshake. Refusals are JSON, {"code", "message"}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from evidence import jose, records
 from evidence.errors import EvidenceError
@@ -33,7 +33,7 @@ from runtime.disk import Disk
 BODY_LIMIT = 64 * 1024  # bytes of a document that is brought
 CONNECTIONS = 4  # a dock needs one; the rest is for a dock that has lost one and not noticed
 _BLOCK = 256 * 1024  # bytes read and sent at once: TLS rules out sendfile
-_SEND_SECONDS = 10.0  # for one block
+_SEND_SECONDS = 300.0  # for one block: other bays may have their turn at the office before it
 _HANDSHAKE_SECONDS = 5.0
 _REQUEST_SECONDS = 15.0  # from the end of one answer to the end of the next request, waiting included
 
@@ -138,9 +138,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._context = context
         self._lock = threading.Lock()
         self._live: dict[socket.socket, bool] = {}  # in order of coming, and whether it has proved to be a dock's
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, _Handler)
+        # A link-local address comes back with the number of its link, and a socket bound to that is bound to the link.
+        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        self.address_family = found[0][0]
+        super().__init__(cast("tuple[str, int]", found[0][4]), _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, peer = super().get_request()

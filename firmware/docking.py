@@ -10,7 +10,7 @@ from firmware.dock_port import DockPort
 from firmware.handin import HandIn
 from firmware.worker import Worker
 
-_AGAIN_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
 
 
 class Docking:

@@ -1,14 +1,19 @@
-"""Workers of the dock: one for each bay, and one that brings the office what waits in the spool."""
+"""Workers of the dock: one for each camera in contact, and one that brings the office what waits in the spool."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 
 from syncd.camera import Camera
 from syncd.errors import AwayError, Stopped
 from syncd.handin import Dock, HandIn
 from syncd.office import Office
+
+_EAGER_SECONDS = 10.0  # a camera opens its port soon after the contact has closed
+_AGAIN_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -29,34 +34,58 @@ class HandIns:
             return self._known[device]
 
     def with_spool(self) -> list[HandIn]:
-        """Those of which something is in the spool."""
-        return [self.of(device) for device in self.dock.spool.devices()]
+        """Those of which something is in the spool, the most urgent first."""
+        return sorted((self.of(device) for device in self.dock.spool.devices()), key=HandIn.rank)
 
 
 class Bay:
-    """Waits for a camera at one address and empties it, again and again while it is there."""
+    """Empties the camera at one address, again and again while it is there.
 
-    def __init__(self, handins: HandIns, camera: Camera, office: Office) -> None:
+    `eager`: the link to it has just been made, so it is looked for often, and missed if it does not answer.
+    """
+
+    def __init__(
+        self, handins: HandIns, camera: Camera, office: Office, name: str = "", *, eager: bool = False
+    ) -> None:
         self._handins = handins
         self._camera = camera
         self._office = office
+        self._name = name
         self._present: HandIn | None = None
+        self._eager_until = time.monotonic() + _EAGER_SECONDS if eager else None
 
     def work(self) -> None:
         """Look once, and do all that can be done now. Raises `Stopped`."""
         try:
             handin = self._handins.of(self._camera.connect())
             if handin is not self._present:
+                _log.info("%s is in bay %s", handin.device, self._name)
                 handin.begin()
-                self._present = handin
+                self._present, self._eager_until = handin, None
             handin.visit(self._camera, self._office)
         except AwayError as away:
             self._camera.close()
             if self._present is not None:
                 self._present.lost(away)
             elif away.code != "camera-lost":  # an empty bay is nothing to tell
-                _log.warning("%s", away)
+                _log.warning("bay %s: %s", self._name, away)
+                self._eager_until = None
             self._present = None
+
+    def pause(self, usual: float) -> float:
+        """Seconds until the next look."""
+        if self._eager_until is None:
+            return usual
+        if time.monotonic() < self._eager_until:
+            return _AGAIN_SECONDS
+        self._eager_until = None
+        _log.warning("camera-silent: bay %s has contact, and no camera answers: put it in again", self._name)
+        return usual
+
+    def cut(self, reason: Callable[[], Exception]) -> None:
+        """End what is under way, which then raises `reason()`. For any thread."""
+        self._camera.cut(reason)
+        self._office.cut(reason)
 
     def close(self) -> None:
         """Close the connections."""
@@ -76,18 +105,46 @@ class Drain:
         for handin in self._handins.with_spool():
             handin.drain(self._office)
 
+    def pause(self, usual: float) -> float:
+        """Seconds until the next look."""
+        return usual
+
+    def cut(self, reason: Callable[[], Exception]) -> None:
+        """As `Bay.cut`."""
+        self._office.cut(reason)
+
     def close(self) -> None:
         """Close the connection."""
         self._office.close()
 
 
-def repeat(worker: Bay | Drain, seconds: float, stopping: threading.Event) -> None:
-    """Let `worker` work every so many seconds until the dock is to stop."""
-    while not stopping.wait(seconds):
-        try:
-            worker.work()
-        except Stopped:
-            break
-        except Exception:  # noqa: BLE001 - an error of this program: footage must still get through, so the worker goes on
-            _log.exception("dock-error: unforeseen; the bay goes on")
-    worker.close()
+class Worker:
+    """A thread in which a `Bay` or the `Drain` works, every so many seconds, until it is ended."""
+
+    def __init__(self, work: Bay | Drain, seconds: float, name: str) -> None:
+        self._work = work
+        self._seconds = seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread.start()
+
+    def end(self, reason: Callable[[], Exception]) -> None:
+        """End at once: what is under way raises `reason()`. Returns before the thread has ended; see `join`."""
+        self._ended.set()
+        self._work.cut(reason)
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait for the thread; whether it has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._work.work()
+            except Stopped:
+                break
+            except Exception:  # noqa: BLE001 - an error of this program: footage must still get through, so it goes on
+                _log.exception("dock-error: unforeseen; the bay goes on")
+            self._ended.wait(self._work.pause(self._seconds))
+        self._work.close()

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 
 from syncd.link import BLOCK, Blocks, Buffer
+
+
+class GaveWay(Exception):  # noqa: N818 - nothing is wrong
+    """What was under way is left to somebody else, who goes on where it stands."""
+
+
+def giving_way(blocks: Blocks, wanted: threading.Event) -> Blocks:
+    """The same blocks until `wanted` is set. Raises `GaveWay`."""
+    with contextlib.closing(blocks):
+        for block in blocks:
+            if wanted.is_set():
+                raise GaveWay
+            yield block
 
 
 def hashed(blocks: Blocks, digest: hashlib._Hash | None) -> Blocks:

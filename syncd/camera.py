@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,10 @@ class Camera:
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._link.close()
+
+    def cut(self, reason: Callable[[], Exception]) -> None:
+        """See `Link.cut`."""
+        self._link.cut(reason)
 
     def state(self) -> CameraState:
         """Ask what there is. The state must be of the device that the certificate names."""

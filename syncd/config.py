@@ -14,9 +14,19 @@ Address = Annotated[str, _ADDRESS]
 
 @dataclass(frozen=True, slots=True)
 class Bay:
-    """One place for a camera, and where the camera in it is found."""
+    """One place for a camera: the port that it plugs into, or the fixed address at which it is found.
 
-    camera: Address
+    `name`: what people call it; without one, its number. `port`: a USB port as the kernel names it ("1-1.2"), or the
+    name of a network interface.
+    """
+
+    name: Annotated[str, Matches("[A-Za-z0-9-]{1,32}")] | None = None
+    port: Annotated[str, Matches(r"[A-Za-z0-9._-]{1,32}")] | None = None
+    camera: Address | None = None
+
+    def __post_init__(self) -> None:
+        if (self.port is None) == (self.camera is None):
+            raise ValueError("a bay has either a port or a camera")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class DockConfig:
     bays: tuple[Bay, ...]
     spool_bytes: Annotated[int, Between(0, None)] = 64 * 1024**3
     keep_segments: bool = False
+    office_blocks: Annotated[int, Between(1, 64)] = 4
     poll_seconds: Annotated[float, Between(0.1, 60)] = 2.0
     retry_seconds: Annotated[float, Between(0.1, 60)] = 1.0
     retry_limit_seconds: Annotated[float, Between(1, 3600)] = 120.0
@@ -42,6 +53,15 @@ class DockConfig:
     def __post_init__(self) -> None:
         if not self.bays:
             raise ValueError("at least one [[bays]] is needed")
+        places = [bay.port or bay.camera for bay in self.bays]
+        for what, values in (("name", [*self.named_bays]), ("port or camera", places)):
+            if len(set(values)) < len(self.bays):
+                raise ValueError(f"two [[bays]] have the same {what}")
+
+    @property
+    def named_bays(self) -> dict[str, Bay]:
+        """The bays by name."""
+        return {bay.name or str(number): bay for number, bay in enumerate(self.bays, 1)}
 
 
 def split_address(address: str) -> tuple[str, int]:

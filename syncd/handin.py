@@ -15,7 +15,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 
@@ -24,7 +24,7 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
-from syncd.blocks import ahead, hashed, whole_lines
+from syncd.blocks import GaveWay, ahead, giving_way, hashed, whole_lines
 from syncd.camera import Camera, CameraState, Listed
 from syncd.errors import AwayError, DockError, RefusedError, Stopped
 from syncd.events import Events
@@ -32,6 +32,7 @@ from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
 from syncd.retries import Retries
 from syncd.spool import Spool
+from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
 
@@ -71,6 +72,7 @@ class Dock:
     retries: Retries
     stopping: threading.Event
     keep_segments: bool = False
+    holds: Holds = field(default_factory=Holds)
 
 
 class HandIn:
@@ -82,6 +84,8 @@ class HandIn:
         self._spool = dock.spool.device(device)
         self._lock = threading.Lock()
         self._reader: JournalReader | None = None
+        self._wanted = threading.Event()  # a bay waits for the drain to leave off
+        self._agenda = Agenda(dock.holds)
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._doubtful = False  # whether it still does
@@ -100,7 +104,9 @@ class HandIn:
 
     def visit(self, camera: Camera, office: Office) -> None:
         """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
+        self._wanted.set()
         with self._lock:
+            self._wanted.clear()
             complete = self._pass(camera, office)
             if self._gave:  # the camera has written it down: those lines are handed in too
                 complete = self._pass(camera, office)
@@ -114,7 +120,7 @@ class HandIn:
         state = camera.state()
         complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
         complete &= self._deliver_journal(office)
-        for listed in state.segments:
+        for listed in self._agenda.order(state.segments, lambda listed: self._known(listed.key)):
             complete &= listed.key in self._given or self._attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
@@ -122,17 +128,26 @@ class HandIn:
         return complete & self._deliver_anchor(camera, office, state)
 
     def drain(self, office: Office) -> None:
-        """Bring the office what waits in the spool, unless the camera is being worked with. Raises `Stopped`."""
+        """Bring the office what waits in the spool, unless a bay works with the camera, or until one wants to.
+
+        Raises `Stopped`.
+        """
         if not self._lock.acquire(blocking=False):
             return
         try:
             self._verified()
             if not self._deliver_journal(office):
                 return
-            for key in self._spool.waiting():
-                self._attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key))  # type: ignore[misc]
+            for key in self._agenda.order(self._spool.waiting(), self._known):
+                self._attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
+        except GaveWay:
+            return
         finally:
             self._lock.release()
+
+    def rank(self) -> tuple[int, int]:
+        """How urgent what waits in the spool is: the least first. For any thread."""
+        return min((self._agenda.rank(self._known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
 
     # --- journal
 
@@ -152,6 +167,7 @@ class HandIn:
             for record in reader.feed(file, line):
                 if record.kind == "receipt":
                     self._note_given(record)
+                self._agenda.note(record)
 
     def _note_given(self, record: Record) -> None:
         with contextlib.suppress(EvidenceError):
@@ -221,6 +237,9 @@ class HandIn:
 
     # --- segments
 
+    def _known(self, key: _Key) -> Record | None:
+        return self._reader.segments.get(key) if self._reader else None
+
     def _record(self, key: _Key) -> Record:
         record = self._verified().segments.get(key)
         if record is None:
@@ -282,8 +301,12 @@ class HandIn:
         sha256 = record.body["file_sha256"]
         self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
 
-    def _forward(self, office: Office, key: _Key) -> None:
-        self._upload(office, self._record(key), lambda start: self._spool.blocks(key, start))
+    def _forward(self, office: Office, key: _Key, *, give_way: bool = False) -> None:
+        def blocks(start: int) -> Blocks:
+            found = self._spool.blocks(key, start)
+            return giving_way(found, self._wanted) if give_way else found
+
+        self._upload(office, self._record(key), blocks)
 
     def _upload(self, office: Office, record: Record, source: Callable[[int], Blocks]) -> None:
         """Bring the office what it lacks of a segment and keep the receipt."""
@@ -293,10 +316,12 @@ class HandIn:
         first = offset = office.uploads.offset(upload)
         # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
         digest = hashlib.sha256() if offset == 0 else None
+        weight = self._agenda.urgency(record).weight
         for block in ahead(hashed(self._watched(source(offset)), digest)):
             if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
-            offset = office.uploads.append(upload, offset, block)
+            with office.share.turn(len(block), weight):
+                offset = office.uploads.append(upload, offset, block)
         receipt = office.receipt(device, recording, segment, sha256, size)
         self._dock.retries.worked("office")
         self._spool.put_certificates(self._dock.signer_pem)

@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,8 @@ class Link:
         self._patience = patience or Patience()
         self._connection: _Connection | None = None
         self._used = False
+        self._buffers: tuple[bytearray, bytearray] | None = None
+        self._reason: Callable[[], Exception] | None = None
         self.peer = ""  # id of the other end, from its certificate, once connected
 
     def connect(self) -> str:
@@ -72,6 +74,8 @@ class Link:
             with self._guarded():
                 connection = _Connection(self._address, self._context, self._patience.connect)
                 self._connection, self._used = connection, False
+                if self._reason is not None:  # cut before there was a connection to be seen
+                    raise ConnectionAbortedError("cut")
                 with _deadline(connection, self._patience.connect):
                     connection.connect()
                 self.peer = tls.require_peer(connection.sock, self._role)
@@ -83,6 +87,13 @@ class Link:
         if connection is not None:
             connection.close()
 
+    def cut(self, reason: Callable[[], Exception]) -> None:
+        """End at once what is under way: that, and all that is asked later, raises `reason()`. For any thread."""
+        self._reason = reason  # first: a connection that is made meanwhile looks for it
+        connection = self._connection
+        if connection is not None:
+            connection.cut()
+
     def request(self, method: str, path: str, headers: Headers | None = None, body: Buffer | None = None) -> Answer:
         """One exchange, the answer taken whole. 2xx is returned; whether it is the right one the caller decides."""
         with self._guarded():
@@ -91,10 +102,13 @@ class Link:
                 return self._take(response)
 
     def blocks(self, path: str, start: int, stop: int) -> Blocks:
-        """Bytes `start` to `stop` (excluded) of a resource, in blocks that are each valid until the next but one."""
+        """Bytes `start` to `stop` (excluded) of a resource, in blocks that are each valid until the next but one.
+
+        One at a time: all that this link brings goes through the same two buffers.
+        """
         if start >= stop:
             return
-        buffers = [bytearray(min(BLOCK, stop - start)) for _ in range(2)]
+        buffers = self._buffers = self._buffers or (bytearray(BLOCK), bytearray(BLOCK))
         try:
             with self._guarded():
                 response = self._range(path, start, stop)
@@ -161,20 +175,25 @@ class Link:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """Convert what the libraries raise; after any such failure the connection is given up."""
+        if self._reason is not None:
+            raise self._reason()
         try:
             yield
         except DockError:
             raise
-        except tls.PeerError as error:
+        except (*_FAILURES, tls.PeerError) as error:
             self.close()
-            raise AwayError(self._side, "identity", str(error)) from error
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            raise AwayError(self._side, "identity", f"certificate refused: {error.verify_message}") from error
-        except _FAILURES as error:
-            self.close()
-            host, port = self._address
-            raise AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> Exception:
+        if self._reason is not None:
+            return self._reason()
+        if isinstance(error, tls.PeerError):
+            return AwayError(self._side, "identity", str(error))
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return AwayError(self._side, "identity", f"certificate refused: {error.verify_message}")
+        host, port = self._address
+        return AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}")
 
 
 _OWN_TROUBLE = {503: "busy", 507: "full"}
@@ -186,16 +205,39 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext, timeout: float) -> None:
         super().__init__(address[0], address[1], timeout=timeout)
         self._context = context
+        self._plain: socket.socket | None = None  # until TLS has taken it over
+        self._cut = False
 
     def connect(self) -> None:
-        plain = socket.create_connection((self.host, self.port), self.timeout)
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock = self._context.wrap_socket(plain, do_handshake_on_connect=False)
-        except OSError:
-            plain.close()
-            raise
+        self.sock = self._context.wrap_socket(self._reach(), do_handshake_on_connect=False)
+        if self._cut:
+            raise ConnectionAbortedError("cut")
         self.sock.do_handshake()
+
+    def cut(self) -> None:
+        """Wake whatever waits on the connection, in any thread, and make it fail."""
+        self._cut = True
+        for connection in (self._plain, self.sock):
+            if connection is not None:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket.shutdown: it drops the TLS layer first, and raw bytes would be read as an answer.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _reach(self) -> socket.socket:
+        """As `socket.create_connection`, which does not let go of a socket before it is connected."""
+        failure = OSError("there is no such address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            self._plain = plain = socket.socket(family, kind, protocol)
+            try:
+                plain.settimeout(self.timeout)
+                plain.connect(address)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                plain.close()
+                failure = error
+            else:
+                return plain
+        raise failure
 
 
 @contextlib.contextmanager
@@ -205,10 +247,8 @@ def _deadline(connection: _Connection | None, seconds: float) -> Iterator[None]:
 
     def cut() -> None:
         passed.set()
-        if connection is not None and connection.sock is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown: it drops the TLS layer first, and raw bytes would be read as an answer.
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        if connection is not None:
+            connection.cut()
 
     timer = threading.Timer(seconds, cut)
     timer.daemon = True

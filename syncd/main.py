@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-import threading
 from pathlib import Path
 
 from evidence import pki
@@ -17,14 +17,17 @@ from runtime.config import ConfigError
 from runtime.keys import CredentialError, load_certificates
 from runtime.outbox import Outbox, OutboxError, waiting
 from runtime.service import Service
-from syncd.bay import Bay, Drain, HandIns, repeat
+from syncd.bay import Bay, Drain, HandIns, Worker
+from syncd.bays import Bays
 from syncd.camera import Camera
 from syncd.config import DockConfig, split_address
+from syncd.errors import Stopped
 from syncd.events import Events
 from syncd.handin import Dock
 from syncd.link import Patience
 from syncd.office import Office, Signers
 from syncd.retries import Retries
+from syncd.shares import Shares
 from syncd.spool import Spool
 
 _OUTBOX = "outbox.sqlite"
@@ -69,13 +72,12 @@ def _run(settings: DockConfig) -> int:
     roots = load_certificates(settings.roots)
     signers = Signers(load_certificates(settings.signers), roots)
     spool = Spool(settings.spool, settings.spool_bytes)
-    bays = [split_address(bay.camera) for bay in settings.bays]
     outbox = Outbox(
         settings.spool / _OUTBOX,
         f"bodycam/v1/dock/{name}",
         split_address(settings.broker),
         context,
-        presence={"bays": len(bays)},
+        presence={"bays": len(settings.bays)},
     )
     retries = Retries(settings.retry_seconds, settings.retry_limit_seconds)
     dock = Dock(
@@ -89,26 +91,36 @@ def _run(settings: DockConfig) -> int:
         settings.keep_segments,
     )
     patience = Patience(settings.connect_seconds, settings.block_seconds)
+    shares = Shares(settings.office_blocks)
     handins = HandIns(dock)
 
     def office() -> Office:
-        return Office(split_address(settings.office), context, signers, patience)
+        return Office(split_address(settings.office), context, signers, patience, shares.join())
 
-    workers: list[Bay | Drain] = [Bay(handins, Camera(address, to_camera, patience), office()) for address in bays]
-    workers.append(Drain(handins, office()))
-    threads = [
-        threading.Thread(target=repeat, args=(worker, settings.poll_seconds, service.stopping), name=f"worker-{number}")
-        for number, worker in enumerate(workers, 1)
-    ]
-    for thread in threads:
-        thread.start()
-    service.ready(dock=name, bays=len(bays))
-    while not service.stopping.wait(service.watchdog_seconds):
-        service.alive()
-    for thread in threads:
-        thread.join()
-    outbox.close()
+    def bay(name: str, address: tuple[str, int], eager: bool) -> Bay:
+        return Bay(handins, Camera(address, to_camera, patience), office(), name, eager=eager)
+
+    with contextlib.ExitStack() as ending:
+        ending.callback(outbox.close)
+        bays = Bays(bay, settings.poll_seconds)
+        ending.callback(bays.stop)
+        drain = Worker(Drain(handins, office()), settings.poll_seconds, "drain")
+        ending.callback(drain.join)
+        ending.callback(drain.end, Stopped)
+        _open(bays, settings)
+        service.ready(dock=name, bays=len(settings.bays))
+        while not service.stopping.wait(service.watchdog_seconds):
+            service.alive()
     return os.EX_OK
+
+
+def _open(bays: Bays, settings: DockConfig) -> None:
+    for name, bay in settings.named_bays.items():
+        if bay.camera is not None:
+            bays.look_at(name, split_address(bay.camera))
+    ports = {bay.port: name for name, bay in settings.named_bays.items() if bay.port is not None}
+    if ports:
+        bays.watch(ports)
 
 
 def _status(settings: DockConfig) -> int:

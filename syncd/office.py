@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,6 +14,7 @@ from evidence.errors import EvidenceError
 from evidence.pki import Role
 from syncd.errors import DockError, RefusedError
 from syncd.link import Link, Patience
+from syncd.shares import Share, Shares
 from syncd.tus import Uploads
 
 _NOT_FOUND = 404
@@ -56,15 +57,26 @@ class Office:
     """The office, for one thread. Raises `AwayError`, `RefusedError` and `DockError`."""
 
     def __init__(
-        self, address: tuple[str, int], context: ssl.SSLContext, signers: Signers, patience: Patience | None = None
+        self,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        signers: Signers,
+        patience: Patience | None = None,
+        share: Share | None = None,
     ) -> None:
         self._link = Link("office", Role.OFFICE, address, context, patience)
         self._signers = signers
+        self.share = share or Shares().join()  # of the line to the office: segments wait for their turn
         self.uploads = Uploads(self._link)
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._link.close()
+
+    def cut(self, reason: Callable[[], Exception]) -> None:
+        """See `Link.cut`; waiting for a turn ends, too."""
+        self._link.cut(reason)
+        self.share.cut(reason)
 
     def receipt(self, device: str, recording: str, segment: int, sha256: str, size: int) -> bytes:
         """Fetch the receipt for exactly these bytes, verified. Raises `DockError` receipt-missing, receipt-wrong."""

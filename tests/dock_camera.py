@@ -22,7 +22,14 @@ from tests.builders import CameraFolder
 class DockedCamera:
     """A `DockPortHost` over a `CameraFolder`, with its port."""
 
-    def __init__(self, tmp: Path, agency: Agency, signer: x509.Certificate, device: str = "BWC-0001") -> None:
+    def __init__(
+        self,
+        tmp: Path,
+        agency: Agency,
+        signer: x509.Certificate,
+        device: str = "BWC-0001",
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         tmp.mkdir(parents=True, exist_ok=True)
         self.folder = CameraFolder(tmp / "evidence", agency, device)
         self.anchors: list[TimeAnchor] = []
@@ -35,7 +42,7 @@ class DockedCamera:
         roots = tmp / "roots.pem"
         roots.write_bytes(pki.to_pem(agency.root.certificate))
         context = tls.server_context(chain, key, roots, check_dates=False)
-        self.port = DockPort(self, self.folder.disk, context, ("127.0.0.1", 0))
+        self.port = DockPort(self, self.folder.disk, context, address)
 
     def state(self) -> PortState:
         with self._lock:
