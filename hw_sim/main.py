@@ -1,4 +1,7 @@
-"""`bodycam sim`: the simulated world from the command line (`bodycam sim camera` is joined in `bodycam.__main__`)."""
+"""`bodycam sim`: the simulated world from the command line.
+
+What joins it to the product's programs, `bodycam sim camera` and `docked`, is found in `bodycam.__main__`.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ _EPILOG = """\
   world   建立 make a world folder, with defaults to edit
   power   上电 switch the power of a world on, anew
   camera  记录仪 run the camera's program in a world
+  docked  轻型机 light cameras for their bays: true evidence, no lens
   ask     操作 press a button, break the lens, read the lamps
   room    房间 the sound of the room
   disk    存储卡 mount a disk that forgets what was not synced
