@@ -1,5 +1,7 @@
-"""`bodycam sim docked`: light cameras for their bays. No lens, no sound, no panel; the journal, the writer, the hand-in
-and the dock port are the product's own, and so is the evidence, made of a clip that is repeated.
+"""`bodycam sim docked`: light cameras for their bays.
+
+No lens, no sound, no panel. Journal, writer, hand-in and dock port are the product's own, and so is the evidence, made
+of a clip that is repeated. Orders:
 
     {"do": "record", "camera": ID, "seconds": 60}   one recording, durable when it is answered: its id and its segments
     {"do": "dock", "camera": ID}                    put it in: its port opens
@@ -18,6 +20,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +45,36 @@ from runtime.keys import CredentialError
 from runtime.service import Service
 
 _SECOND_NS = 1_000_000_000
-_HOURS_BEFORE = 24  # how long ago it was switched on: whatever it records in no time is not in the future
+_ON_SECONDS = 60  # before this program starts, if nothing else is asked for: there must be a past to record
 _RESERVE = 64 * 1024 * 1024  # bytes left free
 _RTC_ERROR_MS = 500
 
 
 class _Clock:
-    """`Clock` on which a recording of any length passes in no time."""
+    """`Clock` of a camera that was switched on so many seconds ago; it lags behind until `catch_up`."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_seconds: int) -> None:
         self.kernel_boot = secrets.token_hex(16)
-        self.passed_ns = 0  # by recording
-        self._on_ns = time.monotonic_ns()
-        self._ms, self._source, self._error_ms = time.time_ns() // 1_000_000 - _HOURS_BEFORE * 3_600_000, "rtc", 500
+        self._passed_ns = 0
+        self._began_ns = time.monotonic_ns()
+        self._claim = Utc(time.time_ns() // 1_000_000 - on_seconds * 1000, "rtc", _RTC_ERROR_MS)
 
     def boot_ns(self) -> int:
-        return time.monotonic_ns() - self._on_ns + self.passed_ns
+        return time.monotonic_ns() - self._began_ns + self._passed_ns
 
     def utc(self) -> Utc:
-        return Utc(self._ms + self.boot_ns() // 1_000_000, self._source, self._error_ms)
+        return replace(self._claim, ms=self._claim.ms + self.boot_ns() // 1_000_000)
 
     def set_utc(self, ms: int, source: str, error_ms: int) -> None:
-        self._ms, self._source, self._error_ms = ms - self.boot_ns() // 1_000_000, source, error_ms
+        self._claim = Utc(ms - self.boot_ns() // 1_000_000, source, error_ms)
+
+    def go_to(self, boot_ns: int) -> None:
+        """Let time pass in no time."""
+        self._passed_ns += max(0, boot_ns - self.boot_ns())
+
+    def catch_up(self) -> None:
+        """The present has come."""
+        self._passed_ns += max(0, time.time_ns() - self.utc().ms * 1_000_000)
 
 
 class _Packets:
@@ -83,8 +94,8 @@ class _Packets:
 class LightCamera:
     """A camera as `bodycam provision camera` left it in `folder`, switched on; its evidence is in `folder/data`."""
 
-    def __init__(self, folder: Path, address: tuple[str, int], clip: Clip) -> None:
-        """Raises `CredentialError`, OSError."""
+    def __init__(self, folder: Path, address: tuple[str, int], clip: Clip, on_seconds: int) -> None:
+        """`on_seconds`: how long ago it was switched on. Raises `CredentialError`, OSError."""
         self._clip = clip
         self._identity = identity = identities.load(folder)
         self.device = identity.device
@@ -93,7 +104,7 @@ class LightCamera:
         if found.recording is not None:
             raise OSError(f"{folder}: was killed while it recorded, which only bodycam camera goes on with")
         self._session = session = identities.new_session(identity)
-        self._clock = _Clock()
+        self._clock = _Clock(on_seconds)
         chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
         opening = Opening(session.public, session.chain, self._clock.kernel_boot, session.voucher)
         self._journal = JournalWriter(self._disk, chain, opening, self._stamp, found.next_file, list(found.torn))
@@ -103,6 +114,8 @@ class LightCamera:
         context = tls.server_context(certs / "camera.pem", key, certs / "root.pem", check_dates=False)
         self._port = DockPort(self._handin, self._disk, context, address)
         self._recordings = 0
+        self._recorded_ns = 0  # up to then
+        self._present = False
         self._journal.boot(
             {
                 "software": importlib.metadata.version("bodycam"),
@@ -114,7 +127,9 @@ class LightCamera:
         )
 
     def dock(self) -> None:
-        """Put it in. Raises OSError if its address cannot be had."""
+        """Put it in, now. Raises OSError if its address cannot be had."""
+        self._clock.catch_up()
+        self._present = True
         self._journal.append("docked", {"docked": True})
         self._handin.docked()
         self._port.start()
@@ -125,9 +140,18 @@ class LightCamera:
         self._journal.append("docked", {"docked": False})
 
     def record(self, seconds: int) -> tuple[str, list[tuple[int, int]]]:
-        """Make one recording; its id, and number and size in bytes of each segment."""
+        """Make one recording; its id, and number and size in bytes of each segment.
+
+        Of time that passes in no time; once it was docked, of the last seconds, for which it waits if they were
+        recorded before.
+        """
         self._recordings += 1
-        recording, begun_ns = records.recording_id(self._session.boot, self._recordings), self._clock.boot_ns()
+        recording = records.recording_id(self._session.boot, self._recordings)
+        begun_ns = self._clock.boot_ns()
+        if self._present:
+            begun_ns = max(self._recorded_ns, begun_ns - seconds * _SECOND_NS)
+            time.sleep(max(0, begun_ns + seconds * _SECOND_NS - self._clock.boot_ns()) / _SECOND_NS)
+        self._recorded_ns = begun_ns + seconds * _SECOND_NS
         media, writer = self._media()
         started = {
             "recording": recording,
@@ -143,7 +167,7 @@ class LightCamera:
         sound_ns, block_ns = begun_ns, _SECOND_NS // clips.BLOCKS_PER_SECOND
         for number in range(seconds * clips.RATE):
             now_ns = begun_ns + number * _SECOND_NS // clips.RATE
-            self._clock.passed_ns += max(0, now_ns - self._clock.boot_ns())
+            self._clock.go_to(now_ns)
             data = self._clip.frames[number % len(self._clip.frames)]
             media.picture(Frame(data, now_ns, keyframe=number % clips.RATE == 0))
             while sound_ns + block_ns <= now_ns:
@@ -151,6 +175,7 @@ class LightCamera:
                 sound_ns += block_ns
             while writer.work_once():
                 pass
+        self._clock.go_to(self._recorded_ns)
         segments = media.end()
         while writer.work_once():
             pass
@@ -209,6 +234,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--control", type=Path, required=True, help="socket for orders (bodycam sim ask)")
     parser.add_argument("--address", default="127.0.0.1", help="of all ports")
     parser.add_argument("--port", type=int, required=True, help="of the first camera; the others' follow")
+    parser.add_argument("--on-seconds", type=int, default=_ON_SECONDS, help="how long ago they were switched on")
     parser.add_argument("--docked", action="store_true", help="all are in their bays from the start")
     options = parser.parse_args(argv)
     log.setup("docked")
@@ -218,7 +244,7 @@ def main(argv: list[str]) -> int:
         try:
             cameras: dict[str, LightCamera] = {}
             for number, folder in enumerate(options.cameras):
-                camera = LightCamera(folder, (options.address, options.port + number), clip)
+                camera = LightCamera(folder, (options.address, options.port + number), clip, options.on_seconds)
                 cameras[camera.device] = camera
                 ending.callback(camera.close)
                 if options.docked:

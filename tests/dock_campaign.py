@@ -1,6 +1,6 @@
 """Cables cut and programs killed, again and again, while a camera is emptied; what must hold afterwards (issue 5).
 
-    python -m tests.dock_campaign [--cuts 200] [--kills 50] [--seed S] [--seconds 4] [--folder DIR]
+    python -m tests.dock_campaign [--cuts 200] [--kills 50] [--seed S] [--megabytes 8] [--folder DIR]
 
 Each blow falls while one segment is on its way: at a random byte, at 1 %, 50 % and 99.9 % of it, when the archive has
 all bytes and no receipt is made, when the receipt is made and nobody was told, when the dock has it and the camera has
@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -88,10 +90,9 @@ def _forever(chance: random.Random) -> Iterator[str]:
 class Campaign:
     """Blows against one yard."""
 
-    def __init__(self, yard: Yard, seconds: int, seed: int) -> None:
+    def __init__(self, yard: Yard, seed: int) -> None:
         self.yard = yard
         self.outcome = Outcome()
-        self._seconds = seconds
         self._chance = random.Random(seed)
         self._made: dict[Key, str] = {}  # SHA-256 of each segment
 
@@ -100,13 +101,13 @@ class Campaign:
         yard = self.yard
         before = {name: dict(cable.passed) for name, cable in yard.cables.items()}
         struck = threading.Event()
-        key = yard.record(self._seconds)
+        key = yard.record(1)
         data = yard.at_camera(key).read_bytes() if yard.at_camera(key).exists() else yard.at_office(key).read_bytes()
         self._made[key] = hashlib.sha256(data).hexdigest()
         if blow is None:
             struck.set()
         else:
-            self._arm(blow, key, len(data), before, lambda: (self._act(blow.victim), struck.set()))
+            self._arm(blow, key, len(data), before, lambda: self._act(blow.victim, struck))
         self._await(key, struck, blow)
         up = yard.cables[OFFICE].passed[UP] - before[OFFICE][UP]
         down = yard.cables[CAMERA].passed[DOWN] - before[CAMERA][DOWN]
@@ -114,40 +115,39 @@ class Campaign:
             limit = CUT_BYTES if blow.victim.startswith("cut") else KILL_BYTES
             self.outcome.note(blow, max(up, down) - len(data), limit)
 
-    def _arm(
-        self, blow: Blow, key: Key, size: int, before: dict[str, dict[str, int]], act: Callable[[], object]
-    ) -> None:
+    def _arm(self, blow: Blow, key: Key, size: int, before: dict[str, dict[str, int]], act: Callable[[], None]) -> None:
         yard = self.yard
         shares = {"random": self._chance.random(), "1%": 0.01, "50%": 0.5, "99.9%": 0.999}
         if blow.moment in shares:
             way = DOWN if blow.cable == CAMERA else UP
             at = before[blow.cable][way] + int(shares[blow.moment] * size)
-            yard.cables[blow.cable].trigger = Trigger(way, at, lambda: act())
+            yard.cables[blow.cable].trigger = Trigger(way, at, act)
         elif blow.moment == "uploaded":
             threading.Thread(target=self._when_uploaded, args=(key, size, act)).start()
         elif blow.moment == "received":  # the archive's answer to the last byte
             ready = yard.receipt_at(OFFICE, key).exists
-            yard.cables[OFFICE].trigger = Trigger(DOWN, 0, lambda: act(), ready)
+            yard.cables[OFFICE].trigger = Trigger(DOWN, 0, act, ready)
         elif blow.moment == "given":  # the dock turns to the camera with it
             ready = yard.receipt_at(DOCK, key).exists
-            yard.cables[CAMERA].trigger = Trigger(UP, 0, lambda: act(), ready)
+            yard.cables[CAMERA].trigger = Trigger(UP, 0, act, ready)
         else:  # the camera answers that it has taken it
-            yard.cables[CAMERA].trigger = Trigger(DOWN, 0, lambda: act(), lambda: not yard.at_camera(key).exists())
+            yard.cables[CAMERA].trigger = Trigger(DOWN, 0, act, lambda: not yard.at_camera(key).exists())
 
-    def _when_uploaded(self, key: Key, size: int, act: Callable[[], object]) -> None:
+    def _when_uploaded(self, key: Key, size: int, act: Callable[[], None]) -> None:
         end = time.monotonic() + _SECONDS
         while self.yard.staged() < size and not self.yard.at_office(key).exists() and time.monotonic() < end:
             time.sleep(0.0005)
         act()
 
-    def _act(self, victim: str) -> None:
+    def _act(self, victim: str, struck: threading.Event) -> None:
         what, name = victim.split()
         if what == "kill":
             self.yard.kill(name)
-            return
-        cable = self.yard.cables[name]
-        cable.cut()
-        threading.Timer(_AWAY_SECONDS, cable.plug).start()
+        else:
+            cable = self.yard.cables[name]
+            cable.cut()
+            threading.Timer(_AWAY_SECONDS, cable.plug).start()
+        struck.set()
 
     def _await(self, key: Key, struck: threading.Event, blow: Blow | None) -> None:
         yard, end = self.yard, time.monotonic() + _SECONDS
@@ -192,11 +192,20 @@ class Campaign:
                 self._fail(f"the archive's copy of journal file {path.name} is another")
         self._judge_events()
         roots = pki.parse_certificates(yard.office.roots.read_bytes())
-        report = Verifier(DiskFolder(store), roots).run()
+        report = Verifier(DiskFolder(self._with_certificates(store)), roots, yard.identity).run()
         verdicts = {verdict.verdict for verdict in report.segments.values()}
         if not report.ok or verdicts != {"intact"} or set(report.receipts) != set(self._made):
-            self._fail(f"the verifier says {report.findings}, {verdicts}, {len(report.receipts)} receipts")
+            told = report.findings[:3]
+            self._fail(f"the verifier says {verdicts}, {len(report.receipts)} receipts, {told}")
         return self.outcome
+
+    def _with_certificates(self, store: Path) -> Path:
+        """What the archive holds of the camera, and whose word the receipts are."""
+        folder, signer = self.yard.folder / "judged", self.yard.office.signer
+        shutil.copytree(store, folder, copy_function=os.link)
+        (folder / "certs").mkdir()
+        (folder / "certs" / "signer.pem").write_bytes(pki.to_pem(signer.certificate, *signer.above))
+        return folder
 
     def _settle(self) -> None:
         """Wait until the journal's last line is at the archive and no event waits."""
@@ -211,7 +220,9 @@ class Campaign:
         self._fail(f"{self.yard.note_events()} events still wait, journals at {sizes}")
 
     def _judge_log(self) -> None:
-        leaves = [json.loads(line) for line in (self.yard.office.data / "log" / "leaves.jsonl").read_bytes().splitlines()]
+        leaves = [
+            json.loads(line) for line in (self.yard.office.data / "log" / "leaves.jsonl").read_bytes().splitlines()
+        ]
         taken = [(leaf["recording"], leaf["segment"]) for leaf in leaves if leaf["act"] == "ingest"]
         if sorted(taken) != sorted(self._made):
             self._fail(f"{len(taken)} ingests in the log for {len(self._made)} segments")
@@ -224,12 +235,12 @@ class Campaign:
             self._fail(f"{len(lost)} of {len(lines | self.yard.told)} events were lost")
 
 
-def run(folder: Path, blows: list[Blow], seconds: int, seed: int) -> Outcome:
+def run(folder: Path, blows: list[Blow], megabytes: int, seed: int) -> Outcome:
     """All blows, one after another."""
-    yard = Yard(folder, 16_000)
+    yard = Yard(folder, megabytes * 8_000)
     try:
         yard.start()
-        campaign = Campaign(yard, seconds, seed)
+        campaign = Campaign(yard, seed)
         campaign.strike(None)
         for number, blow in enumerate(blows, 1):
             campaign.strike(blow)
@@ -246,12 +257,12 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=200)
     parser.add_argument("--kills", type=int, default=50, help="of each program")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=int, default=4, help="of a segment, of 2 MB each (default 4)")
+    parser.add_argument("--megabytes", type=int, default=8, help="of a segment (default 8)")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     told = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="dock-campaign-") as name:
-        outcome = run(Path(name), plan(told.cuts, told.kills, told.seed), told.seconds, told.seed)
+        outcome = run(Path(name), plan(told.cuts, told.kills, told.seed), told.megabytes, told.seed)
     again = ", ".join(f"{victim} {most / 1e6:.2f}" for victim, most in sorted(outcome.again.items()))
     verdict = "; ".join(outcome.failures) or "all held"
     sys.stdout.write(

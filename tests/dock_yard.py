@@ -53,7 +53,7 @@ class Yard:
         self.office.start()
         for name in self._commands:
             self._start(name)
-        wait_for(lambda: self._socket.exists(), 30)
+        wait_for(self._socket.exists, 60)
 
     def stop(self) -> None:
         """End all that runs."""
@@ -89,6 +89,7 @@ class Yard:
 
     def record(self, seconds: int) -> Key:
         """Let the camera record; the one segment that it made."""
+        wait_for(self._socket.exists, 60)
         told = control.ask(self._socket, {"do": "record", "camera": DEVICE, "seconds": seconds})
         ((segment, _),) = told["segments"]
         return told["recording"], segment

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 UP, DOWN = "up", "down"  # from the client to the server, and back
 _CHUNK = 64 * 1024
-_BUFFER = 128 * 1024  # bytes that the cable itself holds, each way
+_BUFFER = 32 * 1024  # bytes that the cable itself holds, each way
 _AT_ONCE = b"\1\0\0\0\0\0\0\0"  # closing resets
 
 

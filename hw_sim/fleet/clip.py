@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-WIDTH, HEIGHT, RATE = 320, 180, 25
+WIDTH, HEIGHT, RATE = 640, 360, 25
 BLOCK_SAMPLES, BLOCKS_PER_SECOND = 2_400, 20
 _LOUDNESS = 300  # of 32,767: enough that a block is not nothing
 
@@ -27,7 +27,9 @@ class Clip:
 
     def save(self, path: Path) -> None:
         """Write it down for other processes."""
-        told = {name: [base64.b64encode(item).decode() for item in getattr(self, name)] for name in ("frames", "blocks")}
+        told = {
+            name: [base64.b64encode(item).decode() for item in getattr(self, name)] for name in ("frames", "blocks")
+        }
         path.write_text(json.dumps({**told, "streaminfo": self.streaminfo.hex()}))
 
 
