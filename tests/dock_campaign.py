@@ -101,13 +101,15 @@ class Campaign:
         yard = self.yard
         before = {name: dict(cable.passed) for name, cable in yard.cables.items()}
         struck = threading.Event()
+        yard.cables[CAMERA].hold()
         key = yard.record(1)
-        data = yard.at_camera(key).read_bytes() if yard.at_camera(key).exists() else yard.at_office(key).read_bytes()
+        data = yard.at_camera(key).read_bytes()
         self._made[key] = hashlib.sha256(data).hexdigest()
         if blow is None:
             struck.set()
         else:
             self._arm(blow, key, len(data), before, lambda: self._act(blow.victim, struck))
+        yard.cables[CAMERA].flow()
         self._await(key, struck, blow)
         up = yard.cables[OFFICE].passed[UP] - before[OFFICE][UP]
         down = yard.cables[CAMERA].passed[DOWN] - before[CAMERA][DOWN]

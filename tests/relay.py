@@ -40,6 +40,8 @@ class Relay:
         self.port = self._listener.getsockname()[1]
         self._plugged = threading.Event()
         self._plugged.set()
+        self._flowing = threading.Event()
+        self._flowing.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -54,8 +56,17 @@ class Relay:
         """Put it in again."""
         self._plugged.set()
 
+    def hold(self) -> None:
+        """Let nothing pass for a moment; nobody notices."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Let it pass again."""
+        self._flowing.set()
+
     def close(self) -> None:
         """Cut it for good."""
+        self.flow()
         self.cut()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -97,6 +108,7 @@ class Relay:
             _wake(one)
 
     def _pass(self, direction: str, data: bytes, target: socket.socket) -> None:
+        self._flowing.wait()
         trigger = self.trigger
         if trigger is not None and trigger.direction == direction:
             before = max(0, trigger.at - self.passed[direction])
