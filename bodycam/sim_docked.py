@@ -40,7 +40,7 @@ from hw_sim import control
 from hw_sim.fleet import clip as clips
 from hw_sim.fleet.clip import Clip
 from runtime import log, tls
-from runtime.disk import PosixDisk
+from runtime.disk import AppendFile, PosixDisk
 from runtime.keys import CredentialError
 from runtime.service import Service
 
@@ -91,6 +91,26 @@ class _Packets:
         return self._blocks[(self._next - 1) % len(self._blocks)]
 
 
+class _PastDisk(PosixDisk):
+    """`PosixDisk` on which nothing waits for the disk as long as what is written has happened in no time."""
+
+    past = True
+
+    def create(self, path: str) -> AppendFile:
+        file = super().create(path)
+        return _Hasty(self, file)
+
+
+class _Hasty:
+    def __init__(self, disk: _PastDisk, file: AppendFile) -> None:
+        self._disk, self._file = disk, file
+        self.append, self.close = file.append, file.close
+
+    def sync(self) -> None:
+        if not self._disk.past:
+            self._file.sync()
+
+
 class LightCamera:
     """A camera as `bodycam provision camera` left it in `folder`, switched on; its evidence is in `folder/data`."""
 
@@ -99,7 +119,7 @@ class LightCamera:
         self._clip = clip
         self._identity = identity = identities.load(folder)
         self.device = identity.device
-        self._disk = PosixDisk(folder / "data")
+        self._disk = _PastDisk(folder / "data")
         found = recovery.recover(self._disk)
         if found.recording is not None:
             raise OSError(f"{folder}: was killed while it recorded, which only bodycam camera goes on with")
@@ -129,7 +149,7 @@ class LightCamera:
     def dock(self) -> None:
         """Put it in, now. Raises OSError if its address cannot be had."""
         self._clock.catch_up()
-        self._present = True
+        self._present, self._disk.past = True, False
         self._journal.append("docked", {"docked": True})
         self._handin.docked()
         self._port.start()
@@ -233,7 +253,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--clip", type=Path, required=True, help="what they record, as the fleet made it")
     parser.add_argument("--control", type=Path, required=True, help="socket for orders (bodycam sim ask)")
     parser.add_argument("--address", default="127.0.0.1", help="of all ports")
-    parser.add_argument("--port", type=int, required=True, help="of the first camera; the others' follow")
+    parser.add_argument("--ports", required=True, help="one for each camera, with commas between them")
     parser.add_argument("--on-seconds", type=int, default=_ON_SECONDS, help="how long ago they were switched on")
     parser.add_argument("--docked", action="store_true", help="all are in their bays from the start")
     options = parser.parse_args(argv)
@@ -243,13 +263,13 @@ def main(argv: list[str]) -> int:
     with contextlib.ExitStack() as ending:
         try:
             cameras: dict[str, LightCamera] = {}
-            for number, folder in enumerate(options.cameras):
-                camera = LightCamera(folder, (options.address, options.port + number), clip, options.on_seconds)
+            for folder, port in zip(options.cameras, map(int, options.ports.split(",")), strict=True):
+                camera = LightCamera(folder, (options.address, port), clip, options.on_seconds)
                 cameras[camera.device] = camera
                 ending.callback(camera.close)
                 if options.docked:
                     camera.dock()
-        except (CredentialError, OSError) as error:
+        except (CredentialError, ValueError, OSError) as error:
             sys.stderr.write(f"bodycam sim docked: {error}\n")
             return os.EX_NOINPUT
         ending.callback(control.serve(options.control, _orders(cameras)))

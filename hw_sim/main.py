@@ -17,6 +17,7 @@ from runtime.config import ConfigError
 
 _PROGRAMS = {
     "demo": "hw_sim.demo.main:main",
+    "fleet": "hw_sim.fleet.main:main",
     "panel": "hw_sim.panel.main:main",
     "record": "hw_sim.scenario.rewrite:main",
     "run": "hw_sim.scenario.main:main",
@@ -28,6 +29,7 @@ _PROGRAMS = {
 }
 _EPILOG = """\
   demo    演示 the main job from shutter to shelf
+  fleet   收班 many light cameras into real docks and a real office
   panel   面板 a screen to live with a simulated camera
   record  转录 make a scenario of what was done to a simulated camera
   run     演练 play scenarios: shifts with what must come of them

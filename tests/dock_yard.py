@@ -19,6 +19,7 @@ from evidence.pki import Role
 from hw_sim import control
 from hw_sim.fleet import clip as clips
 from office.catalogue import Catalogue
+from tests.agency import Agency, Holder
 from tests.office_kit import ROOT, OfficeKit, free_port, wait_for
 from tests.relay import Relay
 
@@ -26,6 +27,25 @@ DEVICE = "BWC-0001"
 CAMERA, DOCK, OFFICE, BROKER = PROGRAMS = ("camera", "dock", "office", "broker")
 Key = tuple[str, int]
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "BODYCAM_LOG": "json"}
+
+
+def enrol(folder: Path, agency: Agency, signer: Holder, device: str) -> str:
+    """Make a camera's folder as provisioning leaves it; the identity that opens what it records."""
+    for name in ("certs", "keys"):
+        (folder / name).mkdir(parents=True)
+    (folder / "certs/root.pem").write_bytes(pki.to_pem(agency.root.certificate))
+    (folder / "certs/signer.pem").write_bytes(pki.to_pem(signer.certificate, *signer.above))
+    for role in (Role.EVIDENCE, Role.CAMERA):
+        _, key = agency.issue(role, device).write(folder / "certs", str(role))
+        key.rename(folder / "keys" / key.name)
+    identity = age.generate_identity()
+    configuration = Configuration(
+        "OFFICE-1", device, "agency", shape.utc_text(int(datetime.now(UTC).timestamp() * 1000) - 86_400_000),
+        "unit", "000042", "name", None, (age.recipient_of(identity),),
+    )  # fmt: skip
+    signed = configuration.sign(signer.key, pki.key_id(signer.key.public_key()))
+    (folder / "config.jws").write_text(signed)
+    return identity
 
 
 class Yard:
@@ -146,23 +166,10 @@ class Yard:
             self._running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=_ENVIRONMENT)
 
     def _camera(self, port: int) -> list[str]:
-        folder, agency, signer = self.folder / "camera", self.office.agency, self.office.signer
-        for name in ("certs", "keys"):
-            (folder / name).mkdir(parents=True)
-        (folder / "certs/root.pem").write_bytes(pki.to_pem(agency.root.certificate))
-        (folder / "certs/signer.pem").write_bytes(pki.to_pem(signer.certificate, *signer.above))
-        for role in (Role.EVIDENCE, Role.CAMERA):
-            _, key = agency.issue(role, DEVICE).write(folder / "certs", str(role))
-            key.rename(folder / "keys" / key.name)
-        self.identity = age.generate_identity()
-        configuration = Configuration(
-            "OFFICE-1", DEVICE, "agency", shape.utc_text(int(datetime.now(UTC).timestamp() * 1000) - 86_400_000),
-            "unit", "000042", "name", None, (age.recipient_of(self.identity),),
-        )  # fmt: skip
-        signed = configuration.sign(signer.key, pki.key_id(signer.key.public_key()))
-        (folder / "config.jws").write_text(signed)
+        folder = self.folder / "camera"
+        self.identity = enrol(folder, self.office.agency, self.office.signer, DEVICE)
         clip, socket = str(self.folder / "clip.json"), str(self._socket)
-        return ["sim", "docked", str(folder), "--clip", clip, "--control", socket, "--port", str(port), "--docked"]
+        return ["sim", "docked", str(folder), "--clip", clip, "--control", socket, "--ports", str(port), "--docked"]
 
     def _dock(self) -> list[str]:
         folder, office = self.folder / "dock", self.office
