@@ -10,7 +10,6 @@ Nothing here releases anything: the camera does, on a receipt that it verifies i
 from __future__ import annotations
 
 import contextlib
-import enum
 import hashlib
 import threading
 import time
@@ -32,37 +31,10 @@ from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
 from syncd.retries import Retries
 from syncd.spool import Spool
+from syncd.steps import Begun, Step, decide
 from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
-_BACK_SECONDS = 60.0  # an office that was cut off or started again is back by then, or it is away
-
-
-class Step(enum.Enum):
-    """What to do next for one segment that a camera lists."""
-
-    GIVE = "give"  # hand its receipt to the camera
-    FORWARD = "forward"  # spool -> office
-    STREAM = "stream"  # camera -> office
-    STORE = "store"  # camera -> spool
-    WAIT = "wait"
-
-
-def decide(*, receipt: bool, whole: bool, via_spool: bool, office: bool, begun: bool = False) -> Step:
-    """Choose by what is known.
-
-    `receipt`: a verified one is here; `whole`: so is the whole ciphertext; `via_spool`: it was begun there, or is to be
-    kept; `office`: the office can be worked with; `begun`: it has a part of this already, and went away only just now.
-    """
-    if receipt:
-        return Step.GIVE
-    if whole:
-        return Step.FORWARD if office else Step.WAIT
-    if via_spool:
-        return Step.STORE
-    if begun and not office:
-        return Step.WAIT  # a cut or a restart: it goes on there in a moment, and nothing leaves the camera twice
-    return Step.STREAM if office else Step.STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +66,7 @@ class HandIn:
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._doubtful = False  # whether it still does
-        self._begun: dict[_Key, float] = {}  # when the office last took a part of a segment, which it has not whole
+        self._begun = Begun()
         self._told_done = False
         self._gave = False  # whether the camera was given anything in this pass
 
@@ -283,7 +255,7 @@ class HandIn:
             whole=self._spool.holds(key),
             via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
             office=self._office_ready() and self._journal_delivered(),
-            begun=time.monotonic() - self._begun.get(key, -_BACK_SECONDS) < _BACK_SECONDS,
+            begun=key in self._begun,
         )
 
     def _receipt(self, key: _Key, record: Record) -> bytes | None:
@@ -329,12 +301,12 @@ class HandIn:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             with office.share.turn(len(block), weight):
                 offset = office.uploads.append(upload, offset, block)
-            self._begun[recording, segment] = time.monotonic()
+            self._begun.note((recording, segment))
         receipt = office.receipt(device, recording, segment, sha256, size)
         self._dock.retries.worked("office")
         self._spool.put_certificates(self._dock.signer_pem)
         self._spool.put_receipt((recording, segment), receipt)
-        self._begun.pop((recording, segment), None)
+        self._begun.forget((recording, segment))
         if not self._dock.keep_segments:
             self._spool.drop((recording, segment))
         self._dock.events.handin(

@@ -143,9 +143,9 @@ def table(facts: Mapping[str, Any]) -> str:
     rows = {
         "结果 result": "完好 all in, and it verifies" if facts["ok"] else "失败 NOT all in, or it does not verify",
         "规模 size": f"{facts['cameras']} cameras, {facts['docks']} docks, {facts['hours']} h each",
-        "数据 footage": f"{facts['bytes'] / 1e9:.2f} GB, {facts['segments']} segments, {facts['journal_lines']} records",
+        "数据 footage": f"{facts['bytes'] / 1e9:.2f} GB, {facts['segments']} segments, {facts['journal_lines']} lines",
         "入库 in the office": f"{facts['stored']} segments, {facts['receipts']} receipts",
-        "用时 took": f"{facts['seconds']} s, {facts['mb_per_s']} MB/s; all told after {facts['settled_seconds']} s",
+        "用时 took": f"{facts['seconds']} s, {facts['mb_per_s']} MB/s; told after {facts['settled_seconds']} s",
         "每台 each camera": ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items()) + " MB/s",
         "最慢比平均 slowest / mean": str(facts["slowest_to_mean"]),
     }
