@@ -23,6 +23,15 @@ VERDICTS = {
     "simulated": "仿真",
     "unlisted": "无记录",
     "contradicted": "时间不符",
+    "revoked": "证书已吊销",
+    "expired": "证书已过期",
+}
+MEDIA_SIGNING = {
+    "valid": "有效",
+    "incomplete": "末尾未签",
+    "missing": "缺帧",
+    "invalid": "无效",
+    "absent": "没有",
 }
 _STEPS = {
     1: "格式 form",
@@ -57,6 +66,7 @@ ATTACKS = {
     Attack.OTHER_AGENCY: "密钥不属于本机关 a key that is not of this agency",
     Attack.WRONG_ROLE: "有证书的密钥越权签名 signed by a certified key that may not sign this",
     Attack.LINK_KEY: "只有联网密钥担保，记录密钥遗失或被冒用 only the link key stands behind it: lost, or stolen",
+    Attack.REVOKED_KEY: "密钥已吊销，无从证明在此之前 by a revoked key, and nothing proves that it was before",
     Attack.UNCERTIFIED: "没有任何密钥担保，任何人都可能制作 no key stands behind it: anybody may have made it",
     Attack.FORGED_KEY: "由另一密钥签名 signed by another key",
     Attack.FALSE_ARCHIVE: "并非本机关档案库所签 not signed by the agency's archive",

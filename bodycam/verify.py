@@ -14,11 +14,12 @@ from typing import NoReturn
 from cryptography import x509
 
 from bodycam import findings, times
-from evidence import age, pki, report, segment_check, tail
+from evidence import age, pki, report, revocation, segment_check, tail
 from evidence.account import RecordingAccount, SegmentAccount
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.report import Head, Report
+from evidence.revocation import RevocationList
 from evidence.verify import Verifier
 from runtime.folder import DiskFolder
 
@@ -65,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "--trust", type=Path, required=True, metavar="CA.pem", help="信任锚 the agency's root, got by another way"
     )
     parser.add_argument(
+        "--crl", type=Path, action="append", metavar="FILE", help="吊销列表 revocation list; may be given again"
+    )
+    parser.add_argument(
         "--stamp-trust", type=Path, metavar="TSA.pem", help="外部时间戳机构的根证书 roots of time-stamp authorities"
     )
     parser.add_argument("--identity", type=Path, metavar="KEYFILE", help="解密私钥 age identity: also look inside")
@@ -101,6 +105,7 @@ def _verify(options: argparse.Namespace) -> Report:
         whole=options.whole,
         heads=heads,
         authorities=authorities,
+        revocations=[one for path in options.crl or () for one in _lists(path)],
     ).run()
     known = ", ".join(found.account.recordings) or "none"
     if absent := set(options.recording or ()) - found.account.recordings.keys():
@@ -117,6 +122,13 @@ def _roots(path: Path) -> list[x509.Certificate]:
     if roles != {Role.ROOT}:
         raise _UsageError(os.EX_NOINPUT, f"{path}: holds other certificates than the agency's root; give only that")
     return roots
+
+
+def _lists(path: Path) -> list[RevocationList]:
+    try:
+        return revocation.parse_lists(path.read_bytes())
+    except EvidenceError as error:
+        raise _UsageError(os.EX_NOINPUT, f"{path}: {error.message}") from error
 
 
 def _authorities(path: Path) -> list[x509.Certificate]:
@@ -211,6 +223,8 @@ def _recording(found: Report, recording: RecordingAccount) -> Iterator[str]:
         "已结束 ended" if told["ended"] else "未结束 not ended"
     )
     yield f"  密钥 key：{'有证书 certified' if key['certified'] else '无证书 not certified'}（{_STORES[key['store']]}）"
+    if revoked := key["revoked"]:
+        yield f"    {revoked['certificate']} 自此不可信 not believed since {revoked['since']}（{revoked['reason']}）"
     bound = "未知 unknown" if time["error_ms"] is None else f"±{time['error_ms']} ms"
     yield f"  时间 time：自称 claimed {time['claimed']}（{time['source']}，{bound}）"
     yield f"    不早于 not before {time['not_before'] or '—'}，不晚于 not after {time['not_after'] or '—'}"
@@ -232,4 +246,10 @@ def _segment(found: Report, segment: SegmentAccount) -> str:
     word = f"{findings.VERDICTS[verdict.verdict]} {verdict.verdict}"
     if (cause := report.cut_by(found, segment)) is not None:
         word += f"（{cause}）"
-    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}"
+    signed = verdict.media_signing
+    inside = (
+        ""
+        if signed is None
+        else f"  视频内签名 in the video：{findings.MEDIA_SIGNING[signed.verdict]} {signed.verdict}"
+    )
+    return f"  {segment.index:05d}  {word}  {len(segment.fragments)} 片 fragments  {handed}  {verdict.message}{inside}"

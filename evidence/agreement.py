@@ -75,6 +75,9 @@ class _Segment:
     def _stills(self) -> Iterator[Finding]:
         """Each still lies whole in one fragment that was told before it, and none in another's place."""
         taken = 0
+        if len(self._segment.stills) > mp4.STILLS_LIMIT:  # each is looked for among all fragments
+            yield self._altered(f"more than {mp4.STILLS_LIMIT} stills are told of")
+            return
         for record in sorted(self._segment.stills, key=lambda still: int(still.body["plain_offset"])):
             at, size = record.body["plain_offset"], record.body["size"]
             begin, end = at - mp4.STILL_HEAD, at + size

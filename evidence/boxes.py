@@ -11,7 +11,6 @@ from evidence.errors import EvidenceError
 
 _SAMPLES_LIMIT = 100_000  # in one run; a 60 s segment has 1,800 pictures
 _PICTURE_RUN = 0x000701  # data offset; duration, size, flags of each sample
-_STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,8 @@ def stills(data: bytes | memoryview) -> Iterator[Still]:
         if found.kind != b"uuid" or data[found.body : found.body + 16] != mp4.STILL_UUID:
             continue
         count += 1
-        if count > _STILLS_LIMIT:
-            raise EvidenceError("mp4-box", f"more than {_STILLS_LIMIT} stills in one segment")
+        if count > mp4.STILLS_LIMIT:
+            raise EvidenceError("mp4-box", f"more than {mp4.STILLS_LIMIT} stills in one segment")
         (at_ns,) = _unpack(">Q", data, found.body + 16, found.end)
         yield Still(at_ns, found.body + 24, found.end)
 
@@ -164,6 +163,7 @@ def _fragment(data: bytes | memoryview, moof: Box, mdat: Box) -> Fragment:
     sequence_at = None
     for part in boxes(data, moof.body, moof.end):
         if part.kind == b"mfhd":
+            _unpack(">II", data, part.body, part.end)
             sequence_at = part.body + 4
         elif part.kind == b"traf":
             runs.append(_run(data, part, moof, mdat))

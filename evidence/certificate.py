@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,7 +18,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Si
 from evidence import shape
 from evidence.errors import EvidenceError
 
-_REQUEST = re.compile(rb"-----BEGIN CERTIFICATE REQUEST-----.*?-----END CERTIFICATE REQUEST-----\n", re.DOTALL)
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 
 
@@ -130,13 +128,23 @@ def parse_certificate(data: bytes) -> x509.Certificate:
 
 def parse_requests(data: bytes) -> list[x509.CertificateSigningRequest]:
     """Read the PEM requests of one device, each signed by its own key, at least one. Raises `EvidenceError`."""
-    found = [_parse_request(pem) for pem in _REQUEST.findall(data)]
+    found = [_parse_request(pem) for pem in pem_blocks(data, b"CERTIFICATE REQUEST")]
     names = [role_and_id(request) for request in found]
     if not found:
         raise EvidenceError("request-form", "there is no certificate request in it")
     if len({name for _, name in names}) > 1 or len({role for role, _ in names}) < len(names):
         raise EvidenceError("request-form", "the requests are not those of one device, one for each role")
     return found
+
+
+def pem_blocks(data: bytes, label: bytes) -> Iterator[bytes]:
+    """The blocks of a PEM text under one label."""
+    # Split at the ends: a pattern from each begin to the next end would read a file of begins over and over.
+    begin, end = (b"-----%b %b-----" % (word, label) for word in (b"BEGIN", b"END"))
+    for piece in data.split(end)[:-1]:
+        _, found, text = piece.rpartition(begin)
+        if found:
+            yield begin + text + end + b"\n"
 
 
 def _parse_request(pem: bytes) -> x509.CertificateSigningRequest:
@@ -195,7 +203,7 @@ def agency_of(certificate: x509.Certificate) -> str:
 def hosts_of(certificate: Certified) -> list[str]:
     """Return the DNS names and addresses it is (to be) valid for. Raises `EvidenceError`."""
     with reading("certificate's host names"):
-        found = _value(certificate.extensions, x509.SubjectAlternativeName)
+        found = extension_of(certificate.extensions, x509.SubjectAlternativeName)
         return [] if found is None else [str(name.value) for name in found if isinstance(name, _HOST_NAMES)]
 
 
@@ -229,10 +237,10 @@ def check_profile(certificate: x509.Certificate, role: Role) -> None:
     require_p256(certificate.public_key())
     rules = {
         "signature algorithm": certificate.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA256,
-        "basic constraints": _value(extensions, x509.BasicConstraints) == profile.constraints,
-        "key usage": _value(extensions, x509.KeyUsage) == profile.key_usage,
-        "extended key usage": frozenset(_value(extensions, x509.ExtendedKeyUsage) or ()) == profile.extended,
-        "subject key identifier": _value(extensions, x509.SubjectKeyIdentifier) is not None,
+        "basic constraints": extension_of(extensions, x509.BasicConstraints) == profile.constraints,
+        "key usage": extension_of(extensions, x509.KeyUsage) == profile.key_usage,
+        "extended key usage": frozenset(extension_of(extensions, x509.ExtendedKeyUsage) or ()) == profile.extended,
+        "subject key identifier": extension_of(extensions, x509.SubjectKeyIdentifier) is not None,
         "critical extensions": all(item.oid in _KNOWN_CRITICAL for item in extensions if item.critical),
     }
     for name, right in rules.items():
@@ -245,7 +253,8 @@ _HOST_NAMES = (x509.DNSName, x509.IPAddress)
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
-def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+def extension_of(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+    """Return the extension of that kind, None if there is none."""
     try:
         return extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
@@ -254,11 +263,11 @@ def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | 
 
 def subject_identifier(certificate: x509.Certificate) -> bytes | None:
     """Return the identifier of the certified key, if told."""
-    found = _value(certificate.extensions, x509.SubjectKeyIdentifier)
+    found = extension_of(certificate.extensions, x509.SubjectKeyIdentifier)
     return found.digest if found else None
 
 
 def authority_identifier(certificate: x509.Certificate) -> bytes | None:
     """Return the identifier of the issuer's key, if told."""
-    found = _value(certificate.extensions, x509.AuthorityKeyIdentifier)
+    found = extension_of(certificate.extensions, x509.AuthorityKeyIdentifier)
     return found.key_identifier if found else None

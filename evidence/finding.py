@@ -31,6 +31,7 @@ class Attack(StrEnum):
     OTHER_AGENCY = "other-agency"
     WRONG_ROLE = "wrong-role"
     LINK_KEY = "link-key"
+    REVOKED_KEY = "revoked-key"
     UNCERTIFIED = "uncertified"
     FORGED_KEY = "forged-key"
     FALSE_ARCHIVE = "false-archive"

@@ -54,6 +54,7 @@ def of_code(code: str) -> Attack:
         "jws-header": Attack.PASSED_OFF,
         "unknown-version": Attack.DOWNGRADED,
         "chain-dates": Attack.BACKDATED,
+        "certificate-revoked": Attack.REVOKED_KEY,
         "signer-unknown": Attack.FALSE_ARCHIVE,
         "foreign": Attack.FALSE_ARCHIVE,
     }.get(code, Attack.EDITED)
@@ -93,7 +94,7 @@ def _follows(line: bytes, seq: int, prev: str) -> bool:
 
 def _of_opening(record: Record, error: EvidenceError, reader: JournalReader) -> Attack:
     """What was done to a line whose key is not the one that it ought to have, and whose turn it is."""
-    if record.kind not in ("boot", "summary"):
+    if record.kind not in ("boot", "summary", "certified"):
         # Its number is right: another key wrote it, or it was moved into a file of its own.
         return Attack.FORGED_KEY if error.code == "session-key" else Attack.REORDERED
     named = _roles(_certificates(record))
@@ -115,7 +116,7 @@ def _of_opening(record: Record, error: EvidenceError, reader: JournalReader) -> 
 
 def _of_place(record: Record, reader: JournalReader) -> Attack:
     """An opening that is the next record, in a file that does not go on so."""
-    if record.kind == "boot" and record.boot in reader.sessions:
+    if record.kind == "certified" or (record.kind == "boot" and record.boot in reader.sessions):
         return Attack.REPLAYED
     if record.kind == "summary" and reader.session is not None and record.kid != reader.session.kid:
         return Attack.FORGED_KEY

@@ -49,7 +49,7 @@ class FragmentCheck:
         frames, blocks = len(video.samples) if video else 0, len(sound.samples) if sound else 0
         if frames != told["frames"] or blocks * mp4.BLOCK != told["samples"]:
             raise EvidenceError("mp4-box", f"fragment {index} holds other pictures or samples than its record says")
-        if bool(video and video.keys[0]) != told["starts_with_idr"]:
+        if bool(video and any(video.keys[:1])) != told["starts_with_idr"]:
             raise EvidenceError("mp4-box", f"fragment {index} begins with another picture than its record says")
         for track, run in runs.items():
             if run.start < self._ends[track]:

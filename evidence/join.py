@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from evidence import boxes, mp4
 from evidence.errors import EvidenceError
 
+_TIME_LIMIT = 2**64  # what a tfdt holds
+
 
 @dataclass(frozen=True, slots=True)
 class PartSource:
@@ -75,8 +77,10 @@ class Joiner:
             scale = mp4.SOUND_TIMESCALE
         else:
             raise EvidenceError("mp4-box", "a fragment names a track that evidence does not have")
-        offset = self._offset_us * scale // 1_000_000
-        struct.pack_into(">Q", data, run.tfdt_at - base, run.start + offset)
+        moved = run.start + self._offset_us * scale // 1_000_000
+        if moved >= _TIME_LIMIT:
+            raise EvidenceError("mp4-box", "a fragment tells a time that is beyond any film")
+        struct.pack_into(">Q", data, run.tfdt_at - base, moved)
         return run.end * 1_000_000 // scale
 
 

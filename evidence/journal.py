@@ -13,7 +13,7 @@ from cryptography import x509
 from evidence import records
 from evidence.errors import EvidenceError
 from evidence.records import Record
-from evidence.session import Session, open_session
+from evidence.session import Session, certify, open_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class JournalReader:
             session = self._session()
         if record.kid != session.kid or record.boot != session.boot:
             raise EvidenceError("session-key", f"record {record.seq} names another key or boot than its file's opening")
+        if record.kind == "certified":
+            session = certify(session, record.body, record.device, self._roots)
         self.step = 3  # signature
         record.jws.verify(session.key)
         self.step = 4  # place in the chain
@@ -113,8 +115,9 @@ class JournalReader:
             raise EvidenceError("chain-broken", f"journal file {file} does not open with a boot or summary record")
         if size > records.OPENING_LIMIT:
             raise EvidenceError("jws-form", f"journal file {file} opens with a line longer than an opening may be")
-        torn = {tail["file"]: tail for tail in body.get("torn", [])}
-        skipped = [number for number in range(self._file + 1, file) if number not in torn]
+        # Counted, not listed: a file's name is anybody's, and may tell of a hundred million files before it.
+        torn = {tail["file"] for tail in body.get("torn", [])}
+        skipped = file - self._file - 1 - sum(self._file < number < file for number in torn)
         if file <= self._file or body["file"] != file or skipped:
             raise EvidenceError("chain-broken", f"journal file {self._file + 1} is missing before file {body['file']}")
         opened = open_session(body, record.device, record.boot, self._roots)

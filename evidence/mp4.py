@@ -31,6 +31,7 @@ STILL_UUID = bytes.fromhex("208a76927e754372a17e1bbf445c0932")
 
 STILL_HEAD = 32  # bytes of such a box before its JPEG
 STILL_LIMIT = 4 << 20  # bytes of one JPEG
+STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _NAL_TYPE = 0x1F
@@ -140,7 +141,7 @@ def init(video: VideoConfig | None, streaminfo: bytes | None, pad_to: int) -> by
     if video is None and streaminfo is None:
         raise EvidenceError("mp4-init", "a part has picture, sound or both")
     entries = [_avc1(video)] if video else []
-    return init_with(entries, _sound_entry(streaminfo) if streaminfo else None, _size(video), pad_to)
+    return init_with(entries, _sound_entry(streaminfo) if streaminfo is not None else None, _size(video), pad_to)
 
 
 def init_with(video_entries: Sequence[bytes], sound_entry: bytes | None, size: tuple[int, int], pad_to: int) -> bytes:
@@ -198,8 +199,9 @@ def _size(video: VideoConfig | None) -> tuple[int, int]:
 
 
 def _avc1(video: VideoConfig) -> bytes:
-    if len(video.sps) < 4 or not video.pps:  # noqa: PLR2004 - profile, constraints, level stand in bytes 1 to 3
-        raise EvidenceError("h264-unit", "the encoder's parameter sets are cut short")
+    # Profile, constraints and level stand in bytes 1 to 3 of the first; the lengths are told in two bytes.
+    if not 4 <= len(video.sps) < 1 << 16 or not 1 <= len(video.pps) < 1 << 16:  # noqa: PLR2004
+        raise EvidenceError("h264-unit", "the encoder's parameter sets are cut short or too long")
     config = b"\1" + video.sps[1:4] + b"\xff\xe1" + struct.pack(">H", len(video.sps)) + video.sps
     config += b"\1" + struct.pack(">H", len(video.pps)) + video.pps
     head = struct.pack(">6xH16xHHIIIH32xHh", 1, video.width, video.height, 0x480000, 0x480000, 0, 1, 24, -1)

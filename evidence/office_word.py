@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -19,7 +20,10 @@ from evidence.report import Report, printable
 from evidence.time_bounds import AUTHORITY, LOG, SELF_STAMPED, Bound, HeldHead, SegmentTime, TimeBounds, Words
 
 _STEP = 10
-VERDICT_OF = {"unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign"}
+VERDICT_OF = {
+    "unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign",
+    "certificate-revoked": "revoked",
+}  # fmt: skip
 _RECEIPT = re.compile(r"receipts/([0-9a-f]{8}-[0-9]+)/([0-9]{5})\.jws\Z")
 _CERTIFICATES = re.compile(r"certs/[^/]+\.pem\Z")
 OFFICE_FILES = (_RECEIPT, _CERTIFICATES, *office_log.NAMES)
@@ -48,6 +52,7 @@ class OfficeWord:
         self._authorities = authorities
         self._certificates: list[x509.Certificate] = []
         self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
+        self._revoked: dict[str, EvidenceError] = {}
         self._words = Words(report.anchors, report.receipts)
 
     def run(self) -> None:
@@ -75,7 +80,8 @@ class OfficeWord:
     def _attack(self, text: bytes, typ: str, error: EvidenceError) -> Attack:
         if error.code != "signer-unknown":
             return forgery.of_text(text, error)
-        return forgery.of_signer(jose.parse(text, typ).kid, self._certificates)
+        kid = jose.parse(text, typ).kid
+        return forgery.of_signer(kid, self._by_key.get(kid, ()))
 
     def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
         return [(path, match) for path in self._names if (match := pattern.match(path))]
@@ -103,17 +109,29 @@ class OfficeWord:
         if kid not in self._chains:
             self._chains[kid] = list(self._chains_of(kid))
         if not self._chains[kid]:
+            if kid in self._revoked:
+                raise self._revoked[kid]
             message = "no certificate here, trusted by the given root, has the key that signed"
             raise EvidenceError("signer-unknown", message)
         return self._chains[kid]
 
     def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
+        for certificate in self._by_key.get(kid, ()):
+            try:  # issuing certificates and strangers: they help, or they do not
+                chain = pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+                yield self._report.revocations.narrowed(chain)
+            except EvidenceError as error:
+                if error.code == "certificate-revoked":
+                    self._revoked[kid] = error
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, list[x509.Certificate]]:
+        """The certificates by key, told once: receipts are anybody's, and each may name another key."""
+        found: dict[str, list[x509.Certificate]] = {}
         for certificate in self._certificates:
-            with contextlib.suppress(EvidenceError):  # issuing certificates and strangers: they help, or they do not
-                if pki.key_id(pki.public_key(certificate)) == kid:
-                    yield pki.validate_chain(
-                        certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None
-                    )
+            with contextlib.suppress(EvidenceError):
+                found.setdefault(pki.key_id(pki.public_key(certificate)), []).append(certificate)
+        return found
 
     def _read_receipts(self) -> None:
         """Step 10: receipts beside the evidence and inside the journal."""
@@ -253,9 +271,15 @@ class OfficeWord:
                         raise
                     self._note("foreign", path, f"{error.message}: it counts for nothing here")
                     continue
+                if stamp.own is not None and stamp.latest_ms > self._ends_ms(stamp.own):
+                    raise EvidenceError("certificate-revoked", "stamped by an authority that had been taken back")
                 self._report.stamps[size] = stamp
                 found[size] = Bound(stamp.latest_ms, SELF_STAMPED if stamp.self_stamped else AUTHORITY)
         return found
+
+    def _ends_ms(self, chain: pki.Chain) -> int:
+        """Until when a chain of the agency counts. Raises `EvidenceError` if somebody else may have its key."""
+        return int(self._report.revocations.narrowed(chain).not_after.timestamp() * 1000)
 
     def _take_head(self, path: str, seq: int, leaf: jose.Json, size: int, stamps: dict[int, Bound]) -> None:
         here = self._report.reader.sha256_of(leaf["seq"])

@@ -67,6 +67,8 @@ BODIES: Final[Mapping[str, Mapping[str, Check]]] = {
         "simulated": shape.boolean,
     },
     "summary": _OPENING,
+    # What an opening with an empty chain lacked, once it is there: the evidence key may be slow, or come back.
+    "certified": {"chain": shape.list_of(shape.long_text), "key_store": shape.one_of("extractable", "token")},
     "self_check": {"passed": shape.boolean, "checks": shape.anything},
     "assigned": SEALED,
     "time_anchor": {"anchor": shape.long_text, "stepped_ms": shape.optional(shape.number(-(2**62), 2**62))},

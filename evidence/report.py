@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from evidence import jose, records, shape
+from evidence import jose, pki, records, shape
 from evidence.account import Account, RecordingAccount, SegmentAccount
 from evidence.documents import Receipt, TimeAnchor
 from evidence.finding import Attack, Finding, Footage
 from evidence.journal import JournalReader
+from evidence.revocation import Revocation, Revocations
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
 from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, by_the_office
@@ -42,6 +43,8 @@ class Report:
     anchors: list[tuple[records.Record, TimeAnchor]] = field(default_factory=list)
     times: dict[tuple[str, int], SegmentTime] = field(default_factory=dict)
     stamps: dict[int, Stamp] = field(default_factory=dict)  # by the size of the log that they are over
+    revocations: Revocations = field(default_factory=Revocations)
+    distrusted: dict[tuple[str, int], Revocation] = field(default_factory=dict)  # segments of a key taken back
     opened: bool = False  # decrypted as well
     only: frozenset[str] | None = None  # the recordings that were asked about; None: all
     broken: bool = False  # the journal was not read to its end
@@ -112,6 +115,10 @@ def to_json(report: Report) -> jose.Json:
         "heads": [{"seq": head.seq, "sha256": head.sha256, "found": head.found} for head in report.heads],
         "findings": [finding.to_json() for finding in report.findings],
         "notes": [finding.to_json() for finding in report.notes],
+        "revocation_lists": [
+            {"issuer": one.crl.issuer.rfc4514_string(), "number": one.number, "as_of": _utc(one.as_of)}
+            for one in report.revocations.lists
+        ],
         "stamps": [_stamp(size, stamp) for size, stamp in sorted(report.stamps.items())],
         "recordings": [to_json_recording(report, recording) for recording in report.recordings()],
     }
@@ -136,6 +143,7 @@ def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
             "store": min((session.key_store for session in sessions), key=_STORES.index),
             "valid_from": max((_utc(s.chain.not_before) for s in sessions if s.chain), default=None),
             "valid_to": min((_utc(s.chain.not_after) for s in sessions if s.chain), default=None),
+            "revoked": _revoked(report, sessions),
         },
         "time": {
             "claimed": clock.to_json()["utc"],
@@ -148,6 +156,18 @@ def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
         "stills": [_still(still) for still in recording.stills],
         "segments": [_segment(report, s) for _, s in sorted(recording.segments.items())],
     }
+
+
+def _revoked(report: Report, sessions: list[Session]) -> jose.Json | None:
+    """The earliest revocation in its keys' chains."""
+    found = [one for session in sessions if session.chain and (one := report.revocations.of(session.chain))]
+    if not found:
+        return None
+    first = min(found, key=lambda one: one.entry.since)
+    role, name = pki.role_and_id(first.certificate)
+    entry = first.entry
+    told = {"revoked": _utc(entry.at), "since": _utc(entry.since), "reason": entry.reason.value}
+    return {"certificate": f"{role}/{name}", **told}
 
 
 def _still(record: records.Record) -> jose.Json:

@@ -15,8 +15,8 @@ from evidence.media_signing import MediaSigning
 from evidence.records import Record
 from evidence.session import Session
 
-INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, RELEASED = (
-    "intact", "truncated", "altered", "missing", "unsigned", "released",
+INTACT, TRUNCATED, ALTERED, MISSING, UNSIGNED, REVOKED, RELEASED = (
+    "intact", "truncated", "altered", "missing", "unsigned", "revoked", "released",
 )  # fmt: skip
 
 

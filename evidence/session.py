@@ -2,13 +2,14 @@
 
 An evidence key certifies the session key: the boot is signed. A camera that has lost its evidence key lets its link key
 vouch for the session key instead: such a boot proves nothing in court and stays `unsigned`, but nobody without a key of
-this camera, no dock and no thief of its journal, can go on with its chain.
+this camera, no dock and no thief of its journal, can go on with its chain. An evidence key that answers late, since a
+token is slow or comes back, certifies the same session in a record of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography import x509
@@ -62,14 +63,34 @@ def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequenc
         if vouched:
             _check_voucher(body, device, boot, roots)
         return Session(boot, pki.key_id(key), key, None, "none", vouched)
-    certificates = [pki.parse_certificate(jose.unb64(text.encode())) for text in body["chain"]]
-    leaf = certificates[0]
-    chain = pki.validate_chain(leaf, certificates[1:], roots, role=pki.Role.SESSION, at=None)
+    return Session(boot, pki.key_id(key), key, _check_chain(body, key, device, boot, roots), key_store)
+
+
+def certify(
+    session: Session, body: Mapping[str, Any], device: str, roots: Sequence[x509.Certificate] | None
+) -> Session:
+    """The session once its `certified` record stands in the journal: signed, and so is all that its key signed before.
+
+    The certificate is about key and boot, not about time: whoever has the session key had it since the boot began.
+    """
+    if session.signed:
+        raise EvidenceError("chain-broken", "the session was certified before")
+    if roots is None:
+        return session
+    chain = _check_chain(body, session.key, device, session.boot, roots)
+    return replace(session, chain=chain, key_store=body["key_store"], vouched=False)
+
+
+def _check_chain(
+    body: Mapping[str, Any], key: ec.EllipticCurvePublicKey, device: str, boot: str, roots: Sequence[x509.Certificate]
+) -> pki.Chain:
+    leaf, *above = [pki.parse_certificate(jose.unb64(text.encode())) for text in body["chain"]]
+    chain = pki.validate_chain(leaf, above, roots, role=pki.Role.SESSION, at=None)
     if chain.id != device or pki.boot_id(leaf) != boot:
         raise EvidenceError("foreign", "the session certificate is for another camera or another boot")
     if pki.key_id(pki.public_key(leaf)) != pki.key_id(key):
         raise EvidenceError("session-key", "the session key is not the one that its certificate names")
-    return Session(boot, pki.key_id(key), key, chain, key_store)
+    return chain
 
 
 def make_voucher(
@@ -83,6 +104,8 @@ def make_voucher(
 
 def _check_voucher(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> None:
     voucher = body["voucher"]
+    if not voucher["chain"]:
+        raise EvidenceError("shape", "a voucher brings the certificate of the link key that signed it")
     leaf, *above = [pki.parse_certificate(jose.unb64(text.encode())) for text in voucher["chain"]]
     chain = pki.validate_chain(leaf, above, roots, role=pki.Role.CAMERA, at=None)
     jws = jose.parse(voucher["jws"], VOUCHER_TYP)

@@ -47,7 +47,12 @@ class Stamp:
 
     latest_ms: int  # its time, to the end of the second, and its accuracy
     authority: str  # the subject of its signer
-    self_stamped: bool  # by an authority of the agency itself
+    own: pki.Chain | None  # of an authority of the agency itself
+
+    @property
+    def self_stamped(self) -> bool:
+        """Whether it is worth as much as the agency's word."""
+        return self.own is not None
 
 
 def ask(data: bytes) -> Query:
@@ -73,7 +78,7 @@ def read(
         response = decode_timestamp_response(token)
         _check_answer(response, data, nonce)
         signer = _signer_of(response)
-        stamp = Stamp(_latest_ms(response), signer.subject.rfc4514_string(), self_stamped=_is_own(signer, roots, pool))
+        stamp = Stamp(_latest_ms(response), signer.subject.rfc4514_string(), _own_chain(signer, roots, pool))
         trusted = roots if stamp.self_stamped else authorities
         if not trusted:
             raise EvidenceError("stamp-unknown", f"stamped by {stamp.authority}, whose root is not given")
@@ -104,11 +109,12 @@ def _signer_of(response: TimeStampResponse) -> x509.Certificate:
     raise EvidenceError("stamp-form", "the stamp does not carry its signer's certificate")
 
 
-def _is_own(signer: x509.Certificate, roots: Sequence[x509.Certificate], pool: Sequence[x509.Certificate]) -> bool:
+def _own_chain(
+    signer: x509.Certificate, roots: Sequence[x509.Certificate], pool: Sequence[x509.Certificate]
+) -> pki.Chain | None:
     with contextlib.suppress(EvidenceError):
-        pki.validate_chain(signer, pool, roots, role=pki.Role.STAMP, at=None)
-        return True
-    return False
+        return pki.validate_chain(signer, pool, roots, role=pki.Role.STAMP, at=None)
+    return None
 
 
 def _latest_ms(response: TimeStampResponse) -> int:

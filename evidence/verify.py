@@ -14,7 +14,7 @@ from typing import Protocol
 
 from cryptography import x509
 
-from evidence import age, records, segment_check, segment_forgery, tail
+from evidence import age, key_standing, records, segment_check, segment_forgery, tail
 from evidence.account import RecordingAccount, SegmentAccount
 from evidence.agreement import disagreements
 from evidence.errors import EvidenceError
@@ -25,6 +25,7 @@ from evidence.journal_check import JournalCheck
 from evidence.media_signing import MediaSigning
 from evidence.office_word import OFFICE_FILES, OfficeWord
 from evidence.report import Head, Report
+from evidence.revocation import RevocationList
 from evidence.segment_check import SegmentCheck, SegmentVerdict
 
 _BYTES = 9  # the step
@@ -48,7 +49,7 @@ class Verifier:
 
     `whole`: the folder has to hold the footage itself, as an evidence copy does; a receipt excuses nothing.
     `heads`: records of this camera that somebody else holds, which its journal has to have. `authorities`: roots of
-    foreign time-stamp authorities.
+    foreign time-stamp authorities. `revocations`: lists besides those in the folder.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Verifier:
         whole: bool = False,
         heads: Sequence[Head] = (),
         authorities: Sequence[x509.Certificate] = (),
+        revocations: Sequence[RevocationList] = (),
     ) -> None:
         self._folder = folder
         self._roots = roots
@@ -68,6 +70,7 @@ class Verifier:
         self._whole = whole
         self._heads = heads
         self._authorities = authorities
+        self._revocations = revocations
         self._names = frozenset(folder.names())
         asked = None if only is None else frozenset(only)
         self.report = Report(JournalReader(roots), opened=identity is not None, only=asked)
@@ -79,8 +82,10 @@ class Verifier:
         JournalCheck(report, journal, self._read).run()  # steps 1 to 5
         for finding in disagreements(report.account):  # steps 6 to 8
             report.find(finding)
+        key_standing.read_lists(report, self._names, self._read, self._revocations)
         # Step 10 goes before 9: a receipt explains a file that is not here.
         OfficeWord(report, self._roots, self._names, self._read, self._authorities).run()
+        key_standing.judge(report)  # step 2, once it is known what is older than a revocation
         self._read_segments()  # steps 9 and 12
         tail.judge(report, self._heads)  # step 11
         self._look_for_strangers()  # step 13
@@ -158,6 +163,9 @@ class Verifier:
         if verdict.verdict == segment_check.INTACT and not self.report.reader.sessions[segment.boot].signed:
             message = "every byte is as recorded, but no certified key signed it"
             return replace(verdict, verdict=segment_check.UNSIGNED, message=message)
+        if verdict.verdict == segment_check.INTACT and (segment.recording, segment.index) in self.report.distrusted:
+            message = "every byte is as signed, but by a key that was revoked, and nothing proves that it was before"
+            return replace(verdict, verdict=segment_check.REVOKED, message=message)
         return verdict
 
     def _look_inside(self, segment: SegmentAccount, path: str, identity: str) -> MediaSigning:
@@ -202,7 +210,7 @@ class Verifier:
         }
         begun = self._next_segments()
         for path in sorted(self._names - known):
-            if any(pattern.match(path) for pattern in (_JOURNAL, *OFFICE_FILES)):
+            if any(pattern.match(path) for pattern in (_JOURNAL, key_standing.LISTS, *OFFICE_FILES)):
                 continue
             if path in begun:
                 message = "begun, and no record names it yet: let the camera start once, or it is foreign"

@@ -119,7 +119,7 @@ class Books:
             }
             jobs: list[Job] = [self._run("recording_started", started)]
             if cut is not None:
-                jobs += self._owed(book, cut, why)
+                jobs += self._owed(book, cut)
                 self._writer.submit(*self._late(book, cut, why), later=True)
             if resumed:
                 jobs.append(Run(lambda: self._gap_before(book, number, why, start_ns)))
@@ -153,7 +153,7 @@ class Books:
         why = self._why(book, interrupted)
         jobs: list[Job] = []
         if book.cut is not None:  # no part went on from the cut
-            jobs += [*self._owed(book, book.cut, why), *self._late(book, book.cut, why)]
+            jobs += [*self._owed(book, book.cut), *self._late(book, book.cut, why)]
         jobs.append(Run(lambda: self._holes(book, why)))
         if book.cut is not None or (interrupted is not None and not recording):
             jobs.append(Run(lambda: self._gap_before(book, None, why, None)))
@@ -202,9 +202,9 @@ class Books:
     def _run(self, kind: str, body: Mapping[str, Any]) -> Run:
         return Run(lambda: self._journal.append(kind, body))
 
-    def _owed(self, book: _Book, cut: OpenRecording, cause: str) -> list[Job]:
+    def _owed(self, book: _Book, cut: OpenRecording) -> list[Job]:
         """Records of gaps that a second cut kept from being written."""
-        return [Run(partial(self._owed_gap, book, owed, cause)) for owed in cut.owed]
+        return [Run(partial(self._gap, book, owed, owed.reach.part + 1)) for owed in cut.owed]
 
     def _late(self, book: _Book, cut: OpenRecording, cause: str) -> list[Job]:
         """Step R5: late records for what a cut left open."""
@@ -227,19 +227,16 @@ class Books:
         spans = self._writer.spans(book.id, reach.part)
         if spans:
             reach = replace(reach, ns=max(to_ns for _, to_ns in spans.values()))
-        self._gap(book, Gap(reach, first_ns, self._journal.stamp(), self._clock.kernel_boot), part, cause)
+        self._gap(book, Gap(reach, first_ns, self._journal.stamp(), self._clock.kernel_boot, cause), part)
 
-    def _owed_gap(self, book: _Book, owed: Gap, cause: str) -> None:
-        self._gap(book, owed, owed.reach.part + 1, cause)
-
-    def _gap(self, book: _Book, gap: Gap, before_part: int | None, cause: str) -> None:
+    def _gap(self, book: _Book, gap: Gap, before_part: int | None) -> None:
         until_ns = gap.clock.boot_ns if gap.first_ns is None else gap.first_ns
         least, most = recovery.gap_bounds(gap.reach, until_ns, gap.clock, gap.kernel_boot)
         body = {
             "recording": book.id,
             "after_part": gap.reach.part,
             "before_part": before_part,
-            "cause": cause,
+            "cause": gap.cause,
             "last_ns": gap.reach.ns,
             "first_ns": gap.first_ns,
             "same_clock": gap.reach.kernel_boot == gap.kernel_boot,

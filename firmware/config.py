@@ -13,6 +13,7 @@ from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.smbus2_battery import BatteryConfig
 from firmware.reminders import Thresholds
 from runtime.config import Between, Matches
+from runtime.token import TokenConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class CameraConfig:
     `reserve_bytes` stay free for the journal: it must be able to say how a recording ended on a full card,
     and a fragment with a still that was begun needs some of them. Without
     `alerts` the camera is silent on every network but the dock's; without a `battery` or `gnss` table it has no fuel
-    gauge or satellite receiver.
+    gauge or satellite receiver; without a `token` table its evidence key is a file.
     """
 
     credentials: Path = Path()
@@ -73,6 +74,7 @@ class CameraConfig:
     panel: GpiozeroPanelConfig = field(default_factory=GpiozeroPanelConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     dock_port: DockPortConfig = field(default_factory=DockPortConfig)
+    token: TokenConfig | None = None
     alerts: AlertsConfig | None = None
     battery: BatteryConfig | None = None
     gnss: GnssConfig | None = None

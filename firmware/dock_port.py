@@ -321,6 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, refusal: _Refusal) -> None:
         # The rest of a refused request may be unread, so the connection cannot be used again.
         self.close_connection = True
+        self.request_version = self.protocol_version  # or what is no request at all is answered without a status
         self._send(refusal.status, jose.dump_json({"code": refusal.code, "message": refusal.message}))
 
     def _send(self, status: HTTPStatus, body: bytes) -> None:

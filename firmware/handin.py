@@ -138,9 +138,12 @@ class HandIn:
         return min((record.clock.utc_ms for record in held if record.clock.source != "none"), default=None)
 
     def finish_releases(self) -> None:
-        """At start: remove files whose release was recorded before a cut kept them from being removed."""
+        """At start: give up what a cut kept from being given up, after its receipt or its release was recorded."""
         with self._lock:
             self._catch_up()
+            if self._identity.configuration.release_after_seconds == 0:
+                for key in self._receipts.keys() & self._segments.keys():
+                    self._release(key)
             for key in self._released:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.remove(records.segment_path(*key))

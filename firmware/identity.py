@@ -1,7 +1,6 @@
 """Who this camera is: its credentials on disk, and the session key that each boot makes in memory.
 
-The session key never touches a disk. Without the evidence key the camera still records, encrypted and chained, and
-every verdict says `unsigned`.
+The session key never touches a disk. Who certifies it stands in `firmware.evidence_key`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,13 +29,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One boot's key and what vouches for it; `chain` is empty when nothing does."""
+    """One boot's key."""
 
     boot: str
     key: ec.EllipticCurvePrivateKey
-    chain: tuple[str, ...]  # base64url DER: session, evidence, issuing
-    key_store: str  # "extractable" | "token" | "none"
-    voucher: Mapping[str, Any] | None = None
 
     @property
     def kid(self) -> str:
@@ -109,23 +105,12 @@ def load(folder: Path) -> Identity:
     return Identity(folder, configuration, text, tuple(roots), {pki.key_id(key): chain})
 
 
-def new_session(identity: Identity) -> Session:
-    """Make this boot's key and let the evidence key certify it, if it can."""
-    boot, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
-    try:
-        evidence, *above = load_certificates(identity.folder / "certs" / "evidence.pem")
-        evidence_key = load_key(identity.folder / "keys" / "evidence.key.pem")
-        certificate = pki.make_session_certificate(evidence, evidence_key, key.public_key(), boot)
-        pki.validate_chain(certificate, [evidence, *above], identity.roots, role=Role.SESSION, at=None)
-    except (CredentialError, EvidenceError) as error:
-        _log.critical("the evidence key cannot sign: this boot is unsigned", extra={"error": str(error)})
-        unsigned = Session(boot, key, (), "none")
-        return replace(unsigned, voucher=_voucher(identity, unsigned))
-    chain = tuple(jose.b64(c.public_bytes(serialization.Encoding.DER)) for c in (certificate, evidence, *above))
-    return Session(boot, key, chain, "extractable")
+def new_session() -> Session:
+    """Make this boot's key, in memory only."""
+    return Session(secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1()))
 
 
-def _voucher(identity: Identity, session: Session) -> Mapping[str, Any] | None:
+def voucher(identity: Identity, session: Session) -> Mapping[str, Any] | None:
     """Let the link key vouch that this boot is of this camera; a dock takes it in then, and still calls it unsigned."""
     try:
         link = load_certificates(identity.folder / "certs" / "camera.pem")

@@ -22,15 +22,16 @@ from evidence.records import Chain, Stamp
 from firmware import drivers
 from firmware import identity as identities
 from firmware.capture import media_signer, recovery
-from firmware.capture.journal_writer import JournalWriter, Opening
+from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.part import Format
 from firmware.capture.recovery import Recovered
 from firmware.capture.ring import Ring
 from firmware.capture.vocabulary import HandedIn, Quit
-from firmware.capture.writer import Writer
+from firmware.capture.writer import Run, Writer
 from firmware.config import CameraConfig
 from firmware.dock_port import DockPort
 from firmware.equipment import Hardware, Parts
+from firmware.evidence_key import Certified, EvidenceKey
 from firmware.hal.picamera2_video import VideoConfig
 from firmware.hal.ports import Clock, DriverError
 from firmware.handin import HandIn
@@ -41,7 +42,7 @@ from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
 from runtime import config, log, tls
 from runtime.config import ConfigError
-from runtime.disk import PosixDisk, write_once
+from runtime.disk import PosixDisk, make_folder, write_once
 from runtime.keys import CredentialError
 from runtime.service import Service
 
@@ -77,10 +78,13 @@ def run(settings: CameraConfig) -> None:
     disk = PosixDisk(settings.data)
     _publish_signers(settings)
     found = recovery.recover(disk)
-    session = identities.new_session(identity)
+    session = identities.new_session()
+    evidence_key = EvidenceKey(identity, session, settings.token)
+    evidence_key.start()  # it may take its time: recording waits for nothing
     hardware = drivers.hardware(settings, identity, clock)
     with contextlib.ExitStack() as ending:
-        runner = _assemble(settings, identity, session, hardware, disk, found, service.alive, ending)
+        ending.callback(evidence_key.stop)
+        runner = _assemble(settings, identity, session, evidence_key, hardware, disk, found, service.alive, ending)
         _on_stop(service, runner)
         service.ready(device=identity.device, boot=session.boot)
         runner.run()
@@ -90,6 +94,7 @@ def _assemble(
     settings: CameraConfig,
     identity: Identity,
     session: Session,
+    evidence_key: EvidenceKey,
     hardware: Hardware,
     disk: PosixDisk,
     found: Recovered,
@@ -111,7 +116,7 @@ def _assemble(
 
     late: list[Runner] = []  # the runner is built last, and its parts report to it
     chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
-    opening = Opening(session.public, session.chain, clock.kernel_boot, session.voucher)
+    opening, key_store = evidence_key.opening(clock.kernel_boot)
     journal = JournalWriter(disk, chain, opening, stamp, found.next_file, list(found.torn))
     handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()))
     writer = Writer(
@@ -150,7 +155,7 @@ def _assemble(
     )
     address = (settings.dock_port.address, settings.dock_port.port)
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
-    signer = media_signer.signer(session.key, session.chain, _software(), identity.device)
+    signer = media_signer.signer(session.key, opening.chain, _software(), identity.device)
     media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault), signer)  # noqa: PLW0108
     parts = Parts(
         hardware,
@@ -184,7 +189,13 @@ def _assemble(
         "replaced_prompts": prompts.replaced(spoken),
     }
     _send_alerts(settings, journal, clock, runner, ending)
-    journal.boot(_boot_members(identity, session, seen))
+    journal.boot(_boot_members(identity, key_store, seen))
+
+    def certify(late: Certified) -> None:
+        journal.certify(late.chain, late.key_store)
+        media.sign_by(media_signer.signer(session.key, late.chain, _software(), identity.device))
+
+    evidence_key.follow(lambda late: writer.submit(Run(lambda: certify(late))), runner.failed)
     return runner
 
 
@@ -215,12 +226,12 @@ def _assignment(told: Configuration) -> dict[str, str]:
     return {"officer_number": told.officer_number, "officer_name": told.officer_name, "unit": told.unit}
 
 
-def _boot_members(identity: Identity, session: Session, seen: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _boot_members(identity: Identity, key_store: str, seen: dict[str, dict[str, str]]) -> dict[str, Any]:
     told = [text for driver in seen.values() for text in driver.values()]
     return {
         "software": _software(),
         "configuration": hashlib.sha256(identity.configuration_text.encode()).hexdigest(),
-        "key_store": session.key_store,
+        "key_store": key_store,
         "hardware": seen,
         # Told by the libraries below the drivers, so that no simulated run can pass for a real one by mistake.
         "simulated": any(text.startswith(("sim-", "/sim/")) for text in told),
@@ -234,10 +245,13 @@ def _software() -> str:
 def _publish_signers(settings: CameraConfig) -> None:
     """The evidence folder carries the certificate of its office, so that its receipts can be verified from it alone."""
     source = settings.credentials / "certs" / "signer.pem"
-    target = settings.data / "certs" / f"signer-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.pem"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    text = source.read_bytes()
+    target = settings.data / "certs" / f"signer-{hashlib.sha256(text).hexdigest()[:16]}.pem"
+    make_folder(target.parent)
+    if target.exists() and target.read_bytes() != text:
+        target.unlink()  # a cut kept it from being written whole
     if not target.exists():
-        write_once(target, source.read_bytes())
+        write_once(target, text)
 
 
 def _on_stop(service: Service, runner: Runner) -> None:

@@ -61,6 +61,10 @@ class Media:
         self._pre_event: list[Job] = []
         self._ring_from_ns: int | None = None
 
+    def sign_by(self, signer: MediaSigner | None) -> None:
+        """From the next part on: the boot's key is certified by now. Any thread may."""
+        self._signer = signer
+
     @property
     def recording(self) -> bool:
         """Whether a part is being recorded."""

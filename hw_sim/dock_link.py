@@ -65,13 +65,11 @@ class Cable:
     def __init__(self, dock: Network, interface: str, camera: Network, megabits: int | None = None) -> None:
         """`megabits` a second, each way; None: as fast as the machine is."""
         self._dock, self._interface, self._camera = dock, interface, camera
-        dock.run(
-            *f"ip link add {interface} type veth peer name {CAMERA_INTERFACE} netns {camera.path}".split(),
-        )
+        ends = (interface, "type", "veth", "peer", "name", CAMERA_INTERFACE, "netns", camera.path)
+        dock.run("ip", "link", "add", *ends)
         if megabits is not None:
             for network, name in ((dock, interface), (camera, CAMERA_INTERFACE)):
-                shape = f"tc qdisc add dev {name} root tbf rate {megabits}mbit burst 64kb latency 50ms"
-                network.run(*shape.split())
+                shape(network, name, megabits)
 
     def plug(self) -> None:
         """Give the link its carrier."""
@@ -85,6 +83,13 @@ class Cable:
     def remove(self) -> None:
         """Remove both interfaces, as when a USB device is pulled out."""
         self._dock.run("ip", "link", "del", self._interface)
+
+
+def shape(network: Network, interface: str, megabits: int) -> None:
+    """Let an interface send so many megabits a second at most."""
+    network.run("ip", "link", "set", interface, "mtu", "1500")
+    rate = ("rate", f"{megabits}mbit", "burst", "64kb", "latency", "50ms")
+    network.run("tc", "qdisc", "add", "dev", interface, "root", "tbf", *rate)
 
 
 def _unshare(made: list[int | OSError]) -> None:

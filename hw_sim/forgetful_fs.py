@@ -5,10 +5,11 @@ orderly shutdown. The control socket (`hw_sim.control`) takes
 
 - `{"do": "rules", "rules": [{"op": "fsync", "match": "*.age", "errno": "EIO", "delay_ms": 0, "count": 1}]}`:
   a failing, slow or read-only card; `op` is one of `forgetful_ops.OPERATIONS`, paths start with `/`; what a failed
-  fsync should have written is lost for good, although the next fsync succeeds;
+  fsync should have written is lost for good, although the next fsync succeeds. Or the program is killed just there:
+  `{"op": "write", "match": "/journal/*", "record": "gap", "skip": 0, "kill": "after"}` (see `forgetful_ops.Rule`);
 - `{"do": "limit", "bytes": N}`: a card of that size, `null` for the size of the disk below;
 - `{"do": "cut", "keep": "none" | "bytes" | "sectors", "seed": N}`: a power cut in the middle of writing;
-- `{"do": "status"}`: bytes used and the limit.
+- `{"do": "status"}`: bytes used, the limit, and how many operations there were to which a rule can apply.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def _serve(store: Path, point: Path, socket: Path | None, limit: int | None, not
     store.mkdir(parents=True, exist_ok=True)
     point.mkdir(parents=True, exist_ok=True)
 
-    tree, rules = Tree(store, limit), Rules()
+    tree, rules = Tree(store, limit), Rules(lambda: os.kill(mfusepy.fuse_get_context()[2], signal.SIGKILL))
     old_library = mfusepy.fuse_version_major == 2  # noqa: PLR2004
     operations = Operations(
         tree,
@@ -189,7 +190,7 @@ def _serve(store: Path, point: Path, socket: Path | None, limit: int | None, not
             "rules": lambda request: rules.replace(request["rules"]),
             "limit": set_limit,
             "cut": cut,
-            "status": lambda _: {"used": tree.used, "limit": tree.limit},
+            "status": lambda _: {"used": tree.used, "limit": tree.limit, "operations": rules.operations},
         },
         note,
     )

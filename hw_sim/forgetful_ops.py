@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import fnmatch
@@ -10,9 +11,11 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from evidence import jose
+from evidence.errors import EvidenceError
 from hw_sim.forgetful_nodes import File, Folder, Node, fail
 from hw_sim.forgetful_tree import Tree
 
@@ -22,25 +25,51 @@ _BLOCK = 4096
 
 @dataclasses.dataclass
 class Rule:
-    """What befalls an operation on the paths that match: a delay, then an error."""
+    """What befalls an operation on the paths that match: a delay, then an error, or the end of who asks for it."""
 
     op: str
     match: str = "*"
     errno: str = ""
     delay_ms: float = 0
     count: int = -1  # how often; -1: always
+    skip: int = 0  # how many operations that match are let pass first
+    record: str = ""  # of writes, only those of journal lines one of which has this kind of record
+    kill: str = ""  # "before": the program is killed and the operation is not done; "after": killed when it is done
 
     def __post_init__(self) -> None:
         if self.op not in OPERATIONS:
             raise ValueError(f"unknown op {self.op!r}; use one of {', '.join(OPERATIONS)}")
         if self.errno and not hasattr(errno, self.errno):
             raise ValueError(f"unknown errno {self.errno!r}; use a name such as EIO, ENOSPC or EROFS")
+        if self.kill not in ("", "before", "after"):
+            raise ValueError(f"unknown kill {self.kill!r}; use before or after")
+        self._kind = f'"kind":"{self.record}"'.encode()
+
+    def fits(self, op: str, path: str, data: bytes) -> bool:
+        """Whether it applies to an operation; one that is let pass counts."""
+        if self.op != op or not self.count or not fnmatch.fnmatchcase(path, self.match):
+            return False
+        if self.record and not any(self._kind in payload for payload in _payloads(data)):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.count -= self.count > 0
+        return True
+
+
+def _payloads(lines: bytes) -> Iterator[bytes]:
+    for line in lines.splitlines():
+        with contextlib.suppress(EvidenceError):  # no line of a journal
+            yield jose.payload_of(line)
 
 
 class Rules:
-    """The rules in force; the first that matches applies."""
+    """The rules in force; the first that fits applies. `kill` ends the program whose operation is carried out."""
 
-    def __init__(self) -> None:
+    def __init__(self, kill: Callable[[], None] = lambda: None) -> None:
+        self.operations = 0
+        self._kill = kill
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
 
@@ -50,16 +79,24 @@ class Rules:
         with self._lock:
             self._rules = checked
 
-    def apply(self, op: str, path: str) -> None:
-        """Delay or fail an operation. Raises OSError."""
+    @contextlib.contextmanager
+    def applied(self, op: str, path: str, data: bytes = b"") -> Iterator[None]:
+        """Around an operation: delay it, fail it, kill who asks for it. Raises OSError; EINTR to one that is killed."""
         with self._lock:
-            rule = next((r for r in self._rules if r.op == op and r.count and fnmatch.fnmatchcase(path, r.match)), None)
-            if rule is None:
-                return
-            rule.count -= rule.count > 0
+            self.operations += 1
+            rule = next((r for r in self._rules if r.fits(op, path, data)), None)
+        if rule is None:
+            yield
+            return
         time.sleep(rule.delay_ms / 1000)
+        if rule.kill == "before":
+            self._kill()
+            fail(errno.EINTR)
         if rule.errno:
             fail(getattr(errno, rule.errno))
+        yield
+        if rule.kill == "after":
+            self._kill()
 
 
 class Operations:
@@ -142,37 +179,32 @@ class Operations:
     def fsyncdir(self, _path: str | None, _datasync: int, handle: int) -> int:
         """Make a folder's names durable."""
         path, folder = self._handles[handle]
-        self._rules.apply("fsyncdir", path)
-        with self.guard:
+        with self._rules.applied("fsyncdir", path), self.guard:
             if isinstance(folder, Folder):
                 self._tree.sync_folder(folder)
         return 0
 
     def mkdir(self, path: str, mode: int) -> int:
         """Make a folder."""
-        self._rules.apply("mkdir", path)
-        with self.guard:
+        with self._rules.applied("mkdir", path), self.guard:
             self._tree.mkdir(path, mode, self._owner())
         return 0
 
     def rmdir(self, path: str) -> int:
         """Remove an empty folder."""
-        self._rules.apply("rmdir", path)
-        with self.guard:
+        with self._rules.applied("rmdir", path), self.guard:
             self._tree.rmdir(path)
         return 0
 
     def unlink(self, path: str) -> int:
         """Remove a file's name."""
-        self._rules.apply("unlink", path)
-        with self.guard:
+        with self._rules.applied("unlink", path), self.guard:
             self._tree.unlink(path)
         return 0
 
     def rename(self, old: str, new: str) -> int:
         """Move a name."""
-        self._rules.apply("rename", old)
-        with self.guard:
+        with self._rules.applied("rename", old), self.guard:
             self._tree.rename(old, new)
         return 0
 
@@ -207,14 +239,12 @@ class Operations:
 
     def create(self, path: str, mode: int, _flags: int) -> int:
         """Make and open a file."""
-        self._rules.apply("create", path)
-        with self.guard:
+        with self._rules.applied("create", path), self.guard:
             return self._handle(path, self._tree.open(self._tree.create(path, mode, self._owner())))
 
     def open(self, path: str, flags: int) -> int:
         """Open a file."""
-        self._rules.apply("open", path)
-        with self.guard:
+        with self._rules.applied("open", path), self.guard:
             file = self._tree.open(self._tree.file(path))
             if flags & os.O_TRUNC:
                 self._tree.truncate(file, 0)
@@ -223,23 +253,20 @@ class Operations:
     def read(self, _path: str | None, length: int, offset: int, handle: int) -> bytes:
         """Read from an open file."""
         path, file = self._file(handle)
-        self._rules.apply("read", path)
-        with self.guard:
+        with self._rules.applied("read", path), self.guard:
             return file.read(length, offset)
 
     def write(self, _path: str | None, data: bytes, offset: int, handle: int) -> int:
         """Write to an open file, in memory."""
         path, file = self._file(handle)
-        self._rules.apply("write", path)
-        with self.guard:
+        with self._rules.applied("write", path, data), self.guard:
             return self._tree.write(file, data, offset)
 
     def truncate(self, path: str | None, size: int, handle: int | None = None) -> int:
         """Cut or stretch a file, in memory."""
         with self.guard:
             path, file = self._file(handle) if handle else (path or "", self._tree.file(path or ""))
-        self._rules.apply("truncate", path)
-        with self.guard:
+        with self._rules.applied("truncate", path), self.guard:
             self._tree.truncate(file, size)
         return 0
 
@@ -247,13 +274,13 @@ class Operations:
         """Make an open file's bytes and size durable."""
         path, file = self._file(handle)
         try:
-            self._rules.apply("fsync", path)
-        except OSError:
-            with self.guard:
-                file.fail_sync()
+            with self._rules.applied("fsync", path), self.guard:
+                file.sync()
+        except OSError as error:
+            if error.errno != errno.EINTR:  # who was killed has not synced anything
+                with self.guard:
+                    file.fail_sync()
             raise
-        with self.guard:
-            file.sync()
         return 0
 
     def release(self, _path: str | None, handle: int) -> int:

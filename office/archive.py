@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cryptography import x509
 
 from evidence import pki
@@ -20,7 +22,8 @@ from office.log import Log, load_key
 from office.receipts import Receipts
 from office.staging import Staging
 from office.stamps import Stamps
-from office.store import Store, make_folder
+from office.store import Store
+from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
@@ -59,6 +62,11 @@ class Archive:
         """Let go of log and catalogue."""
         self.log.close()
         self.catalogue.close()
+
+    @property
+    def revocation_lists(self) -> list[Path]:
+        """The agency's lists, which lie beside the signer's certificate: of today, since they come when they come."""
+        return sorted(self.config.signer_certificate.parent.glob("*.crl"))
 
 
 def _identity(chain: list[x509.Certificate], roots: list[x509.Certificate], role: Role) -> str:

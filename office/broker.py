@@ -20,7 +20,7 @@ from pathlib import Path
 
 from office.config import OfficeConfig
 from office.errors import OfficeError
-from office.store import make_folder
+from runtime.disk import make_folder
 
 _log = logging.getLogger(__name__)
 _START_SECONDS = 10.0

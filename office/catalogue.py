@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS alerts (
   device TEXT, sha256 TEXT, seq INTEGER, at TEXT, clock_source TEXT, what TEXT, recording TEXT, detail TEXT,
   signed INTEGER NOT NULL, told TEXT, handed_in TEXT, PRIMARY KEY (device, sha256));
+CREATE TABLE IF NOT EXISTS unsigned (device TEXT, boot TEXT, name TEXT, PRIMARY KEY (device, boot, name));
 CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
 CREATE TABLE IF NOT EXISTS exports (
   leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
@@ -232,8 +233,29 @@ def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> 
         return
     handler(db, device, record)
     if not signed:
-        db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
-        db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, record.body["recording"]))
+        _unsigned(db, device, record)
+
+
+def _unsigned(db: sqlite3.Connection, device: str, record: Record) -> None:
+    """An alert, or a recording, of which a boot tells whose session nothing certifies so far."""
+    recording = record.body["recording"]
+    db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
+    db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, recording))
+    names = [(device, record.boot, name) for name in (record.sha256, recording) if name is not None]
+    db.executemany("INSERT OR IGNORE INTO unsigned VALUES (?,?,?)", names)
+
+
+def _certified(db: sqlite3.Connection, device: str, record: Record) -> None:
+    """The evidence key answered late: all that the boot told is signed, if no other boot tells of it as well."""
+    names = db.execute("SELECT name FROM unsigned WHERE device=? AND boot=?", (device, record.boot)).fetchall()
+    db.execute("DELETE FROM unsigned WHERE device=? AND boot=?", (device, record.boot))
+    for (name,) in names:
+        db.execute("UPDATE alerts SET signed=1 WHERE device=? AND sha256=?", (device, name))
+        db.execute(
+            "UPDATE recordings SET signed=1 WHERE device=? AND recording=? "
+            "AND NOT EXISTS (SELECT 1 FROM unsigned WHERE device=? AND name=?)",
+            (device, name, device, name),
+        )
 
 
 def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
@@ -304,6 +326,7 @@ def _insert_alert(
 
 _HANDLERS = {
     "alert": _alert,
+    "certified": _certified,
     "recording_started": _started,
     "recording_ended": _ended,
     "segment": _segment,

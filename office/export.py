@@ -120,6 +120,8 @@ class _Copy:
         held = [index for index in sorted(recording.segments) if self._segment(index)]
         self._log(recording, held, leaf_index)
         self._write("certs/office.pem", pki.to_pem(*self._archive.signer_chain))
+        for path in self._archive.revocation_lists:
+            self._write(f"certs/{path.name}", path.read_bytes())
         watchable = self._order.identity is not None and self._watchable(recording, set(held), self._order.identity)
         missing = tuple(sorted(recording.segments.keys() - set(held)))
         return Exported(self._device, leaf_index, len(held), missing, watchable)

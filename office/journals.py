@@ -21,8 +21,8 @@ from evidence.journal import JournalReader
 from evidence.records import Record
 from office.catalogue import Catalogue
 from office.errors import OfficeError
-from office.store import Store, make_folder
-from runtime.disk import write_once
+from office.store import Store
+from runtime.disk import make_folder, write_once
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
@@ -47,8 +47,7 @@ class Journals:
     def size(self, device: str, file: int) -> int:
         """Durable bytes of a journal file, whole verified lines. One that has not begun has none: it may begin."""
         with self._of(device):
-            self._reader(device)
-            return self._store.size(self._store.journal(device, file))
+            return self._reader(device).good_len(file)
 
     def head(self, device: str) -> tuple[int, str] | None:
         """Sequence number and hash of the last verified record."""
@@ -69,10 +68,11 @@ class Journals:
         """
         with self._of(device):
             reader = self._reader(device)
+            held = reader.good_len(file)
             length, found, failure = self._verify(reader, file, data)
             try:
                 if found:
-                    self._store.append_journal(device, file, data[:length])
+                    self._store.append_journal(device, file, held, data[:length])
                     self._catalogue.add_records(device, found, dock)
             except BaseException:
                 del self._readers[device]
@@ -98,8 +98,10 @@ class Journals:
         return self._locks.setdefault(device, threading.Lock())
 
     def recover(self) -> None:
-        """Take into the catalogue what a cut run left only in the store."""
+        """Take into the catalogue what a cut run left only in the store, and make durable what it had not yet."""
         for device in self._store.devices():
+            for file in self._store.journal_files(device)[-1:]:
+                self._store.persist(self._store.journal(device, file))
             try:
                 self.head(device)
             except OfficeError as error:  # of this camera only: the others hand in
@@ -108,22 +110,40 @@ class Journals:
     def _reader(self, device: str) -> JournalReader:
         if device not in self._readers:
             reader = JournalReader(self._roots, device=device, refuse_strangers=True)
-            for file in self._store.journal_files(device):
-                self._read_again(reader, device, file)
+            files = self._store.journal_files(device)
+            for file in files:
+                self._read_again(reader, device, file, last=file == files[-1])
             self._readers[device] = reader
         return self._readers[device]
 
-    def _read_again(self, reader: JournalReader, device: str, file: int) -> None:
+    def _read_again(self, reader: JournalReader, device: str, file: int, *, last: bool) -> None:
         path = self._store.journal(device, file)
+        failure: EvidenceError | None = None
         with path.open("rb") as stored:
             rest = b""
-            while block := stored.read(_BLOCK):
+            while failure is None and (block := stored.read(_BLOCK)):
                 data = rest + block
                 length, found, failure = self._verify(reader, file, data)
                 rest = data[length:]
                 self._catalogue.add_records(device, found, None)
-                if failure is not None:
-                    raise OfficeError("journal-changed", f"{path} was changed after it was stored: {failure}")
+        if self._store.size(path) > reader.good_len(file):
+            told = self._catalogue.head_seq(device)
+            if not last or told > (reader.head[0] if reader.head else -1):
+                raise OfficeError("journal-changed", f"{path} was changed after it was stored: {failure}")
+            self._set_torn_aside(device, file, reader.good_len(file))
+
+    def _set_torn_aside(self, device: str, file: int, good: int) -> None:
+        """What follows the last good line was never told to be held: a power cut tore it. The dock brings it again."""
+        path = self._store.journal(device, file)
+        with path.open("rb") as stored:
+            stored.seek(good)
+            torn = stored.read()
+        folder = self._quarantine / device
+        make_folder(folder)
+        with contextlib.suppress(FileExistsError):
+            write_once(folder / f"{hashlib.sha256(torn).hexdigest()}.torn", torn, 0o440)
+        self._store.cut_journal(device, file, good)
+        _log.warning("the torn end of a journal was set aside", extra={"device": device, "file": file})
 
     @staticmethod
     def _verify(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from evidence.jose import Json
+from evidence.report import printable
 
 CAUSES = {
     "power_cut": "断电", "crash": "程序崩溃", "encoder_changed": "编码器变更", "camera_stall": "镜头停顿",
@@ -70,7 +71,8 @@ def table(recordings: Sequence[Json]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text, each column as wide as its widest cell."""
+    """Rows as text, each column as wide as its widest cell. What a camera tells commands no terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines) + "\n"
@@ -116,7 +118,10 @@ def _length(ms: int) -> str:
 
 def local(utc: str) -> str:
     """A time as records write it, by this machine's zone."""
-    return datetime.fromisoformat(utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromisoformat(utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:  # a clock's last hours of the year 9999, east of Greenwich
+        return utc
 
 
 def _width(text: str) -> int:

@@ -27,7 +27,7 @@ from evidence.errors import EvidenceError
 from evidence.merkle import Tree, leaf_hash
 from evidence.note import verifier_key
 from office.errors import OfficeError
-from runtime.disk import sync_folder
+from runtime.disk import make_folder, sync_folder
 from runtime.keys import CredentialError, replace_file
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Log:
         self._tree = Tree()
         self._end = 0  # bytes of `leaves.jsonl` that are in the tree
         self._starts = array("Q")  # where each leaf begins
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._fd = os.open(folder / "leaves.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         sync_folder(folder)
         with self._exclusive():
@@ -82,9 +82,13 @@ class Log:
         line = jose.dump_json(dict(entry)) + b"\n"
         with self._exclusive():
             view = memoryview(line)
-            while view:
-                view = view[os.write(self._fd, view) :]
-            os.fdatasync(self._fd)
+            try:
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                os.fdatasync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, self._end)  # or it would be taken for a leaf, and go with the next power cut
+                raise
             index = self._tree.size
             self._take(line)
             self._publish()
@@ -118,6 +122,9 @@ class Log:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
                 for line in self._lines(self._end):
+                    whole = self._end + len(line) + 1
+                    if whole == os.fstat(self._fd).st_size and not _is_leaf(line):
+                        break
                     self._take(line + b"\n")
                 if os.fstat(self._fd).st_size != self._end:
                     # A power cut tore a line that was never told to anybody: it is no leaf.
@@ -159,3 +166,11 @@ class Log:
 
     def _publish(self) -> None:
         replace_file(self._folder / "checkpoint", self._checkpoint())
+
+
+def _is_leaf(line: bytes) -> bool:
+    """A power cut may leave the length of the last line without all of its bytes."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

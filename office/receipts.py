@@ -21,8 +21,8 @@ from office.catalogue import Catalogue, utc_now
 from office.errors import OfficeError
 from office.journals import Journals
 from office.log import Log
-from office.store import Store, make_folder, retain_until
-from runtime.disk import sync_folder
+from office.store import Store, retain_until
+from runtime.disk import make_folder, sync_folder
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +100,8 @@ class Receipts:
     def _acknowledge(self, record: Record, device: str, dock: str | None, *, begun: bool) -> bytes:
         recording, segment = record.body["recording"], record.body["segment"]
         path = self._store.segment(device, recording, segment)
+        if begun:
+            self._store.persist(path)
         told = (record.body["file_sha256"], record.body["file_size"])
         if self._store.read_back(path) != told:
             self._set_aside(path, device)

@@ -23,9 +23,9 @@ from office.events import Subscriber
 from office.ingest import Ingest
 from office.peer import PeerProtocol
 from office.stamps import Stamper
-from office.store import make_folder
 from office.web import Pages
 from runtime import tls
+from runtime.disk import make_folder
 from runtime.service import Service
 
 _BACKLOG = 128

@@ -9,12 +9,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from office.store import make_folder
 from office.tus import SegmentUpload, upload_at
-from runtime.disk import sync_folder
+from runtime.disk import make_folder, sync_folder
 
 CHECKPOINT = 2 * 1024 * 1024  # bytes between two syncs: what a kill may cost
 _DIGESTS = 256
+_MODE = 0o640
 
 
 class StagedFile:
@@ -42,17 +42,25 @@ class StagedFile:
                 self.size += count
                 view = view[count:]
             if self.size - self._synced >= CHECKPOINT:
-                os.fdatasync(self._fd)
-                self._synced = self.size
+                self._sync(self._fd)
 
     def close(self) -> None:
         """Make everything durable and close. Raises OSError, and is closed then, too."""
         with self._lock:
             fd, self._fd = self._fd, -1
             try:
-                os.fdatasync(fd)
+                self._sync(fd)
             finally:
                 os.close(fd)
+
+    def _sync(self, fd: int) -> None:
+        """After a failure nobody can tell what of the last bytes is durable, and the next sync would not fail."""
+        try:
+            os.fdatasync(fd)
+        except OSError:
+            os.ftruncate(fd, self._synced)
+            raise
+        self._synced = self.size
 
     @property
     def sha256(self) -> str:
@@ -72,7 +80,7 @@ class Staging:
 
     def create(self, upload: SegmentUpload) -> None:
         """Make an empty staged file, durable; once it is there, nothing."""
-        fd = os.open(self._path(upload), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = os.open(self._path(upload), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _MODE)
         os.close(fd)
         sync_folder(self._folder)
 
@@ -96,6 +104,7 @@ class Staging:
             digest, size = self._digests.pop(upload, (hashlib.sha256(), 0))
         if size > path.stat().st_size:
             digest, size = hashlib.sha256(), 0
+        path.chmod(_MODE)  # a cut on its way into the store left it read-only
         return StagedFile(path, digest, size)
 
     def close(self, upload: SegmentUpload, staged: StagedFile) -> None:

@@ -20,7 +20,7 @@ from office.authority import Authority, OwnAuthority, RemoteAuthority
 from office.config import OfficeConfig
 from office.errors import OfficeError
 from office.log import Log
-from office.store import make_folder
+from runtime.disk import make_folder
 from runtime.keys import load_certificates, load_key, replace_file
 
 _log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """The store: files that are written once, in a local folder, one evidence folder for each camera.
 
 `<root>/<DEVICE>/{journal,segments,receipts}/…` as `evidence.records` lays out. Nothing here writes over a file or
-removes one.
+removes one; but a journal loses what a power cut tore at its end, which nobody was told that it is held.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evidence import records
 from office.errors import OfficeError
-from runtime.disk import sync_folder, write_once
+from runtime.disk import Folders, sync_folder, write_once
 
 _BLOCK = 1024 * 1024
 _READ_ONLY = 0o440
@@ -41,8 +41,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock = threading.Lock()
-        root.mkdir(parents=True, exist_ok=True)
-        sync_folder(root.parent)
+        self._folders = Folders(root)
 
     def segment(self, device: str, recording: str, segment: int) -> Path:
         """Where a segment stands, or will."""
@@ -77,43 +76,66 @@ class Store:
         with staged.open("rb") as file:
             os.fchmod(file.fileno(), _READ_ONLY)
             os.fsync(file.fileno())
-        make_folder(target.parent)
+        self._folders.make(target.parent)
         with self._lock:  # a rename would replace; this process alone writes here
             if target.exists():
                 raise FileExistsError(errno.EEXIST, "the store writes once", str(target))
             staged.rename(target)
-        sync_folder(target.parent)
+        try:
+            sync_folder(target.parent)
+        except OSError:
+            target.rename(staged)  # or it would be taken for durable from now on
+            raise
         if staged.parent != target.parent:
             sync_folder(staged.parent)
 
     def put_bytes(self, target: Path, data: bytes) -> None:
         """Write a small file, read-only and durable, whole or not at all. Raises FileExistsError."""
-        make_folder(target.parent)
+        self._folders.make(target.parent)
         staged = target.with_name(f".{target.name}.part")
         with contextlib.suppress(FileNotFoundError):
             staged.unlink()  # of a run that was cut
         write_once(staged, data, _READ_ONLY)
         self.put(staged, target)
 
-    def append_journal(self, device: str, file: int, data: bytes) -> None:
-        """Add verified bytes to a journal file; durable when this returns. Raises OSError, with nothing added."""
+    def append_journal(self, device: str, file: int, offset: int, data: bytes) -> None:
+        """Add verified bytes at `offset`, where the whole lines end; durable when this returns.
+
+        What stands beyond is half a line that a power cut left. Raises OSError, with nothing added.
+        """
         target = self.journal(device, file)
-        make_folder(target.parent)
+        self._folders.make(target.parent)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            before = os.fstat(fd).st_size
+            if not offset:  # ahead of its bytes: a file that has some has a durable name
+                sync_folder(target.parent)
+            os.ftruncate(fd, offset)
             try:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(fd, view) :]
                 os.fdatasync(fd)
             except OSError:
-                os.ftruncate(fd, before)
+                os.ftruncate(fd, offset)
                 raise
         finally:
             os.close(fd)
-        if not before:
-            sync_folder(target.parent)
+
+    def persist(self, path: Path) -> None:
+        """Make durable what a run that was cut has left in place."""
+        self._folders.make(path.parent)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
+
+    def cut_journal(self, device: str, file: int, size: int) -> None:
+        """Take a torn end off a journal file; durable when this returns."""
+        fd = os.open(self.journal(device, file), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def read_back(self, path: Path) -> tuple[str, int]:
         """SHA-256 and size of what the disk holds: the page cache is dropped first."""
@@ -134,13 +156,3 @@ class Store:
                 recording, segment = path.parent.name, int(path.name.split(".")[0])
                 if not self.receipt(device, recording, segment).exists():
                     yield device, recording, segment
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, their names durable."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir()
-    sync_folder(folder.parent)

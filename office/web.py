@@ -67,7 +67,7 @@ class Pages:
     async def _create(self, request: Request) -> Response:
         upload, length = tus.creation(request.headers)
         await asyncio.to_thread(self._ingest.create, upload, length)
-        return _tus(201, Location=f"https://{request.url.netloc}{upload.path}")
+        return _tus(201, Location=f"https://{request.base_url.netloc}{upload.path}")
 
     async def _head(self, request: Request) -> Response:
         tus.check_version(request.headers)
@@ -255,7 +255,7 @@ def _error(status: int, code: str, message: str) -> Response:
 
 async def _not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return _error(status, "unknown-address", f"there is nothing for {request.method} {request.url.path}")
+    return _error(status, "unknown-address", f"there is nothing for {request.method} {request.scope['path']}")
 
 
 async def _broken(_: Request, error: Exception) -> Response:

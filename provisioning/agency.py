@@ -20,12 +20,12 @@ from provisioning.device import (
     OFFICE_ROLES,
     RECOVERY_RECIPIENT,
     ROOT,
-    Say,
     make_age_identity,
-    make_key,
     read_recipient,
 )
 from provisioning.errors import ProvisioningError
+from provisioning.key_files import Say, make_key
+from provisioning.revocation import copy_lists, is_revoked
 from runtime.keys import load_certificates, load_key, replace_file
 
 _BACKDATE = timedelta(hours=1)  # for devices whose clock is a little behind
@@ -75,8 +75,9 @@ def create(folder: Path, name: str | None, now: datetime, say: Say) -> None:
 def sign(folder: Path, request: Path, out: Path, now: datetime, say: Say, *, replace: bool = False) -> None:
     """Certify every key in the file `request`; write certificates, root and recovery recipient into the folder `out`.
 
-    A key that has a certificate with more than half of its term to go gets the same again. A second key for a role
-    and id is refused unless `replace`: two devices under one name could speak for each other.
+    A key that has a certificate with more than half of its term to go gets the same again. Another key for a role
+    and id than the one certified last is refused unless `replace`: two devices under one name could speak for each
+    other.
     """
     requests = pki.parse_requests(_read(request))
     roles = {pki.role_and_id(item)[0] for item in requests}
@@ -96,6 +97,7 @@ def sign(folder: Path, request: Path, out: Path, now: datetime, say: Say, *, rep
         replace_file(out / f"{role}.pem", pki.to_pem(certificate, issuing))
         say(f"certified {role}/{name} until {certificate.not_valid_after_utc:%Y-%m-%d}")
     replace_file(out / ROOT, _read(folder / "certs" / ROOT))
+    copy_lists(folder / "certs", out)
     replace_file(out / RECOVERY_RECIPIENT, f"{read_recipient(folder / RECOVERY_RECIPIENT)}\n".encode("ascii"))
 
 
@@ -105,30 +107,35 @@ def _certify(
     role, name = pki.role_and_id(request)
     # Only an office is found by host name: a dock with the office's would pass for it with programs that go by names.
     key, hosts = pki.public_key(request), pki.hosts_of(request) if role is Role.OFFICE else []
+    former: list[x509.Certificate] = []
     path = folder / "issued" / f"{role}-{name}-{pki.key_id(key)[:16]}.pem"
     if path.exists():
-        (found,) = load_certificates(path)
+        former = load_certificates(path)
+        found = former[0]
+        if is_revoked(folder, found):
+            raise ProvisioningError(os.EX_NOPERM, f"the key of {role}/{name} was revoked: it needs another one")
         if found.not_valid_after_utc - now > _TERMS[role] / 2 and pki.hosts_of(found) == hosts:
             return found
     issuing_key = load_key(folder / "keys" / "issuing.key.pem")
     certificate = pki.make_certificate(
         role, name, key, issuing, issuing_key, now - _BACKDATE, now + _TERMS[role], hosts=hosts
     )
-    replace_file(path, pki.to_pem(certificate))
+    replace_file(path, pki.to_pem(certificate, *former))  # all of them: a revocation is of the key
     return certificate
 
 
 def _refuse_second_key(
     folder: Path, request: Path, role: Role, name: str, item: x509.CertificateSigningRequest
 ) -> None:
-    for path in _issued(folder, role, name):
-        (other,) = load_certificates(path)
-        if pki.public_key(other) != pki.public_key(item):
-            raise ProvisioningError(
-                os.EX_DATAERR,
-                f"{request}: {role}/{name} has another key already ({path}); "
-                "give the device another id, or --replace if its keys were lost",
-            )
+    issued = {path: load_certificates(path)[0] for path in _issued(folder, role, name)}
+    latest = max((found.not_valid_before_utc for found in issued.values()), default=None)
+    current = {path: found for path, found in issued.items() if found.not_valid_before_utc == latest}
+    if current and pki.public_key(item) not in map(pki.public_key, current.values()):
+        raise ProvisioningError(
+            os.EX_DATAERR,
+            f"{request}: {role}/{name} has another key already ({min(current)}); give the device another id, "
+            "or --replace if its keys were lost or are exchanged",
+        )
 
 
 def _issued(folder: Path, role: Role, name: str) -> Iterable[Path]:

@@ -16,8 +16,9 @@ from evidence import pki
 from evidence.documents import Configuration
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from provisioning.device import CONFIGURATION, OFFICE_RECIPIENT, RECOVERY_RECIPIENT, Say, read_recipient
+from provisioning.device import CONFIGURATION, OFFICE_RECIPIENT, RECOVERY_RECIPIENT, read_recipient
 from provisioning.errors import ProvisioningError
+from provisioning.key_files import Say
 from runtime.keys import load_certificates, load_key, replace_file
 
 

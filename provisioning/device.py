@@ -7,11 +7,12 @@ signing request for each key. Every step may be repeated: what is there is kept,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -20,9 +21,11 @@ from evidence.documents import Configuration
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from provisioning.errors import ProvisioningError
+from provisioning.evidence_key import EvidenceKey
+from provisioning.key_files import Say, make_key
+from provisioning.revocation import check_lists
 from runtime.keys import CredentialError, create_secret, load_certificates, load_key, private_pem, replace_file
-
-Say = Callable[[str], None]
+from runtime.token import TokenConfig
 
 REQUEST = "request.pem"
 ROOT = "root.pem"
@@ -36,11 +39,12 @@ CAMERA_ROLES = (Role.EVIDENCE, Role.CAMERA)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device's folder; `roles` are those of its certified keys."""
+    """A device's folder; `roles` are those of its certified keys. `token`: where a camera's evidence key is."""
 
     folder: Path
     name: str
     roles: tuple[Role, ...]
+    token: TokenConfig | None = None
 
     def key(self, role: Role) -> Path:
         """Where the private key of `role` is."""
@@ -49,6 +53,11 @@ class Device:
     def certificate(self, role: Role) -> Path:
         """Where the certificate of `role` is, with those above it."""
         return self.folder / "certs" / f"{role}.pem"
+
+    @property
+    def evidence_key(self) -> EvidenceKey:
+        """Its evidence key; cameras only."""
+        return EvidenceKey(self.folder, self.token)
 
     @property
     def root(self) -> Path:
@@ -66,30 +75,27 @@ def dock(folder: Path, name: str) -> Device:
     return Device(folder, name, DOCK_ROLES)
 
 
-def camera(folder: Path, name: str) -> Device:
+def camera(folder: Path, name: str, token: TokenConfig | None = None) -> Device:
     """Describe a camera: evidence key, TLS link."""
-    return Device(folder, name, CAMERA_ROLES)
+    return Device(folder, name, CAMERA_ROLES, token)
 
 
-def make_request(device: Device, hosts: Iterable[str], say: Say) -> Path:
-    """Make what keys are missing and write the request for all of them; return its path."""
+def make_request(device: Device, hosts: Iterable[str], say: Say, *, new_evidence_key: bool = False) -> Path:
+    """Make what keys are missing and write the request for all of them; return its path.
+
+    `new_evidence_key`: ask for a certificate for another key than the one that is certified.
+    """
     _refuse_other_name(device)
     requests = b""
     for role in device.roles:
-        key = make_key(device.key(role), say)
+        is_evidence = role is Role.EVIDENCE
+        key = device.evidence_key.make(say, new=new_evidence_key) if is_evidence else make_key(device.key(role), say)
         request = pki.make_request(role, device.name, key, hosts if role is Role.OFFICE else ())
         requests += request.public_bytes(serialization.Encoding.PEM)
     path = device.folder / REQUEST
     replace_file(path, requests)
     say(f"request: {path}")
     return path
-
-
-def make_key(path: Path, say: Say) -> ec.EllipticCurvePrivateKey:
-    """Return the P-256 key at `path`, made now if it is not there."""
-    made = create_secret(path, private_pem(ec.generate_private_key(ec.SECP256R1())))
-    say(f"key: {path}" if made else f"key already there: {path}")
-    return load_key(path)
 
 
 def make_log_key(folder: Path, say: Say) -> None:
@@ -118,6 +124,7 @@ def install(device: Device, answer: Path, now: datetime, say: Say) -> None:
         | _check_recipient(device, answer)
         | _check_configuration(device, answer, now)
     )
+    files |= _check_lists(device, answer, files)
     if not files:
         wanted = ", ".join(f"{role}.pem" for role in device.roles)
         raise ProvisioningError(os.EX_NOINPUT, f"{answer}: nothing for {device.name} here; expected {wanted}")
@@ -126,6 +133,8 @@ def install(device: Device, answer: Path, now: datetime, say: Say) -> None:
         if not there:
             replace_file(path, data)
         say(f"already there: {path}" if there else f"installed: {path}")
+    if device.certificate(Role.EVIDENCE) in files:
+        device.evidence_key.settle(say)
 
 
 def _check_certificates(device: Device, answer: Path, now: datetime) -> dict[Path, bytes]:
@@ -139,12 +148,18 @@ def _check_certificates(device: Device, answer: Path, now: datetime) -> dict[Pat
     for role in present:
         leaf, *above = load_certificates(answer / f"{role}.pem")
         chain = pki.validate_chain(leaf, above, root, role=role, at=now)
-        if chain.id != device.name or pki.public_key(leaf) != load_key(device.key(role)).public_key():
+        if chain.id != device.name or not _holds(device, role, pki.public_key(leaf)):
             raise ProvisioningError(
                 os.EX_DATAERR, f"{answer}/{role}.pem: certifies another key than {device.key(role)} of {device.name}"
             )
         files[device.certificate(role)] = pki.to_pem(*chain.certificates[:-1])
     return files
+
+
+def _holds(device: Device, role: Role, public: ec.EllipticCurvePublicKey) -> bool:
+    if role is Role.EVIDENCE:
+        return device.evidence_key.holds(public)
+    return load_key(device.key(role)).public_key() == public
 
 
 def _check_configuration(device: Device, answer: Path, now: datetime) -> dict[Path, bytes]:
@@ -182,6 +197,17 @@ def _refuse_older(device: Device, configuration: Configuration, source: Path) ->
         raise ProvisioningError(
             os.EX_DATAERR, f"{source}: was issued {configuration.issued}, before the one installed ({there.issued})"
         )
+
+
+def _check_lists(device: Device, answer: Path, files: Mapping[Path, bytes]) -> dict[Path, bytes]:
+    """An office keeps the agency's lists beside its signer's certificate, and puts them into each export."""
+    if Role.SIGNER not in device.roles:
+        return {}
+    issuers: list[x509.Certificate] = []
+    for path in (device.root, device.certificate(Role.SIGNER)):
+        data = files.get(path) or (path.read_bytes() if path.exists() else b"")
+        issuers += pki.parse_certificates(data) if data else []
+    return check_lists(answer, device.root.parent, issuers)
 
 
 def _check_recipient(device: Device, answer: Path) -> dict[Path, bytes]:

@@ -24,9 +24,13 @@ from typing import NoReturn
 from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.records import ACTIVITIES
-from provisioning import agency, configuration, device
+from evidence.revocation import REASONS
+from provisioning import agency, configuration, device, revocation
 from provisioning.errors import ProvisioningError
+from runtime import config
+from runtime.config import ConfigError
 from runtime.keys import CredentialError
+from runtime.token import TokenConfig
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _KINDS: dict[str, Callable[[Path, str], device.Device]] = {
@@ -54,7 +58,7 @@ def main(argv: Sequence[str], now: datetime | None = None) -> int:
         arguments.run(arguments, now or datetime.now(UTC))
     except SystemExit as done:  # argparse has said why
         return int(done.code or 0)
-    except (ProvisioningError, CredentialError) as error:
+    except (ProvisioningError, CredentialError, ConfigError) as error:
         return _fail(error, error.exit_status)
     except EvidenceError as error:
         return _fail(error, os.EX_DATAERR)
@@ -81,11 +85,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="bodycam provision", description="Set up an agency, its office, docks and cameras.")
-    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|camera|configure")
+    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|camera|configure|revoke")
     _add_agency(commands.add_parser("agency", help="make the agency's authority, or sign a request with it"))
     for kind in _KINDS:
         command = commands.add_parser(kind, help=f"enrol a {kind}")
         _add_device(command, kind)
+    _add_revoke(commands.add_parser("revoke", help="take the certificates of a key back, with the date"))
     command = commands.add_parser("configure", help="sign a camera's configuration with the office's key")
     command.add_argument("id", type=_identifier)
     command.add_argument("--office", type=Path, required=True, metavar="DIR", help="the office's folder")
@@ -103,8 +108,19 @@ def _add_agency(command: argparse.ArgumentParser) -> None:
     sign.add_argument("request", type=Path)
     sign.add_argument("--agency", type=Path, required=True, metavar="DIR", help="folder of the agency")
     sign.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the answer")
-    sign.add_argument("--replace", action="store_true", help="the device's former keys were lost")
+    sign.add_argument("--replace", action="store_true", help="its former keys were lost, or are exchanged")
     sign.set_defaults(run=_sign)
+
+
+def _add_revoke(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", help="ROLE/ID, for example evidence/BWC-0001, or a file in the agency's issued/")
+    command.add_argument("--agency", type=Path, required=True, metavar="DIR", help="folder of the agency")
+    command.add_argument("--reason", choices=tuple(REASONS), required=True, help="key-compromise: somebody may have it")
+    command.add_argument(
+        "--since", type=_moment, metavar="UTC", help="when the key was lost, if known: 2026-11-20T08:00:00Z"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder that gets a copy of the list")
+    command.set_defaults(run=_revoke)
 
 
 def _add_device(command: argparse.ArgumentParser, kind: str) -> None:
@@ -118,6 +134,12 @@ def _add_device(command: argparse.ArgumentParser, kind: str) -> None:
         command.add_argument("--host", action="append", default=[], help="name or address of the office; repeatable")
     if kind == "camera":
         command.add_argument("--office", type=Path, metavar="DIR", help="the office's folder; goes with --agency")
+        command.add_argument(
+            "--config", type=Path, metavar="TOML", help="camera.toml: its table [token] names where the evidence key is"
+        )
+        command.add_argument(
+            "--new-evidence-key", action="store_true", help="make another evidence key, to take the place of this one"
+        )
         _add_settings(command)
     command.set_defaults(run=_enrol, kind=kind)
 
@@ -148,6 +170,13 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 2026-11-20T08:00:00Z") from error
+
+
 def _create_agency(arguments: argparse.Namespace, now: datetime) -> None:
     if arguments.dir is None:
         raise ProvisioningError(os.EX_USAGE, "expected --dir DIR, or: agency sign REQUEST --agency DIR --out DIR")
@@ -158,6 +187,11 @@ def _sign(arguments: argparse.Namespace, now: datetime) -> None:
     agency.sign(arguments.agency, arguments.request, arguments.out, now, _say, replace=arguments.replace)
 
 
+def _revoke(arguments: argparse.Namespace, now: datetime) -> None:
+    told = (arguments.what, arguments.reason, arguments.since)
+    revocation.revoke(arguments.agency, *told, now.replace(microsecond=0), arguments.out, _say)
+
+
 def _configure(arguments: argparse.Namespace, now: datetime, former: Path | None = None) -> None:
     changes = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
     configuration.configure(arguments.office, arguments.id, changes, arguments.out, now, _say, former=former)
@@ -165,6 +199,9 @@ def _configure(arguments: argparse.Namespace, now: datetime, former: Path | None
 
 def _enrol(arguments: argparse.Namespace, now: datetime) -> None:
     target = _KINDS[arguments.kind](arguments.dir, arguments.id)
+    is_camera = arguments.kind == "camera"
+    if is_camera and arguments.config:
+        target = device.camera(arguments.dir, arguments.id, _token(arguments.config))
     if arguments.install:
         device.install(target, arguments.install, now, _say)
     elif arguments.request:
@@ -173,10 +210,11 @@ def _enrol(arguments: argparse.Namespace, now: datetime) -> None:
         _require_issuers(arguments)
         with tempfile.TemporaryDirectory() as answer:
             arguments.out = Path(answer)
-            if arguments.kind == "camera":  # first, so that refused settings leave no half-made camera
+            if is_camera:  # first, so that refused settings leave no half-made camera
                 _configure(arguments, now, target.folder / device.CONFIGURATION)
             request = _make_keys(arguments, target)
-            agency.sign(arguments.agency, request, arguments.out, now, _say)
+            exchanged = is_camera and arguments.new_evidence_key
+            agency.sign(arguments.agency, request, arguments.out, now, _say, replace=exchanged)
             device.install(target, arguments.out, now, _say)
 
 
@@ -184,11 +222,17 @@ def _make_keys(arguments: argparse.Namespace, target: device.Device) -> Path:
     hosts: list[str] = []
     if arguments.kind == "office":
         hosts = list(dict.fromkeys([*_LOCAL_HOSTS, *arguments.host]))
-    request = device.make_request(target, hosts, _say)
+    exchanged = arguments.kind == "camera" and arguments.new_evidence_key
+    request = device.make_request(target, hosts, _say, new_evidence_key=exchanged)
     if arguments.kind == "office":
         device.make_log_key(target.folder, _say)
         device.make_age_identity(target.folder, "office", _say)
     return request
+
+
+def _token(path: Path) -> TokenConfig | None:
+    table = config.read(path).get("token")
+    return None if table is None else config.fill(TokenConfig, table, path, "token")
 
 
 def _require_issuers(arguments: argparse.Namespace) -> None:

@@ -68,7 +68,7 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:  # bad UTF-8 and bad TOML
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad TOML, lists in lists in lists
         raise ConfigError(f"{path}: is not TOML: {error}") from error
 
 
@@ -86,7 +86,7 @@ class _Misfit(Exception):  # noqa: N818 - never leaves this module
 
 def _read_table(kind: type[Any], table: Any, key: str, folder: Path) -> Any:
     if not isinstance(table, dict):
-        raise _Misfit(f"{key}: expected a table, found {table!r}")
+        raise _Misfit(f"{key}: expected a table, found {_shown(table)}")
     hints = typing.get_type_hints(kind, include_extras=True)
     fields = [field for field in dataclasses.fields(kind) if field.init]
     inside = f"{key}." if key else ""
@@ -122,19 +122,36 @@ def _read(kind: Any, value: Any, key: str, folder: Path) -> Any:
         return {name: _read(arguments[1], item, f"{key}.{name}", folder) for name, item in value.items()}
     else:
         return _read_plain(kind, value, key, folder)
-    raise _Misfit(f"{key}: expected {_expected(kind)}, found {value!r}")
+    raise _Misfit(f"{key}: expected {_expected(kind)}, found {_shown(value)}")
 
 
 def _read_plain(kind: Any, value: Any, key: str, folder: Path) -> Any:
     if kind is Path and isinstance(value, str) and value:
-        return folder / Path(value).expanduser()
-    if kind is float and type(value) is int:
+        return _path(value, key, folder)
+    if kind is float and type(value) is int and abs(value) < 2**53:
         return float(value)
     if any(type(value) is type(choice) and value == choice for choice in _choices(kind)):
         return value if get_origin(kind) is Literal else kind(value)
     if type(value) is kind:  # exactly: to Python a truth value is a whole number
         return value
-    raise _Misfit(f"{key}: expected {_expected(kind)}, found {value!r}")
+    raise _Misfit(f"{key}: expected {_expected(kind)}, found {_shown(value)}")
+
+
+def _path(value: str, key: str, folder: Path) -> Path:
+    try:
+        path = folder / Path(value).expanduser()
+    except RuntimeError as error:  # the home of somebody who is not known here
+        raise _Misfit(f"{key}: {error} in {value!r}") from error
+    if "\0" in value:
+        raise _Misfit(f"{key}: no path holds a zero byte, found {value!r}")
+    return path
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number that is too long to show"
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:

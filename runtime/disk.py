@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+_FOLDERS = 4096  # remembered as durable
+
 
 class AppendFile(Protocol):
     """A file that was created exclusively and grows at its end only."""
@@ -77,14 +79,14 @@ class PosixDisk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
+        self._folders = Folders(root)
 
     def _path(self, path: str) -> Path:
         return self.root / path
 
     def create(self, path: str) -> AppendFile:
         target = self._path(path)
-        self._make_folder(target.parent)
+        self._folders.make(target.parent)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             sync_folder(target.parent)
@@ -92,14 +94,6 @@ class PosixDisk:
             os.close(fd)
             raise
         return _PosixAppendFile(fd)
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-        sync_folder(folder.parent)
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         with self._path(path).open("rb") as file:
@@ -138,6 +132,38 @@ class PosixDisk:
     def free(self) -> int:
         stat = os.statvfs(self.root)
         return stat.f_bavail * stat.f_frsize
+
+
+class Folders:
+    """Folders at and below `root`, and which of their names are known to be durable. Raises OSError.
+
+    That a folder is there says nothing of that: the sync may have failed after it was made, or another run have died
+    before it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: set[Path] = set()
+        make_folder(root)
+
+    def make(self, folder: Path) -> None:
+        """Make a folder with those above it; their names are durable when this returns."""
+        if folder == self._root or folder in self._known:
+            return
+        self.make(folder.parent)
+        make_folder(folder)
+        if len(self._known) == _FOLDERS:
+            self._known.clear()
+        self._known.add(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it that are missing; its name is durable when this returns. Raises OSError."""
+    if not folder.parent.is_dir():
+        make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

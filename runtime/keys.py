@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from evidence import pki
 from evidence.errors import EvidenceError
 from runtime.disk import sync_folder
+
+EVIDENCE_KEYS = ("evidence.key.pem", "evidence.next.key.pem")
+"""A camera's evidence key in a file, and the one that takes its place; the certificate tells which of them counts."""
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -89,3 +93,12 @@ def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def exposure(path: Path) -> str | None:
+    """What is wrong with the rights of a file that is for its owner only; None: nothing, or there is no such file."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+    return f"{path}: its rights {mode:04o} let others at it; chmod 600" if mode & 0o077 else None

@@ -27,6 +27,7 @@ _CAMERA_ADDRESS, _CAMERA_PORT = "fe80::1", 8443
 _DOCK_ADDRESS = "fe80::2"
 _UP, _CARRIER = 0x1, 0x10000  # IFF_UP, IFF_LOWER_UP
 _NO_DETECTION = 0x02  # IFA_F_NODAD: nobody else is on the link, and a second is not waited
+_AGAIN_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -115,19 +116,25 @@ class Watcher:
 
     def _run(self) -> None:
         with self._wake, IPRoute() as kernel:
-            self._take_stock(kernel)
-            while self._wake not in (ready := select.select([self._wake, self._events], [], [])[0]):
-                assert ready  # noqa: S101 - there is no time-out
-                try:
-                    for message in self._events.get():
-                        self._take(kernel, message)
-                except OSError as error:
-                    # More happened than the kernel could keep for us: what was lost is made good by looking.
-                    _log.warning("contacts: %s; looking at all interfaces anew", error)
-                    self._events.close()
-                    self._events = _listen()
-                    self._take_stock(kernel)
+            while not self._follow(kernel):
+                self._events.close()
+                self._events = _listen()  # before looking: what happens meanwhile must not be missed
         self._events.close()
+
+    def _follow(self, kernel: IPRoute) -> bool:
+        """Follow what happens until stopped (True), or until some of it may have been missed (False)."""
+        try:
+            self._take_stock(kernel)
+            while self._wake not in select.select([self._wake, self._events], [], [])[0]:
+                for message in self._events.get():
+                    self._take(kernel, message)
+        except (OSError, NetlinkError) as error:  # more happened than the kernel could keep for us
+            _log.warning("contacts: %s; looking at all interfaces anew", error)
+        except Exception:  # noqa: BLE001 - an error of this program: cameras come and go all the same
+            _log.exception("dock-error: unforeseen; looking at all interfaces anew")
+        else:
+            return True
+        return self._wake in select.select([self._wake], [], [], _AGAIN_SECONDS)[0]
 
     def _take_stock(self, kernel: IPRoute) -> None:
         links = [Interface.of(message) for message in kernel.get_links()]

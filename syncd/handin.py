@@ -31,7 +31,7 @@ from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
 from syncd.retries import Retries
 from syncd.spool import Spool
-from syncd.steps import Begun, Step, decide
+from syncd.step import Begun, Step, decide
 from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
@@ -141,11 +141,13 @@ class HandIn:
         return self._reader
 
     def _feed(self, reader: JournalReader, file: int, data: bytes) -> None:
-        for line in data.splitlines(keepends=True):
-            for record in reader.feed(file, line):
+        start = 0
+        while (end := data.find(b"\n", start) + 1) > 0:  # not splitlines: a carriage return ends no line
+            for record in reader.feed(file, data[start:end]):
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
+            start = end
 
     def _note_given(self, record: Record) -> None:
         with contextlib.suppress(EvidenceError):
@@ -235,7 +237,7 @@ class HandIn:
                     self._give(camera, key, record)
                     return True
                 if step is Step.FORWARD:
-                    self._forward(office, key)
+                    self._forward_sound(office, key, record)
                 elif step is Step.STORE and self._spool.fits(key, listed.size):
                     start = self._spool.partial_size(key)
                     self._spool.take(key, self._watched(camera.segment(listed, start)), record)
@@ -279,6 +281,17 @@ class HandIn:
         self._gave = True
         sha256 = record.body["file_sha256"]
         self._dock.events.handin(self.device, "receipt", recording=key[0], segment=key[1], sha256=sha256)
+
+    def _forward_sound(self, office: Office, key: _Key, record: Record) -> None:
+        """Forward it while its camera is here: what this disk has damaged is thrown away and fetched again."""
+        try:
+            self._forward(office, key)
+        except AwayError:
+            raise
+        except DockError:
+            if not self._spool.sound(key, record.body["file_sha256"]):
+                self._spool.drop(key)
+            raise
 
     def _forward(self, office: Office, key: _Key, *, give_way: bool = False) -> None:
         def blocks(start: int) -> Blocks:

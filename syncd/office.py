@@ -29,7 +29,7 @@ class Signers:
         leaves = [one for one in pool if pki.role_and_id(one)[0] is Role.SIGNER]
         chains = [pki.validate_chain(leaf, pool, roots, role=Role.SIGNER, at=None) for leaf in leaves]
         if not chains:
-            raise EvidenceError("certificate_role", "no signer certificate of the office is given")
+            raise EvidenceError("certificate-role", "no signer certificate of the office is given")
         self._chains = {pki.key_id(pki.public_key(chain.leaf)): chain for chain in chains}
 
     def receipt(self, text: bytes) -> Receipt:
@@ -120,4 +120,4 @@ def _key(chain: pki.Chain) -> ec.EllipticCurvePublicKey:
 def _check_time(chain: pki.Chain, utc: str) -> None:
     ms = shape.utc_ms(utc)
     if not chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
-        raise EvidenceError("chain_dates", f"the signer's certificate was not valid at {utc}")
+        raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")

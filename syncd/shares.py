@@ -2,7 +2,8 @@
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996): in virtual time each block begins where the one before it of the same
 bay ended, and ends its size divided by its weight later; of those that wait, the earliest begins. So a bay that others
-made wait is served before them, and one that was idle cannot claim what it did not use.
+made wait is served before them. One that had nothing to send can claim little of what it did not use: enough to make
+good the moments between two of its blocks, in which it waits for nothing and others are served.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+
+_CREDIT = 4 * 1024 * 1024  # bytes of a routine bay
 
 
 class Shares:
@@ -25,13 +28,14 @@ class Shares:
 
     def join(self) -> Share:
         """Take part. One for each bay, since its blocks go one after another."""
-        return Share(self)
+        with self._lock:
+            return Share(self, self._now)
 
     def ask(self, share: Share, cost: float) -> None:
         """Queue a block; `share.turned` is set when it may go."""
         with self._lock:
             share.turned.clear()
-            self._waiting[share] = max(self._now, share.end), next(self._coming), cost
+            self._waiting[share] = max(self._now - _CREDIT, share.end), next(self._coming), cost
             self._hand_out()
 
     def leave(self, share: Share) -> bool:
@@ -57,11 +61,11 @@ class Shares:
 class Share:
     """One bay's part of the line; for one thread, but for `cut`."""
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: Shares, end: float) -> None:
         self._shares = shares
         self._reason: Callable[[], Exception] | None = None
         self.turned = threading.Event()
-        self.end = 0.0  # virtual time at which its last block ended
+        self.end = end  # virtual time at which its last block ended
 
     @contextlib.contextmanager
     def turn(self, size: int, weight: int = 1) -> Iterator[None]:

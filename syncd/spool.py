@@ -20,7 +20,7 @@ from pathlib import Path
 
 from evidence import records
 from evidence.records import Record
-from runtime.disk import sync_folder
+from runtime.disk import Folders, sync_folder
 from syncd.errors import DockError
 from syncd.link import BLOCK, Blocks, Buffer
 
@@ -35,7 +35,7 @@ class Spool:
         self._limit = limit_bytes
         self._lock = threading.Lock()
         self._promised: dict[Path, int] = {}
-        root.mkdir(parents=True, exist_ok=True)
+        self.folders = Folders(root)
 
     def devices(self) -> list[str]:
         """Cameras of which something is here."""
@@ -83,7 +83,7 @@ class DeviceSpool:
         self.folder = spool.root / device
         self._spool = spool
         self._partial = spool.root / "partial" / device
-        _make_folder(self.folder / "journal")
+        spool.folders.make(self.folder / "journal")
 
     # --- journal
 
@@ -143,6 +143,10 @@ class DeviceSpool:
         """Whether the whole segment is here."""
         return (self.folder / records.segment_path(*key)).exists()
 
+    def sound(self, key: _KEY, sha256: str) -> bool:
+        """Whether the segment here still is what the camera signed. Reads all of it."""
+        return _sha256(self.folder / records.segment_path(*key)) == sha256
+
     def blocks(self, key: _KEY, start: int) -> Blocks:
         """A whole segment's bytes from `start` on."""
         with (self.folder / records.segment_path(*key)).open("rb") as stream:
@@ -163,24 +167,29 @@ class DeviceSpool:
     def take(self, key: _KEY, blocks: Iterable[Buffer], record: Record) -> None:
         """Append `blocks` to what is partly here; whole and with the signed hash it becomes a segment of the folder.
 
-        What came before a failure stays for the next time. Raises `DockError` ("hash-mismatch") and throws it away if
-        the bytes are not those that the camera signed.
+        What came before a camera went stays for the next time. Raises `DockError` ("hash-mismatch") and throws it away
+        if the bytes are not those that the camera signed; OSError, and throws it away, if this disk refuses.
         """
         partial = self._partial / records.segment_path(*key)
         target = self.folder / records.segment_path(*key)
         try:
-            _make_folder(partial.parent)
-            with partial.open("ab") as stream:
-                for block in blocks:
-                    stream.write(block)
-                stream.flush()
-                os.fsync(stream.fileno())
+            self._spool.folders.make(partial.parent)
+            try:
+                with partial.open("ab") as stream:
+                    for block in blocks:
+                        stream.write(block)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            except OSError:
+                # Nobody can tell what of it is durable, and the next sync would not fail.
+                _remove(partial)
+                raise
             if _sha256(partial) != record.body["file_sha256"]:
                 _remove(partial)
                 raise DockError(
                     "hash-mismatch", f"segment {key[0]}/{key[1]} is not what the camera signed; thrown away"
                 )
-            _make_folder(target.parent)
+            self._spool.folders.make(target.parent)
             partial.replace(target)
             sync_folder(target.parent)
         finally:
@@ -194,8 +203,8 @@ class DeviceSpool:
     def _place(self, path: Path, data: bytes) -> None:
         """Write a file whole or not at all, over one that a fault has damaged."""
         draft = self._partial / "draft"
-        _make_folder(draft.parent)
-        _make_folder(path.parent)
+        self._spool.folders.make(draft.parent)
+        self._spool.folders.make(path.parent)
         with draft.open("wb") as stream:
             stream.write(data)
             stream.flush()
@@ -209,22 +218,13 @@ def _receipt_of(segment: Path) -> Path:
     return device / records.receipt_path(segment.parent.name, int(segment.name.partition(".")[0]))
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
 def _append(path: Path, data: Buffer) -> None:
-    new = not path.exists()
     with path.open("ab") as stream:
+        if not stream.tell():  # ahead of its bytes: a file that has some has a durable name
+            sync_folder(path.parent)
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-    if new:
-        sync_folder(path.parent)
 
 
 def _remove(path: Path) -> None:

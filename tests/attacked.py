@@ -1,7 +1,7 @@
 """Attacks as pictures: what was recorded, the verdict beneath it, and what the verifier names.
 
     recorded   "STSS S"    recordings of one boot and as many more as it has cuts; letters as in `evidence_builder`
-    verdict    "it_ai i"   i intact, t truncated, a altered, m missing, r released, u unsigned; _ a gap that is told
+    verdict    "it_ai i"   i intact, t truncated, a altered, m missing, r released, u unsigned, x revoked; _ a told gap
     named      "9 edited 2 @1.0-1.5"   step, attack, segment, and its seconds in the film; of several, one each line
 
 An attacker has the bytes of the camera's disk, and whatever keys his attack is about: he makes hashes, signatures and
@@ -27,7 +27,7 @@ from evidence.verify import Verifier
 from tests import evidence_keys as keys
 from tests.evidence_builder import Camera, MemoryFolder
 from tests.evidence_keys import AGENCY, FIRST, LAST, Agency
-from tests.pictures import path
+from tests.pictures import letter, path
 
 Do = Callable[[Camera], None]
 
@@ -76,7 +76,7 @@ def drawn(found: Report) -> str:
     """The verdict on each segment, in the order of recordings and parts."""
     return " ".join(
         "_".join(
-            "".join(found.segments[recording.id, segment.index].verdict[0] for segment in recording.part_segments(part))
+            "".join(letter(found.segments[recording.id, segment.index]) for segment in recording.part_segments(part))
             for part in sorted(recording.parts)
         )
         for recording in found.recordings()

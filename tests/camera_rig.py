@@ -128,6 +128,8 @@ class Owner:
 class Camera:
     """One boot of the recording program. `run` lets time pass; the writer does everything queued after each picture."""
 
+    new_writer: type[Writer] = Writer
+
     def __init__(
         self, owner: Owner, disk: Disk, world: World, clock: BootClock, *,
         ring_seconds: int = 2, make_room: Callable[[], bool] = lambda: False, reserve_bytes: int = 1 << 20,
@@ -135,6 +137,7 @@ class Camera:
     ) -> None:  # fmt: skip
         self.world, self.clock, self.disk = world, clock, disk
         self.boot, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
+        self.session_key = key
         found = recovery.recover(disk)
         chain = Chain(DEVICE, self.boot, key, pki.key_id(key.public_key()), seq=found.seq, prev=found.prev)
         public = key.public_key().public_bytes(
@@ -146,7 +149,7 @@ class Camera:
         self.failures: list[str] = []
         self.commands: list[v.Command] = []
         self._events: list[v.Event] = []
-        self.writer = Writer(
+        self.writer = self.new_writer(
             disk, self.journal, [age.recipient_of(owner.identity)], reserve_bytes=reserve_bytes, make_room=make_room,
             on_failure=self._failed, on_fault=self._told,
         )  # fmt: skip
@@ -212,6 +215,10 @@ class Camera:
     def deliver(self) -> None:
         """One picture and the sound up to it; the writer does nothing yet."""
         self.world.now_ns += FRAME
+        self.arrive()
+
+    def arrive(self) -> None:
+        """The picture that ends now, and the sound up to it."""
         now = self.clock.boot_ns()
         if self.picture:
             self._deliver_picture(now - FRAME)

@@ -66,6 +66,7 @@ class Agency:
     """Root, issuing authority and everybody's certificates. Two agencies of one name share nothing but the name."""
 
     seed: str = "agency"
+    term: tuple[datetime, datetime] = (FIRST, LAST)
 
     @functools.cached_property
     def root(self) -> x509.Certificate:
@@ -112,7 +113,7 @@ class Agency:
             self.key(own).public_key(),
             issuer,
             private,
-            (FIRST, LAST),
+            self.term,
             serial=serial,
             rfc6979=True,
         )

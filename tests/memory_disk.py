@@ -1,5 +1,7 @@
 """A disk in memory that forgets: what was not made durable is lost with the power, but for a chance prefix.
 
+Behind the prefix there may be zeros: the length was kept, and the bytes were not, as ext4 does it.
+
 It keeps the promises of `runtime.disk.PosixDisk`, and no more: a created name is durable when `create` returns, bytes
 when `sync` or `persist` returns. Operations are counted; at a chosen one it cuts the power or refuses, before the
 operation or in the middle of it.
@@ -73,11 +75,12 @@ class MemoryDisk:
     def lose_power(self) -> None:
         """What was not durable is gone, but for a chance prefix of it. The machine can be started again."""
         for file in self.files.values():
-            kept = file.durable
-            if len(file.content) > kept:
-                kept += self._random.randint(0, len(file.content) - kept)
-            file.content = file.content[:kept]
-            file.durable, file.doomed = kept, False
+            lost = len(file.content) - file.durable
+            if lost > 0:
+                kept = file.durable + self._random.randint(0, lost)
+                zeros = self._random.randint(0, len(file.content) - kept) if self._random.random() < 1 / 4 else 0
+                file.content = file.content[:kept] + bytes(zeros)
+            file.durable, file.doomed = len(file.content), False
         self.restart()
 
     def restart(self) -> None:

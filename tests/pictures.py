@@ -1,7 +1,7 @@
 """Evidence as pictures, for tests of the verifier: a string for what was recorded, a string for what the verifier says.
 
 Recorded: as in `evidence_builder`. Said of each segment: i intact, t truncated, a altered, m missing, r released,
-u unsigned. `step:verdict` words are the findings that must be there, and the only ones.
+u unsigned, x revoked. `step:verdict` words are the findings that must be there, and the only ones.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from evidence import records
 from evidence.report import Report
+from evidence.segment_check import SegmentVerdict
 from evidence.verify import Verifier
 from tests.evidence_builder import Camera, MemoryFolder
 from tests.evidence_keys import AGENCY
@@ -31,7 +32,11 @@ def verify(files: dict[str, bytes], identity: str | None = None, **how: Any) -> 
 
 
 def picture(found: Report) -> str:
-    return "".join(verdict.verdict[0] for _, verdict in sorted(found.segments.items()))
+    return "".join(letter(verdict) for _, verdict in sorted(found.segments.items()))
+
+
+def letter(verdict: SegmentVerdict) -> str:
+    return "x" if verdict.verdict == "revoked" else verdict.verdict[0]
 
 
 def findings(found: Report) -> str:

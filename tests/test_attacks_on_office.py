@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from evidence import jose, pki, records
 from evidence.documents import Receipt
 from evidence.pki import Role
+from evidence.revocation import REASONS, Entry, make_list
 from tests import evidence_keys as keys
 from tests.attacked import (
     Attack,
@@ -26,8 +29,8 @@ from tests.attacked import (
     put_lines,
     record,
 )
-from tests.evidence_builder import Camera
-from tests.evidence_keys import Agency
+from tests.evidence_builder import START_UTC_MS, Camera
+from tests.evidence_keys import AGENCY, Agency
 
 # --- What is said in the office's name -------------------------------------------------------------------------------
 
@@ -75,6 +78,21 @@ def receipt_whose_records_are_gone(made: Camera) -> None:
 
 OTHER = Agency("another")
 ONE = "1 @0.5-1.0"
+
+
+def taken_back(role: str) -> Do:
+    """The agency's list lies beside the evidence: two hours after the boot, one after the receipt."""
+
+    def do(made: Camera) -> None:
+        holder = AGENCY.evidence(made.device) if role == "evidence" else AGENCY.signer
+        at = datetime.fromtimestamp(START_UTC_MS // 1000 + 7200, UTC)
+        entry = Entry(holder.serial_number, at, REASONS["key-compromise"], None)
+        taken = make_list(AGENCY.issuing, AGENCY.key("issuing"), [entry], 1, at)
+        made.files["certs/issuing.crl"] = taken.public_bytes(serialization.Encoding.PEM)
+
+    return do
+
+
 OFFICE = {
     "false archive": Attack(
         "SSS", "imi", f"9 deleted {ONE}\n10 false-archive {ONE}", false_receipt("forger")
@@ -95,6 +113,12 @@ OFFICE = {
         "SSS", "iii", f"10 backdated {ONE}", receipt_of(received="2019-01-01T00:00:00.000Z")
     ),
     "anchor passed off as a receipt": Attack("SSS", "iii", f"10 passed-off {ONE}", anchor_as_receipt),
+    "evidence key stolen, and taken back before the archive had the rest": Attack(
+        "SHS", "xix", "2 revoked-key 0 @0.0-0.5\n2 revoked-key 2 @1.0-1.5", taken_back("evidence"),
+    ),
+    "signer's key stolen": Attack(
+        "SHS", "iii", f"10 revoked-key {ONE}\n10 revoked-key\n10 revoked-key", taken_back("signer"),
+    ),
     "tail cut off, a receipt left": Attack("SSS", "ii", "10 deleted 2", receipt_whose_records_are_gone),
 }  # fmt: skip
 

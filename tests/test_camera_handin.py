@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,24 @@ def test_a_cut_between_release_and_removal(rig: Rig) -> None:
     with pytest.raises(OSError, match="cut"):
         rig.handin.take_receipt(rig.receipt(1))
     rig.disk.lose_power()
+    assert rig.path(1) in rig.disk.files
+    rig.handin = rig.new_handin()
+    rig.handin.finish_releases()
+    assert rig.path(1) not in rig.disk.files
+    verified(rig.owner, rig.disk)
+
+
+def test_a_cut_between_receipt_and_release(rig: Rig) -> None:
+    """The dock has seen the receipt in the journal and does not give it again."""
+    lines = itertools.count(1)
+
+    def before(_: int, operation: str) -> None:
+        if operation.startswith("append journal") and next(lines) == 2:
+            raise OSError(errno.EIO, "cut")
+
+    rig.disk.before = before
+    with pytest.raises(OSError, match="cut"):
+        rig.handin.take_receipt(rig.receipt(1))
     assert rig.path(1) in rig.disk.files
     rig.handin = rig.new_handin()
     rig.handin.finish_releases()

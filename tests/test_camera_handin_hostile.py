@@ -42,9 +42,9 @@ class Docked:
         (tmp / "config.jws").write_text(signed(configuration, self.signer))
         self.clock = LinuxClock(LinuxClockConfig(tmp / "utc.json"))
         self.disk = MemoryDisk()
-        session = identities.new_session(identity := identities.load(tmp))
+        session, identity = identities.new_session(), identities.load(tmp)
         chain = Chain(DEVICE, BOOT, session.key, session.kid, seq=0, prev=records.GENESIS)
-        opening = Opening(session.public, session.chain, BOOT)
+        opening = Opening(session.public, (), BOOT)
         self.journal = JournalWriter(self.disk, chain, opening, self._stamp, 0, [])
         self.journal.boot(
             {"software": "test", "configuration": "0" * 64, "key_store": "none", "hardware": {}, "simulated": True}

@@ -1,6 +1,7 @@
-"""Power cuts, crashes and refusals at every operation of the disk, and twice over.
+"""Crashes and refusals at every operation of the disk, and with power cuts behind them, twice over.
 
-Nothing is lost that was said to be kept, and everything on the disk is explained.
+Nothing is lost that was said to be kept, and everything on the disk is explained. Power cuts by themselves, and how
+much they cost, are in test_powercut.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ def test_a_whole_recording_leaves_nothing_to_explain(owner: Owner) -> None:
     assert life.disk.handles == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [True, False], ids=["power", "process"])
 def test_cut_at_every_operation(owner: Owner, power: bool) -> None:
     for number in range(1, operations_of(owner) + 1):
@@ -199,6 +201,7 @@ def _check_gap(life: Life, recording: str | None, cause: str) -> None:
         assert true_ms <= body["max_ms"] + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clean", [True, False], ids=["then power", "then process"])
 def test_cut_again_while_it_recovers(owner: Owner, clean: bool) -> None:
     """Cut in a recording, start, cut again at each operation of the second boot; the third accounts for both."""
@@ -223,6 +226,7 @@ def test_cut_again_while_it_recovers(owner: Owner, clean: bool) -> None:
             life.check()
 
 
+@pytest.mark.slow
 def test_a_crash_and_then_a_power_cut_loses_no_record(owner: Owner) -> None:
     """A killed process leaves lines that are readable and not durable; what is built on them must not hang in the air.
 

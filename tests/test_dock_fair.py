@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hw_sim.dock_link import shape
 from tests.bay_site import BaySite, DockableCamera, networks
 from tests.dock_site import MIB
 
@@ -52,8 +53,7 @@ def test_the_slowest_gets_nearly_as_much_as_all(tmp_path: Path) -> None:
 
 def test_what_the_office_waits_for_is_there_before_the_rest(tmp_path: Path) -> None:
     with networks(CAMERAS + 1) as nets:
-        nets[0].run(*"ip link set lo mtu 1500".split())
-        nets[0].run(*"tc qdisc add dev lo root tbf rate 160mbit burst 64kb latency 50ms".split())  # the line
+        shape(nets[0], "lo", 160)  # the line to the office
         bay = BaySite(tmp_path, nets, office_blocks=2)
         try:
             made = bay.fill(*[4 * MIB] * 3)

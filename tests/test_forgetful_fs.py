@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from evidence import jose
 from hw_sim import forgetful_fs
 from hw_sim.control import ControlError
 from hw_sim.forgetful_fs import MountedDisk
@@ -327,3 +329,24 @@ def test_random_histories_survive_as_the_model_says(tmp_path: Path) -> None:
             assert {n: tree.file(f"/{n}").read(99, 0) for n in tree.root.entries} == {n: f[0] for n, f in live.items()}
             assert {p.name: p.read_bytes() for p in store.iterdir()} == {n: f[1] for n, f in durable.items()}
             assert tree.used == sum(len(f[0]) for f in live.values())
+
+
+@pytest.mark.parametrize(("moment", "left"), [("before", b"1\n"), ("after", b"1\n2\n")])
+def test_a_program_is_killed_at_one_operation(disk: MountedDisk, moment: str, left: bytes) -> None:
+    """Before it is done, or when it is done and the program does not know it yet; nothing of it runs any further."""
+    disk.set_rules({"op": "write", "match": "/told", "skip": 1, "kill": moment})
+    script = "import sys\nwith open(sys.argv[1], 'ab', 0) as file:\n  for n in b'123': file.write(bytes([n]) + b'\\n')"
+    done = subprocess.run([sys.executable, "-c", script, str(disk.point / "told")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (disk.point / "told").read_bytes() == left
+
+
+def test_a_program_is_killed_at_one_kind_of_record(disk: MountedDisk) -> None:
+    def line(kind: str) -> bytes:
+        return b".".join((b"x", jose.b64(b'{"kind":"' + kind.encode() + b'"}').encode(), b"x")) + b"\n"
+
+    disk.set_rules({"op": "write", "record": "gap", "kill": "before"})
+    lines = [line("fragment"), b"no line", line("gap"), line("segment")]
+    script = f"file = open({str(disk.point / 'told')!r}, 'ab', 0)\nfor line in {lines!r}: file.write(line)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert (disk.point / "told").read_bytes() == b"".join(lines[:2])

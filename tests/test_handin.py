@@ -11,7 +11,7 @@ from evidence import records
 from evidence.pki import Role
 from syncd.errors import Stopped
 from syncd.retries import Retries
-from syncd.steps import Begun, Step, decide
+from syncd.step import Begun, Step, decide
 from tests.agency import Agency, Holder
 from tests.builders import present_agency
 from tests.dock_camera import DockedCamera

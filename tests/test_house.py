@@ -96,6 +96,18 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
     assert findings(rf"{foreign}|{re.escape(str(ROOT))}/") == []
 
 
+def test_every_test_that_threats_and_rules_name_is_there() -> None:
+    """A claim is as good as its test: `docs/design/threats.md` and `docs/rules.md` link each to one."""
+    for page in (ROOT / "docs" / "design" / "threats.md", ROOT / "docs" / "rules.md"):
+        named = re.findall(r"`(?:tests/)?(test_[a-z_]+)(\*?)\.py(?:::(\*|test_[a-z0-9_]+))?`", page.read_text("utf-8"))
+        assert len(named) > 20, page
+        for module, star, function in named:
+            files = list((ROOT / "tests").glob(f"{module}{star}.py"))
+            assert files, f"{page.name}: {module}{star}.py"
+            if function.startswith("test_"):
+                assert f"def {function}(" in files[0].read_text("utf-8"), f"{page.name}: {module}.py::{function}"
+
+
 def test_no_fact_of_a_log_has_a_name_that_logging_keeps_for_itself() -> None:
     """`extra={"thread": ...}` raises KeyError as it is logged, which may be in the very moment of a fault."""
     kept = "|".join({*logging.makeLogRecord({}).__dict__, "message", "asctime"})

@@ -12,7 +12,7 @@ from firmware.capture import recovery
 from firmware.capture.recovery import Hole, Reach, gap_bounds
 from firmware.capture.state import Phase
 from tests.camera_rig import BootClock, Camera, Owner, World, lines, of_kind, verified
-from tests.memory_disk import MemoryDisk
+from tests.memory_disk import MemoryDisk, PowerCut
 
 
 @pytest.fixture(scope="session")
@@ -147,6 +147,60 @@ def test_holes_of_a_ring_that_was_not_written() -> None:
     assert list(recovery.holes(1, {4: (50, 60)}, 10)) == [Hole(1, 10, 50)]
     assert list(recovery.holes(1, {}, 10)) == []
     assert list(recovery.holes(2, {0: (0, 5)}, None)) == []
+
+
+def test_a_gap_that_was_not_told_keeps_its_own_cause(owner: Owner) -> None:
+    """The power was cut, the next boot crashed before it could say so: neither gap has the other's cause."""
+    disk = cut_recording(owner)
+    world = World()
+    world.now_ns += 30_000_000_000
+    clock = BootClock(world)
+    appended = 0
+
+    def crash(_number: int, operation: str) -> None:
+        nonlocal appended
+        appended += operation.startswith("append journal")
+        if appended == 3:  # after boot and recording_started
+            raise PowerCut(operation)
+
+    disk.before = crash
+    with pytest.raises(PowerCut):
+        Camera(owner, disk, world, clock).run(2)
+    assert of_kind(disk, "gap") == []
+    disk.restart()
+    camera = Camera(owner, disk, world, clock)
+    camera.run(2)
+    camera.end()
+    camera.quit()
+    verified(owner, disk)
+    gaps = [gap.body for gap in of_kind(disk, "gap")]
+    assert [(gap["after_part"], gap["cause"], gap["same_clock"]) for gap in gaps] == [
+        (1, "power_cut", False),
+        (2, "crash", True),
+    ]
+
+
+def test_a_gap_within_one_boot_that_was_not_told_has_an_unknown_cause(owner: Owner) -> None:
+    disk = MemoryDisk()
+    camera = boot(owner, disk)
+    camera.press()
+    camera.run(1.5)
+
+    def cut(_number: int, operation: str) -> None:
+        if of_kind(disk, "recording_started")[-1].body["part"] == 2 and operation.startswith("append journal"):
+            raise PowerCut(operation)
+
+    disk.before = cut
+    camera.sps = camera.sps[:-1] + b"\x59"
+    with pytest.raises(PowerCut):
+        camera.run(2)
+    disk.lose_power()
+    camera = boot(owner, disk)
+    camera.run(2)
+    camera.end()
+    camera.quit()
+    verified(owner, disk)
+    assert [gap.body["cause"] for gap in of_kind(disk, "gap")] == ["unknown", "power_cut"]
 
 
 def test_no_picture_after_the_cut_and_the_end(owner: Owner) -> None:

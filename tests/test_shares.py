@@ -54,6 +54,15 @@ class Line:
             self._ask(number)
         return self
 
+    def idle(self, number: int) -> None:
+        """That bay has nothing more to send."""
+        assert self.shares.leave(self._bays[number][0])
+        self._queued.remove(number)
+
+    def go_on(self, number: int) -> None:
+        """That bay has something to send again."""
+        self._ask(number)
+
     def _ask(self, number: int) -> None:
         share, size, weight = self._bays[number]
         self.shares.ask(share, size / weight)
@@ -83,12 +92,24 @@ def test_urgent_footage_gets_more_and_never_all() -> None:
     assert sent[1] == sent[2] > 0
 
 
-def test_who_was_idle_cannot_claim_what_it_did_not_use() -> None:
+def test_who_comes_late_has_no_claim() -> None:
     both = line((MIB, 1)).serve(100)
     both.add()
     both.sent.clear()
-    both.serve(20)
-    assert both.sent == {0: 10 * MIB, 1: 10 * MIB}
+    assert both.serve(20).sent == {0: 10 * MIB, 1: 10 * MIB}
+
+
+def test_who_was_idle_can_claim_little() -> None:
+    both = line((MIB, 1))
+    both.add()
+    assert both.serve(20).sent == {0: 10 * MIB, 1: 10 * MIB}
+    both.idle(1)
+    both.serve(100)
+    both.sent.clear()
+    both.go_on(1)
+    sent = both.serve(40).sent
+    assert sent[1] - sent[0] <= 5 * MIB
+    assert sent[1] > sent[0]
 
 
 def test_whoever_waits_can_be_called_off() -> None:

@@ -136,7 +136,7 @@ def test_downgrade_to_a_key_that_nothing_certifies() -> None:
     found = verify(camera("SS", signed=False).files)
     assert (picture(found), findings(found)) == ("uu", "2:unsigned")
     assert report.to_json(found)["recordings"][0]["key"] == {
-        "certified": False, "store": "none", "valid_from": None, "valid_to": None,
+        "certified": False, "store": "none", "valid_from": None, "valid_to": None, "revoked": None,
     }  # fmt: skip
 
 

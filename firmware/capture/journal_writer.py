@@ -7,7 +7,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evidence import jose, records
@@ -82,6 +82,12 @@ class JournalWriter:
             if self._file is None or self._size > _ROOM:
                 self._open("summary", {})
             return self._line(kind, body)
+
+    def certify(self, chain: tuple[str, ...], key_store: str) -> None:
+        """Record what certifies the session key, which came later than the boot. Raises OSError if the disk refuses."""
+        with self._lock:
+            self.append("certified", {"chain": list(chain), "key_store": key_store})
+            self.opening = replace(self.opening, chain=chain, voucher=None)
 
     def published(self) -> dict[int, int]:
         """Bytes of each file's durable, whole lines: what a dock may read. Does not wait for the disk."""

@@ -147,8 +147,9 @@ def on_blind(state: State, event: PictureBlind) -> Result:
 
 
 def on_storage_failed(state: State, event: StorageFailed) -> Result:
-    """Nothing can be kept: say so, and try again."""
-    say: list[Command] = [Say("storage_low"), Say("cannot_continue")] if event.cause == "storage_full" else []
+    """Nothing can be kept: say so, and try again. A slow disk mostly takes the next part at once."""
+    said = {"storage_full": ("storage_low", "cannot_continue"), "storage_failing": ("cannot_continue",)}
+    say = [Say(prompt) for prompt in said.get(event.cause, ())]
     after = replace(state, phase=Phase.INTERRUPTED, storage=False, cause=event.cause)
     return after, [EndPart(), *say, Alert(event.cause, "the card does not take the recording")]
 

@@ -55,6 +55,7 @@ class Gap:
     first_ns: int | None
     clock: Stamp
     kernel_boot: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +144,14 @@ def _last_line(data: bytes) -> tuple[int, Record | None]:
 
     Each line was durable before the next was begun, so a cut can have damaged the last one only.
     """
+    try:
+        session = _session(data)
+    except EvidenceError:
+        return 0, None  # no line of a file whose opening is gone can be verified
     good = data.rfind(b"\n") + 1
-    session = None
     while good:
         start = data.rfind(b"\n", 0, good - 1) + 1
         try:
-            session = session or _session(data)
             record = records.parse(data[start : good - 1])
             record.jws.verify(session.key)
         except EvidenceError:
@@ -216,6 +219,7 @@ class _Books:
 
     def __init__(self, name: str, mine: list[Record], kernels: Mapping[str, str]) -> None:
         self._name = name
+        self._mine = mine
         self._kernels = kernels
         self._started = {r.body["part"]: r for r in mine if r.kind == "recording_started"}
         self._segments = {r.body["segment"]: r for r in mine if r.kind == "segment"}
@@ -273,7 +277,7 @@ class _Books:
         told = last if last is not None and last.boot == started.boot else started
         ns = last.body["to_ns"] if last is not None else begun
         utc_ms = told.clock.utc_ms - (told.clock.boot_ns - ns) // 1_000_000
-        return Reach(part, ns, utc_ms, told.clock.error_ms, self._kernels[started.boot])
+        return Reach(part, ns, utc_ms, told.clock.error_ms, self._kernel(started))
 
     def _between(self) -> list[Record]:
         """The gaps between parts: those inside a part are nobody's to explain."""
@@ -294,7 +298,25 @@ class _Books:
     def _owed(self) -> Iterator[Gap]:
         """Gaps whose record a second cut kept from being written."""
         told = {gap.body["before_part"] for gap in self._between()}
-        for part in sorted(self._started)[1:]:
+        for before, part in itertools.pairwise(sorted(self._started)):
             if part not in told:
-                clock = self._started[part].clock
-                yield Gap(self._reach(part - 1), clock.boot_ns, clock, self._kernels[self._started[part].boot])
+                started = self._started[part]
+                cause = self._cause(self._started[before], started)
+                yield Gap(self._reach(before), started.clock.boot_ns, started.clock, self._kernel(started), cause)
+
+    def _kernel(self, started: Record) -> str:
+        """The kernel's boot that a part was on. One whose opening rotted away is on no clock but its own."""
+        return str(self._kernels.get(started.boot, started.boot))
+
+    def _cause(self, before: Record, after: Record) -> str:
+        """Why the part that began with `before` ended (step R4), long ago: what is recovered from now came later."""
+        meanwhile = [r for r in self._mine if before.seq < r.seq < after.seq]
+        stopped = [r.body["ground"] for r in meanwhile if r.kind == "stopped"]
+        if stopped:
+            return str(stopped[-1])
+        if before.boot == after.boot:
+            return "unknown"  # the boot knew, and its word is lost
+        if self._kernel(before) == self._kernel(after):
+            return "crash"
+        warned = [r.body["what"] for r in meanwhile if _is_warning(r, before.boot)]
+        return str(warned[-1]) if warned else "power_cut"

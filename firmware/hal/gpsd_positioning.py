@@ -118,7 +118,10 @@ class GpsdPositioning:
 
     def _take(self, line: bytes, on_fix: Callable[[Fix | None], None]) -> None:
         now_ns = self._clock.boot_ns()
-        told: Any = json.loads(line) if line.strip() else {}
+        try:
+            told: Any = json.loads(line) if line.strip() else {}
+        except RecursionError as error:
+            raise ValueError("lists in lists in lists") from error
         if not isinstance(told, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004 - as for any other text that is not gpsd's
         match told.get("class"):

@@ -46,10 +46,13 @@ class _Anchor:
     source: str
     error_ms: int | None
 
-    def possible(self) -> bool:
-        """Whether a record can carry it: it stands in each one."""
-        whole = all(type(number) is int for number in (self.boot_ns, self.ms, self.error_ms or 0))
-        return whole and 0 <= self.ms < _YEAR_9999_MS and 0 <= (self.error_ms or 0) < 2**62 and self.source in _SOURCES
+    def possible(self, now_ns: int) -> bool:
+        """Whether a record can carry it, which stands in each one: `now_ns` is the boot clock's present."""
+        error_ms = 0 if self.error_ms is None else self.error_ms
+        if not all(type(number) is int for number in (self.boot_ns, self.ms, error_ms)):
+            return False
+        bounds = -(2**62) < self.boot_ns <= now_ns and 0 <= self.ms < _YEAR_9999_MS and 0 <= error_ms < 2**62
+        return bounds and self.source in _SOURCES
 
 
 class LinuxClock:
@@ -105,13 +108,15 @@ class LinuxClock:
             anchor = _Anchor(**json.loads(self._state.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             _log.exception("%s is not a remembered time; the clock counts as unset", self._state)
             return None
-        if not anchor.possible():
+        if anchor.kernel_boot != self._kernel_boot:
+            return None  # of an earlier power-on
+        if not anchor.possible(self.boot_ns()):
             _log.error("%s remembers a time that cannot be; the clock counts as unset", self._state)
             return None
-        return anchor if anchor.kernel_boot == self._kernel_boot else None
+        return anchor
 
 
 def _replace(path: Path, data: bytes) -> None:

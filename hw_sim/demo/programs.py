@@ -97,10 +97,14 @@ class Program:
         self._process.kill()
         self._process.wait()
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> int:
         """Ask it to stop and wait; returns its exit status."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.ask_to_stop()
             try:
                 self._process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:

@@ -188,6 +188,7 @@ def invalid_folders(camera: Camera, torn: bytes) -> Iterator[dict[str, Any]]:
              [{"do": "move", "path": closed, "to": records.segment_path("00000000-1", 0)}]),
         )
     )  # fmt: skip
+    yield from invalid_stills(camera)
 
 
 def invalid_stills(camera: Camera) -> Iterator[dict[str, Any]]:

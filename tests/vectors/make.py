@@ -27,12 +27,12 @@ from tests import evidence_keys as keys_of
 from tests.evidence_builder import START_UTC_MS, Camera, MemoryFolder
 from tests.evidence_keys import AGENCY, Stream, sha256
 from tests.office_log_kit import OfficeLogCopy
-from tests.vectors import invalid
+from tests.vectors import invalid, standing
 from tests.vectors.invalid import DEVICE
 from tests.vectors.signatures import signatures
 
 HERE = Path(__file__).parent
-INPUTS = {"media.json", "make.py", "invalid.py", "signatures.py", "__init__.py"}
+INPUTS = ("media.json", ".py", ".pyc")  # names and endings of what is not made
 
 
 def vectors() -> dict[str, bytes]:
@@ -51,7 +51,8 @@ def vectors() -> dict[str, bytes]:
         "report-opened.json": _json(reported(camera, keys_of.identity("office"))),
         "invalid-lines.json": _json(list(invalid.invalid_lines(line()))),
         "invalid-age.json": _json(list(invalid.invalid_age(*age_files()))),
-        "invalid-folders.json": _json([*invalid.invalid_folders(camera, torn), *invalid.invalid_stills(camera)]),
+        "invalid-folders.json": _json([*invalid.invalid_folders(camera, torn), *standing.invalid_keys(camera)]),
+        "late.jws": standing.late(),
     }
     return made | {f"folder/{path}": data for path, data in camera.files.items()}
 
@@ -386,8 +387,7 @@ def _json(value: Any) -> bytes:
 def main() -> None:
     made = vectors()
     for path in sorted(HERE.rglob("*")):
-        name = path.relative_to(HERE).as_posix()
-        if path.is_file() and name not in INPUTS and name not in made and "__pycache__" not in name:
+        if path.is_file() and not path.name.endswith(INPUTS) and path.relative_to(HERE).as_posix() not in made:
             path.unlink()
     for name, data in made.items():
         target = HERE / name

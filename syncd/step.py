@@ -1,4 +1,4 @@
-"""What to do next for one segment that a camera lists."""
+"""What to do next for one segment of a camera, by what is known of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BACK_SECONDS = 60.0  # an office that was cut off or started again is back by t
 
 
 class Step(enum.Enum):
-    """One of the ways in which a segment, or its receipt, goes on."""
+    """What to do next for one segment that a camera lists."""
 
     GIVE = "give"  # hand its receipt to the camera
     FORWARD = "forward"  # spool -> office
