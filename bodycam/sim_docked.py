@@ -28,11 +28,12 @@ from evidence import records
 from evidence.records import Chain, Stamp
 from firmware import identity as identities
 from firmware.capture import media_signer, recovery
-from firmware.capture.journal_writer import JournalWriter, Opening
+from firmware.capture.journal_writer import JournalWriter
 from firmware.capture.part import Format
 from firmware.capture.ring import Ring
 from firmware.capture.writer import Run, Writer
 from firmware.dock_port import DockPort
+from firmware.evidence_key import EvidenceKey
 from firmware.hal.ports import Frame, SoundBlock, Utc
 from firmware.handin import HandIn
 from firmware.media import Media, PartPlan
@@ -123,10 +124,13 @@ class LightCamera:
         found = recovery.recover(self._disk)
         if found.recording is not None:
             raise OSError(f"{folder}: was killed while it recorded, which only bodycam camera goes on with")
-        self._session = session = identities.new_session(identity)
+        self._session = session = identities.new_session()
         self._clock = _Clock(on_seconds)
+        evidence_key = EvidenceKey(identity, session, None)  # of a file, which signs at once
+        evidence_key.start()
+        opening, key_store = evidence_key.opening(self._clock.kernel_boot)
+        self._session_chain = opening.chain
         chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
-        opening = Opening(session.public, session.chain, self._clock.kernel_boot, session.voucher)
         self._journal = JournalWriter(self._disk, chain, opening, self._stamp, found.next_file, list(found.torn))
         self._handin = HandIn(self._disk, self._journal, identity, self._clock, lambda: None)
         self._handin.finish_releases()
@@ -140,7 +144,7 @@ class LightCamera:
             {
                 "software": importlib.metadata.version("bodycam"),
                 "configuration": "0" * 64,
-                "key_store": session.key_store,
+                "key_store": key_store,
                 "hardware": {},
                 "simulated": True,
             }
@@ -231,7 +235,7 @@ class LightCamera:
             clip.streaminfo,
         )
         software = importlib.metadata.version("bodycam")
-        signer = media_signer.signer(self._session.key, self._session.chain, software, self.device)
+        signer = media_signer.signer(self._session.key, self._session_chain, software, self.device)
         return Media(Ring(0, 1), _Packets(clip), form, writer, self._utc_ms, _raise, signer), writer
 
     def _stamp(self) -> Stamp:

@@ -101,6 +101,7 @@ class Campaign:
         yard = self.yard
         before = {name: dict(cable.passed) for name, cable in yard.cables.items()}
         struck = threading.Event()
+        yard.revive()  # whom the blow before killed in the last moment
         yard.cables[CAMERA].hold()
         key = yard.record(1)
         data = yard.at_camera(key).read_bytes()
