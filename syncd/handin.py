@@ -32,7 +32,7 @@ from syncd.office import Office, Signers, check_receipt
 from syncd.presence import Presence
 from syncd.retries import Retries
 from syncd.spool import Spool
-from syncd.step import Step, decide
+from syncd.step import Begun, Step, decide
 from syncd.telemetry import CameraTelemetry
 from syncd.urgency import Agenda, Holds
 
@@ -70,6 +70,7 @@ class HandIn:
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._doubtful = False  # whether it still does
+        self._begun = Begun()
         self._told_done = False
         self._gave = False  # whether the camera was given anything in this pass
 
@@ -264,6 +265,7 @@ class HandIn:
             whole=self._spool.holds(key),
             via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
             office=self._office_ready() and self._journal_delivered(),
+            begun=key in self._begun,
         )
 
     def _receipt(self, key: _Key, record: Record) -> bytes | None:
@@ -320,10 +322,12 @@ class HandIn:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             with office.share.turn(len(block), weight):
                 offset = office.uploads.append(upload, offset, block)
+            self._begun.note((recording, segment))
         receipt = office.receipt(device, recording, segment, sha256, size)
         self._dock.retries.worked("office")
         self._spool.put_certificates(self._dock.signer_pem)
         self._spool.put_receipt((recording, segment), receipt)
+        self._begun.forget((recording, segment))
         if not self._dock.keep_segments:
             self._spool.drop((recording, segment))
         self._dock.events.handin(
