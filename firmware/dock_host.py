@@ -46,6 +46,9 @@ class DockPortHost(Protocol):
     def take_anchor(self, jws: str) -> None:
         """Verify a time anchor and write it to the journal; durable on return. Raises `EvidenceError`, `OSError`."""
 
+    def take_order(self, jws: str) -> None:
+        """Verify an order of the office and carry it out. Raises `EvidenceError`."""
+
 
 class DockPortPapers(Protocol):
     """The camera's papers (`firmware.papers`). Called from several threads."""

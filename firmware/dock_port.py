@@ -4,6 +4,7 @@
     GET  /v1/journal/<file>                     published bytes of a journal file
     GET  /v1/segments/<recording>/<segment>     ciphertext of a segment
     POST /v1/receipts, /v1/anchor               a JWS of the office; 204 once it is verified and durable
+    POST /v1/orders                             an order of the office to this camera; 204 once it is carried out
     GET  /v1/papers, /v1/request                which papers the camera has; what it asks a new certificate with
     POST /v1/configuration, /v1/certificate, /v1/revocations      new ones; 204 as above
     POST /v1/challenge                          a nonce; the answer proves the evidence key
@@ -241,10 +242,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(HTTPStatus.NOT_FOUND, "no-such-resource", "this port has no such resource")
 
     def _post(self) -> None:
-        papers = self.server.papers
+        papers, host = self.server.papers, self.server.host
         takers: dict[str, Callable[[str], None]] = {
-            "/v1/receipts": self.server.host.take_receipt,
-            "/v1/anchor": self.server.host.take_anchor,
+            "/v1/receipts": host.take_receipt,
+            "/v1/anchor": host.take_anchor,
+            "/v1/orders": host.take_order,
         }
         if papers is not None:
             takers |= {

@@ -26,13 +26,17 @@ _log = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Heads(Protocol):
+class Recovers(Protocol):
+    """Makes again after a cut what it derives, as `office.ledger.Ledger` does."""
+
+    def recover(self) -> None:
+        """See there."""
+
+
+class Heads(Recovers, Protocol):
     """`office.heads.Heads`."""
 
     def note(self, device: str, dock: str | None) -> None:
-        """See there."""
-
-    def recover(self) -> None:
         """See there."""
 
 
@@ -64,6 +68,8 @@ class Holdings(Protocol):
     def staging(self) -> Staging: ...
     @property
     def journals(self) -> Journals: ...
+    @property
+    def ledger(self) -> Recovers: ...
     @property
     def heads(self) -> Heads: ...
     @property
@@ -179,6 +185,7 @@ class Ingest:
 
     def recover(self) -> None:
         """Finish what a cut run left half done."""
+        self._archive.ledger.recover()
         self._archive.journals.recover()
         self._archive.heads.recover()
         self._archive.receipts.recover()

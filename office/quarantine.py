@@ -46,7 +46,7 @@ class Quarantine:
         self.staging = Staging(folder / "staging")
         self.catalogue = Catalogue(folder / "catalogue.sqlite")
         self.journals = Journals(self.store, self.catalogue, archive.roots, folder / "forks")
-        self.heads = _NoHeads()
+        self.heads = self.ledger = _Nothing()
         self.receipts = _Kept(self.store, self.journals)
         self._lock = threading.Lock()
         self._open = {(leaf["device"], leaf["standing"]) for _, leaf in self.log.entries(act="quarantine")}
@@ -85,8 +85,11 @@ def held(data: Path) -> dict[str, int]:
     return {folder.name: len(list(folder.glob("segments/*/*.mp4.age"))) for folder in found}
 
 
-class _NoHeads:
-    """A head in the log says what the office holds of a camera's chain; what is in quarantine is not yet that."""
+class _Nothing:
+    """A head in the log says what the office holds of a camera's chain; what is in quarantine is not yet that.
+
+    Nor does it change who has which camera.
+    """
 
     def note(self, device: str, dock: str | None) -> None:
         pass

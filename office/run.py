@@ -19,6 +19,7 @@ from evidence.standing import Standing
 from office.archive import Archive
 from office.broker import Broker
 from office.config import OfficeConfig
+from office.desk import Desk
 from office.errors import OfficeError
 from office.events import Subscriber
 from office.ingest import Ingest
@@ -54,7 +55,8 @@ class _Office:
         self._service = service
         self._archive = archive
         self._broker = Broker(config, archive.office)
-        self._subscriber = Subscriber(config, archive.office, archive.roots, archive.catalogue)
+        self._desk = Desk(archive)
+        self._subscriber = Subscriber(config, archive, self._desk)
         self._ingest = Ingest(archive)
         self._register = archive.register
         self._quarantine = Quarantine(archive)
@@ -67,12 +69,14 @@ class _Office:
             await asyncio.to_thread(self._ingest.recover)
             await asyncio.to_thread(self._quarantined.recover)
             self._subscriber.start()
+            self._desk.start(self._subscriber)
             self._stamper.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
                 self._quarantine.close()
                 await asyncio.to_thread(self._stamper.stop)
+                await asyncio.to_thread(self._desk.stop)
                 await asyncio.to_thread(self._subscriber.stop)
         finally:
             await self._broker.stop()

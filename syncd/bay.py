@@ -44,6 +44,10 @@ class HandIns:
                 self._guests[device] = Guest(handin, self.dock)
             return self._guests[device]
 
+    def objections(self, device: str) -> list[str]:
+        """Codes of why a camera that has handed everything in may not be handed out; the gravest first."""
+        return [reason.code for reason in self.guest(device).offer.reasons]
+
     def with_spool(self) -> list[HandIn]:
         """Those of which something is in the spool, the most urgent first."""
         return sorted((self.of(device) for device in self.dock.spool.devices()), key=HandIn.rank)
@@ -66,13 +70,8 @@ class Bay:
         self._eager_until = time.monotonic() + _EAGER_SECONDS if eager else None
 
     @property
-    def guest(self) -> Guest | None:
-        """The camera that is here, with its standing and offer."""
-        return self._present
-
-    @property
     def offer(self) -> Offer:
-        """What the bay's lamp shows."""
+        """What may be handed out here."""
         guest = self._present
         return EMPTY if guest is None else guest.offer
 
@@ -84,6 +83,7 @@ class Bay:
                 _log.info("%s is in bay %s", guest.device, self._name)
                 guest.begin()
                 self._present, self._eager_until = guest, None
+                self._handins.dock.presence.came(self._name, guest.device, self._camera.address)
             before = guest.offer
             guest.visit(self._camera, self._office)
             if guest.offer != before:
@@ -97,6 +97,7 @@ class Bay:
                 _log.warning("bay %s: %s", self._name, away)
                 self._eager_until = None
             self._present = None
+            self._handins.dock.presence.gone(self._name)
 
     def pause(self, usual: float) -> float:
         """Seconds until the next look."""
@@ -115,6 +116,7 @@ class Bay:
 
     def close(self) -> None:
         """Close the connections."""
+        self._handins.dock.presence.gone(self._name)
         self._camera.close()
         self._office.close()
 
@@ -148,7 +150,7 @@ class Worker:
     """A thread in which a `Bay` or the `Drain` works, every so many seconds, until it is ended."""
 
     def __init__(self, work: Bay | Drain, seconds: float, name: str) -> None:
-        self.work = work
+        self._work = work
         self._seconds = seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
@@ -157,7 +159,7 @@ class Worker:
     def end(self, reason: Callable[[], Exception]) -> None:
         """End at once: what is under way raises `reason()`. Returns before the thread has ended; see `join`."""
         self._ended.set()
-        self.work.cut(reason)
+        self._work.cut(reason)
 
     def join(self, seconds: float | None = None) -> bool:
         """Wait for the thread; whether it has ended."""
@@ -167,10 +169,10 @@ class Worker:
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
-                self.work.work()
+                self._work.work()
             except Stopped:
                 break
             except Exception:  # noqa: BLE001 - an error of this program: footage must still get through, so it goes on
                 _log.exception("dock-error: unforeseen; the bay goes on")
-            self._ended.wait(self.work.pause(self._seconds))
-        self.work.close()
+            self._ended.wait(self._work.pause(self._seconds))
+        self._work.close()

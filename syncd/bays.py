@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from syncd.bay import Bay, Worker
 from syncd.errors import AwayError, Stopped
-from syncd.gate import Offer
 
 if TYPE_CHECKING:
     from syncd.contact import Interface, Watcher
@@ -56,16 +55,6 @@ class Bays:
             worker.end(Stopped)
         for worker in workers:
             worker.join()
-
-    def offers(self) -> dict[str, tuple[str, Offer]]:
-        """By bay: the camera in it ("" if there is none), and what the bay's lamp shows of it."""
-        with self._lock:
-            bays = {name: worker.work for name, worker in self._working.items()}
-        return {
-            name: (bay.guest.device if bay.guest else "", bay.offer)
-            for name, bay in sorted(bays.items())
-            if isinstance(bay, Bay)
-        }
 
     def _made(self, name: str, interface: Interface) -> None:
         _log.info("contact made", extra={"bay": name, "interface": interface.name})

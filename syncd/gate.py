@@ -29,13 +29,17 @@ class Light(enum.StrEnum):
 class Reason:
     """Why not green. `code` is stable (docs/spec/dock.md §6)."""
 
-    light: Light
     code: str
     zh: str
     en: str
 
     def __str__(self) -> str:
         return f"{self.zh} {self.en}"
+
+    @property
+    def light(self) -> Light:
+        """What the lamp shows for it."""
+        return Light.RED if self.code in RED else Light.AMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Offer:
 
 
 EMPTY = Offer(Light.DARK)
+RED = frozenset({"self-check", "unassigned", "not-charging", "link-ending", *(f"standing-{one}" for one in Standing)})
+"""Codes for which somebody must come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +76,14 @@ def judge(seen: Seen) -> Offer:
 def _reasons(seen: Seen) -> Iterator[Reason]:
     if seen.standing is not Standing.GOOD:
         zh, en = _STANDINGS[seen.standing]
-        yield Reason(Light.RED, f"standing-{seen.standing}", zh, en)
+        yield Reason(f"standing-{seen.standing}", zh, en)
         return
     if not seen.handed_in:
-        yield Reason(Light.AMBER, "handing-in", "正在交接数据", "handing in")
+        yield Reason("handing-in", "正在交接数据", "handing in")
     if seen.link_seconds < _LEAST_LINK_DAYS * _DAY_SECONDS:
-        yield Reason(Light.RED, "link-ending", "连接证书即将到期", "its link certificate is about to end")
+        yield Reason("link-ending", "连接证书即将到期", "its link certificate is about to end")
     if seen.papers is None:
-        yield Reason(Light.AMBER, "unknown", "设备状态未知", "the camera has not told how fit it is")
+        yield Reason("unknown", "设备状态未知", "the camera has not told how fit it is")
         return
     yield from _papers(seen.papers, seen.lists)
     yield from _fitness(seen.papers)
@@ -85,32 +91,32 @@ def _reasons(seen: Seen) -> Iterator[Reason]:
 
 def _papers(papers: CameraPapers, lists: str | None) -> Iterator[Reason]:
     if papers.held != papers.in_force:
-        yield Reason(Light.AMBER, "configuration", "新配置待生效", "a new configuration is not in force yet")
+        yield Reason("configuration", "新配置待生效", "a new configuration is not in force yet")
     if lists is not None and papers.revocations != lists:
-        yield Reason(Light.AMBER, "revocations", "吊销名单待更新", "its revocation lists are old")
+        yield Reason("revocations", "吊销名单待更新", "its revocation lists are old")
 
 
 def _fitness(papers: CameraPapers) -> Iterator[Reason]:
     fit = papers.fitness
     if fit.wrong is None:
-        yield Reason(Light.AMBER, "unchecked", "尚未自检", "not checked yet")
+        yield Reason("unchecked", "尚未自检", "not checked yet")
     for key in fit.wrong or ():
         zh = _WRONG.get(key, key if key.isprintable() else "?")
-        yield Reason(Light.RED, "self-check", f"自检未通过：{zh}", f"self-check failed: {key!r}")
+        yield Reason("self-check", f"自检未通过：{zh}", f"self-check failed: {key!r}")
     if not fit.assigned:
-        yield Reason(Light.RED, "unassigned", "未配发人员", "nobody's: assign it")
+        yield Reason("unassigned", "未配发人员", "nobody's: assign it")
     if not fit.clock_trusted:
-        yield Reason(Light.AMBER, "clock", "时钟未校准", "its clock is not set")
+        yield Reason("clock", "时钟未校准", "its clock is not set")
     if fit.battery_percent is None or fit.battery_minutes is None:
-        yield Reason(Light.AMBER, "battery-unknown", "电量未知", "it does not tell its battery")
+        yield Reason("battery-unknown", "电量未知", "it does not tell its battery")
     elif fit.battery_minutes < fit.planned_minutes:
         zh, en = f"充电中 {fit.battery_percent}%", f"charging, {fit.battery_percent} %"
         if fit.charging is False:
-            yield Reason(Light.RED, "not-charging", f"未充电 {fit.battery_percent}%", "it does not charge")
+            yield Reason("not-charging", f"未充电 {fit.battery_percent}%", "it does not charge")
         else:
-            yield Reason(Light.AMBER, "charging", zh, en)
+            yield Reason("charging", zh, en)
     if fit.storage_minutes is not None and fit.storage_minutes < fit.planned_minutes:
-        yield Reason(Light.AMBER, "storage", "存储空间不足", "no room for the planned shift")
+        yield Reason("storage", "存储空间不足", "no room for the planned shift")
 
 
 _STANDINGS = {

@@ -29,10 +29,12 @@ from syncd.errors import AwayError, DockError
 from syncd.events import Events
 from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
+from syncd.presence import Presence
 from syncd.retries import Retries
 from syncd.returns import Lists
 from syncd.spool import Spool
-from syncd.step import Step, decide
+from syncd.step import Begun, Step, decide
+from syncd.telemetry import CameraTelemetry
 from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
@@ -51,6 +53,7 @@ class Dock:
     stopping: threading.Event
     keep_segments: bool = False
     holds: Holds = field(default_factory=Holds)
+    presence: Presence = field(default_factory=Presence)
     name: str = ""  # the dock's id
     lists: Lists | None = None  # None: cameras are brought no papers, and not asked how they stand
 
@@ -67,8 +70,10 @@ class HandIn:
         self._wanted = threading.Event()  # a bay waits for the drain to leave off
         self._tries = Attempts(device, dock.events, dock.retries, dock.stopping)
         self._agenda = Agenda(dock.holds)
+        self._telemetry = CameraTelemetry()
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
+        self._begun = Begun()
         self._told_done = False
         self._gave = False  # whether the camera was given anything in this pass
 
@@ -100,8 +105,10 @@ class HandIn:
         self._gave = False
         state = camera.state()
         complete = self._tries.attempt("journal", lambda: self._pull_journal(camera, state))
+        if (figures := self._telemetry.news()) is not None:
+            self._dock.events.telemetry(figures, self.device)
         complete &= self._deliver_journal(office)
-        for listed in self._agenda.order(state.segments, lambda listed: self._known(listed.key)):
+        for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
             complete &= listed.key in self._given or self._tries.attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
@@ -119,7 +126,7 @@ class HandIn:
             self._verified()
             if not self._deliver_journal(office):
                 return
-            for key in self._agenda.order(self._spool.waiting(), self._known):
+            for key in self._agenda.order(self._spool.waiting(), self.known):
                 self._tries.attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
         except GaveWay:
             return
@@ -128,7 +135,7 @@ class HandIn:
 
     def rank(self) -> tuple[int, int]:
         """How urgent what waits in the spool is: the least first. For any thread."""
-        return min((self._agenda.rank(self._known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
+        return min((self._agenda.rank(self.known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
 
     # --- journal
 
@@ -150,6 +157,7 @@ class HandIn:
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
+                self._telemetry.note(record)
             start = end
 
     def _note_given(self, record: Record) -> None:
@@ -222,7 +230,8 @@ class HandIn:
 
     # --- segments
 
-    def _known(self, key: _Key) -> Record | None:
+    def known(self, key: _Key) -> Record | None:
+        """The verified record of a segment, if there is one by now. For any thread."""
         return self._reader.segments.get(key) if self._reader else None
 
     def _record(self, key: _Key) -> Record:
@@ -262,6 +271,7 @@ class HandIn:
             whole=self._spool.holds(key),
             via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
             office=self._tries.office_ready() and self._journal_delivered(),
+            begun=key in self._begun,
         )
 
     def _receipt(self, key: _Key, record: Record) -> bytes | None:
@@ -318,10 +328,12 @@ class HandIn:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             with office.share.turn(len(block), weight):
                 offset = office.uploads.append(upload, offset, block)
+            self._begun.note((recording, segment))
         receipt = office.receipt(device, recording, segment, sha256, size)
         self._dock.retries.worked("office")
         self._spool.put_certificates(self._dock.signer_pem)
         self._spool.put_receipt((recording, segment), receipt)
+        self._begun.forget((recording, segment))
         if not self._dock.keep_segments:
             self._spool.drop((recording, segment))
         self._dock.events.handin(

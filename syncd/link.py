@@ -27,6 +27,7 @@ from runtime import tls
 from syncd.errors import AwayError, DockError, RefusedError
 
 BLOCK: Final = 1024 * 1024  # bytes moved at once: what is sent again after a cut
+_AHEAD: Final = 64 * 1024  # bytes that the other end may send beyond what is read; on a cut they are sent again, too
 _ANSWER_LIMIT: Final = 8 * 1024 * 1024  # bytes of an answer taken whole; a camera's state with 100,000 segments
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RETRY_LIMIT = 3600.0  # seconds
@@ -250,6 +251,7 @@ class _Connection(http.client.HTTPConnection):
             self._plain = plain = socket.socket(family, kind, protocol)
             try:
                 plain.settimeout(self.timeout)
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _AHEAD)
                 plain.connect(address)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:

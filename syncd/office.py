@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import jose, pki, shape
-from evidence.documents import Configuration, Receipt, TimeAnchor
+from evidence.documents import Configuration, Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.revoked import Revoked
@@ -56,6 +56,13 @@ class Signers:
         configuration = Configuration.read(text, _key(chain))
         _check_time(chain, configuration.issued)
         return configuration
+
+    def order(self, text: bytes) -> Order:
+        """Verify an order. As `receipt`."""
+        chain = self._chain(text, Order.TYP)
+        order = Order.read(text, _key(chain))
+        _check_time(chain, order.issued)
+        return order
 
     def _chain(self, text: bytes, typ: str) -> pki.Chain:
         chain = self._chains.get(jose.parse(text, typ).kid)

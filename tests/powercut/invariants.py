@@ -70,6 +70,12 @@ def _verified(life: Life) -> Report:
 def no_finding(after: Aftermath) -> Iterator[str]:
     for finding in after.report.findings:
         yield f"step {finding.step} {finding.verdict} {finding.where}: {finding.message}"
+    for key, verdict in after.report.segments.items():
+        signing = verdict.media_signing
+        if signing is not None and (signing.pictures or signing.unsigned):
+            cut = {"incomplete", "absent"} if verdict.verdict == "truncated" else set()  # no signature yet
+            if signing.verdict not in {"valid", *cut}:
+                yield f"{key}: the signatures inside the video are {signing.verdict}"
 
 
 def confirmed_is_kept(after: Aftermath) -> Iterator[str]:

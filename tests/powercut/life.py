@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from evidence import records
 from firmware.capture import recovery
 from firmware.capture import vocabulary as v
 from firmware.capture.state import Phase
@@ -61,7 +62,7 @@ class Life:
         self.plan = plan
         self.parties = parties()
         self.identity = self.parties.identity(plan.release_after_seconds)
-        self.world = World(utc_error_ms=plan.utc_error_ms)
+        self.world = World(utc_error_ms=plan.utc_error_ms, utc_off_ms=250 if plan.utc_error_ms else 0)
         self.timeline = Timeline(self.world)
         self.machine = Machine("camera", folder / "camera", plan.seed)
         self.dock = Machine("dock", folder / "dock", plan.seed + 1)
@@ -197,10 +198,7 @@ class Life:
 
     def _note_end(self, camera: TimedCamera, *, power: bool, cut: bool) -> None:
         published = camera.journal.published()
-        read = {
-            file: (self.machine.root / f"journal/{file:08d}.jws").read_bytes()[:size]
-            for file, size in published.items()
-        }
+        read = {file: self.machine.read(records.journal_path(file))[:size] for file, size in published.items()}
         self.ends.append(
             Ended(
                 camera.boot, power, cut, self.clock._on_ns, self.clock.kernel_boot, camera, camera.journal.head(), read,

@@ -106,6 +106,11 @@ class Machine:
         self._remove_folders()
         self.dead, self._cut_at = False, 0
 
+    def read(self, path: str) -> bytes:
+        """A file as it is, for who stands beside the machine."""
+        with _real_open(self.root / path, "rb") as file:
+            return bytes(file.read())
+
     def names(self) -> Iterator[str]:
         """Relative paths of the files of which account is kept."""
         for folder, _, names in os.walk(self.root):
@@ -170,7 +175,8 @@ def _open(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         machine.platter.create(name, node)
     elif isinstance(node, File) and flags & os.O_TRUNC and node.size:
         node.truncate(0)
-    _handles[fd] = _Handle(machine, name, node, bool(flags & os.O_APPEND))
+    append = bool(flags & os.O_APPEND)
+    _handles[fd] = _Handle(machine, name, node, append, node.size if append and isinstance(node, File) else 0)
     return fd
 
 
@@ -287,8 +293,10 @@ def _refuse(*_arguments: Any, **_options: Any) -> None:
 
 
 def _io_open(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-    writing = set(mode) & set("wax+")
-    ours = file in _handles if isinstance(file, int) else writing and _find(file) is not None
+    found = None if isinstance(file, int) else _find(file)
+    if found is not None and found[0].dead:
+        raise PowerCut(f"{found[0].name} is without power")  # nothing is read any more, either
+    ours = file in _handles if isinstance(file, int) else found is not None and set(mode) & set("wax+")
     if not ours:
         return _real_open(file, mode, *arguments, **options)
     if "b" not in mode or "+" in mode:
@@ -310,6 +318,16 @@ class _Raw(io.RawIOBase):
 
     def fileno(self) -> int:
         return self._fd
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        node = self._handle.node
+        assert isinstance(node, File)
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._handle.at, os.SEEK_END: node.size}[whence]
+        self._handle.at = start + offset
+        return self._handle.at
 
     def write(self, data: Any) -> int:
         if _handles.get(self._fd) is not self._handle or self._handle.machine.dead:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ def parties() -> Parties:
     agency = Agency()
     owner = Owner(agency)
     folder = Path(tempfile.mkdtemp(prefix="powercut-parties-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     signer, office = agency.issue(Role.SIGNER, OFFICE), agency.issue(Role.OFFICE, OFFICE)
     signer.write(folder, "signer")
     office.write(folder, "office")

@@ -13,13 +13,13 @@ End = Literal["power", "process"]
 MachineName = Literal["camera", "dock", "office"]
 Deed = tuple[float, str]  # seconds after the start of the boot, what
 
-SCRIPT: tuple[Deed, ...] = ((2.2, "press"), (2.9, "still"), (5.5, "still"), (6.2, "end"), (6.7, "quit"))
-DOCKED: tuple[Deed, ...] = (*SCRIPT[:-1], (6.7, "dock"), (7.0, "visit"), (7.5, "quit"))
+SCRIPT: tuple[Deed, ...] = ((2.2, "press"), (2.9, "still"), (4.4, "still"), (5.1, "end"), (5.4, "quit"))
+DOCKED: tuple[Deed, ...] = (*SCRIPT[:-1], (5.4, "dock"), (5.6, "visit"), (5.9, "quit"))
 LAST: tuple[Deed, ...] = ((0.4, "mark"), (0.8, "still"), (1.4, "end"), (1.6, "quit"))
 LAST_DOCKED: tuple[Deed, ...] = (*LAST[:-1], (1.6, "dock"), (1.8, "empty"), (2.0, "quit"))
 
 _DEEDS = ("press", "press", "press", "still", "still", "mark", "end", "encoder", "sound lost", "sound back")
-_OPERATIONS = 130  # about as many as a boot has
+_OPERATIONS = 110  # about as many as a boot has
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _end(chance: random.Random) -> End:
 def _cut(chance: random.Random) -> Cut:
     if chance.random() < 1 / 2:
         return Cut("power", operation=chance.randint(1, _OPERATIONS))
-    return Cut("power", after_ns=chance.randint(1, 8 * SECOND))
+    return Cut("power", after_ns=chance.randint(1, 7 * SECOND))
 
 
 def _deeds(chance: random.Random, *, docked: bool) -> tuple[Deed, ...]:

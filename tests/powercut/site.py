@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+import office.catalogue
 import office.ingest
 import office.receipts
 import syncd.handin
@@ -241,6 +242,7 @@ def connected(world: World) -> Iterator[None]:
         (threading, "Timer", _Patience),
         (asyncio, "to_thread", _at_once),
         (syncd.handin, "time", _WorldTicks),
+        (office.catalogue, "datetime", _WorldTime),
         (office.ingest, "datetime", _WorldTime),
         (office.receipts, "datetime", _WorldTime),
     ]

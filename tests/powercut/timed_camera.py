@@ -62,10 +62,8 @@ class TimedCamera(Camera):
     ) -> None:
         self.given: list[Given] = []
         self.began: list[int] = []  # when each part of this boot was begun
-        self.heads: list[tuple[int, str]] = []
         self.taken: list[tuple[int, Still]] = []  # stills, and when they were handed in
-        self.settable = clock
-        self._machine, self._timeline, self._busy_ns = machine, timeline, busy_ns
+        self._timeline, self._busy_ns = timeline, busy_ns
         self._working = self._on = False
         self.new_writer = self._watched  # type: ignore[assignment]
         super().__init__(owner, PosixDisk(machine.root), timeline.world, clock)
