@@ -37,18 +37,31 @@ from firmware.evidence_key import EvidenceKey
 from firmware.hal.ports import Frame, SoundBlock, Utc
 from firmware.handin import HandIn
 from firmware.media import Media, PartPlan
+from firmware.papers import Papers
 from hw_sim import control
 from hw_sim.fleet import clip as clips
 from hw_sim.fleet.clip import Clip
 from runtime import log, tls
 from runtime.disk import AppendFile, PosixDisk
 from runtime.keys import CredentialError
+from runtime.revoked_file import RevokedFile
 from runtime.service import Service
 
 _SECOND_NS = 1_000_000_000
 _ON_SECONDS = 60  # before this program starts, if nothing else is asked for: there must be a past to record
 _RESERVE = 64 * 1024 * 1024  # bytes left free
 _RTC_ERROR_MS = 500
+_FIT = {
+    "wrong": [],
+    "battery_percent": 100,
+    "battery_minutes": 600,
+    "charging": True,
+    "storage_minutes": 900,
+    "clock_trusted": True,
+    "assigned": True,
+    "planned_minutes": 540,
+}
+"""What a light camera says of its next shift: it has none."""
 
 
 class _Clock:
@@ -136,7 +149,9 @@ class LightCamera:
         self._handin.finish_releases()
         certs, key = folder / "certs", folder / "keys" / "camera.key.pem"
         context = tls.server_context(certs / "camera.pem", key, certs / "root.pem", check_dates=False)
-        self._port = DockPort(self._handin, self._disk, context, address)
+        revoked = RevokedFile(certs / "revoked.pem", identity.roots)
+        papers = Papers(identity, session, lambda: opening.chain, revoked, context, lambda: None, _FIT.copy)
+        self._port = DockPort(self._handin, self._disk, context, address, papers)
         self._recordings = 0
         self._recorded_ns = 0  # up to then
         self._present = False

@@ -6,18 +6,46 @@ import hashlib
 import secrets
 import threading
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
-from evidence import pki, records
+from evidence import jose, pki, records
 from evidence.documents import Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
+from evidence.revoked import Revoked
 from firmware.dock_host import PortState
 from firmware.dock_port import DockPort
 from runtime import tls
 from tests.agency import BOOT, Agency
 from tests.builders import CameraFolder
+
+FIT: dict[str, Any] = {
+    "wrong": [], "battery_percent": 100, "battery_minutes": 600, "charging": True, "storage_minutes": 900,
+    "clock_trusted": True, "assigned": True, "planned_minutes": 540,
+}  # fmt: skip
+
+
+class FitPapers:
+    """A `DockPortPapers` that has papers, is fit, and takes none."""
+
+    revoked = Revoked(())
+
+    def state(self) -> jose.Json:
+        configuration = {"held": "0" * 64, "in_force": "0" * 64, "issued": "2026-11-24T06:00:00.000Z"}
+        return {"configuration": configuration, "revocations": None, "fitness": FIT}
+
+    def request(self) -> bytes:
+        raise EvidenceError("request-form", "there is no key")
+
+    def answer(self, dock: str, nonce: str) -> jose.Json:
+        raise EvidenceError("session-stranger", f"nothing to prove to {dock} by for {nonce}")
+
+    def take_configuration(self, jws: str) -> None:
+        raise EvidenceError("foreign", jws)
+
+    take_certificate = take_revocations = take_configuration
 
 
 class DockedCamera:
@@ -44,7 +72,7 @@ class DockedCamera:
         roots = tmp / "roots.pem"
         roots.write_bytes(pki.to_pem(agency.root.certificate))
         context = tls.server_context(chain, key, roots, check_dates=False)
-        self.port = DockPort(self, self.folder.disk, context, address)
+        self.port = DockPort(self, self.folder.disk, context, address, FitPapers())
 
     def state(self) -> PortState:
         with self._lock:

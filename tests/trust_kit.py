@@ -27,14 +27,9 @@ from syncd.retries import Retries
 from syncd.returns import Lists
 from syncd.spool import Spool
 from tests.agency import BOOT, Holder
-from tests.dock_camera import DockedCamera
+from tests.dock_camera import FIT, DockedCamera
 from tests.dock_site import PATIENCE, Told
 from tests.office_kit import OfficeKit, free_port
-
-FIT: dict[str, Any] = {
-    "wrong": [], "battery_percent": 100, "battery_minutes": 600, "charging": True, "storage_minutes": 900,
-    "clock_trusted": True, "assigned": True, "planned_minutes": 540,
-}  # fmt: skip
 
 
 def days(count: float) -> datetime:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import office.catalogue
 import office.ingest
 import office.receipts
-import syncd.handin
+import syncd.attempts
 from evidence import records
 from office.archive import Archive
 from office.ingest import Ingest
@@ -241,7 +241,7 @@ def connected(world: World) -> Iterator[None]:
         (link, "_Connection", wire.Connection),
         (threading, "Timer", _Patience),
         (asyncio, "to_thread", _at_once),
-        (syncd.handin, "time", _WorldTicks),
+        (syncd.attempts, "time", _WorldTicks),
         (office.catalogue, "datetime", _WorldTime),
         (office.ingest, "datetime", _WorldTime),
         (office.receipts, "datetime", _WorldTime),
