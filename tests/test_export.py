@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
-from evidence import age, boxes, media_signing, mp4, records
+from evidence import age, boxes, media_signing, mp4, records, revocation
 from evidence.checkpoint import Proof
 from evidence.documents import LogKey, Receipt
 from evidence.note import read_verifier_key
 from evidence.verify import Verifier
 from office.catalogue import Catalogue
 from runtime.folder import DiskFolder
+from tests.agency import NOW
 from tests.evidence_media import media
 from tests.footage import Camera
 from tests.office_kit import ROOT, OfficeKit, running
@@ -70,7 +72,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
 
 @pytest.fixture(scope="module")
 def copy(shelf: Shelf) -> Path:
-    folder = shelf.office.folder / "a copy"
+    folder, issuing = shelf.office.folder / "a copy", shelf.office.agency.issuing
+    nobody = revocation.make_list(issuing.certificate, issuing.key, [], 1, NOW)
+    (shelf.office.folder / "issuing.crl").write_bytes(nobody.public_bytes(serialization.Encoding.PEM))
     done = shelf.office.call(
         "export",
         shelf.recording,
@@ -102,6 +106,7 @@ def test_the_verifier_finds_nothing_against_the_recording(shelf: Shelf, copy: Pa
     verdicts = {key: verdict.verdict for key, verdict in report.segments.items() if key[0] == shelf.recording}
     assert verdicts == {(shelf.recording, index): "intact" for index in range(3)} | {(shelf.recording, 3): "truncated"}
     assert {key for key in report.receipts if key[0] == shelf.recording} == set(verdicts)
+    assert len(report.revocations.lists) == 1, "the agency's list, which lay beside the signer's certificate"
     # The journal is whole, so it tells of the other recording, too, whose files are not here.
     assert [finding for finding in report.findings if shelf.partial not in finding.where] == []
 

@@ -98,7 +98,7 @@ def test_a_shift_is_lived_through_by_keys(terminal: Terminal, tmp_path: Path) ->
     terminal.shows("待录 armed", "● 绿 亮", "▀▀▀▀", "seal")
     # Start, and the notice.
     terminal.keys("r")
-    terminal.shows("录像中 recording", "● 红 亮", "开始录制 recording_started")
+    terminal.shows("录像 recording", "● 红 亮", "开始录制 recording_started")
     terminal.said("为保护您的合法权益")
     terminal.until(lambda shown: "notice heard" in shown, "the notice is heard")
     # Marker.
@@ -112,12 +112,12 @@ def test_a_shift_is_lived_through_by_keys(terminal: Terminal, tmp_path: Path) ->
     terminal.keys("f")
     terminal.until(lambda shown: "● 排线脱落" in shown, "the menu marks what is on")
     terminal.keys(*["Down"] * 6, "Enter")
-    terminal.shows("录像中 recording", "▀▀▀▀")
+    terminal.shows("录像 recording", "▀▀▀▀")
     # The power is cut; the camera resumes, asks, and gets its answer.
     terminal.keys("p")
     terminal.shows("无电 off", "已断电", "p 上电")
     terminal.keys("p")
-    terminal.shows("录像中 recording", "断电 power_cut")
+    terminal.shows("录像 recording", "断电 power_cut")
     terminal.said("请说明中断原因")
     terminal.until(lambda shown: "按 a 回答" in shown, "the hint to answer")
     terminal.keys("a")
