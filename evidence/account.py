@@ -92,9 +92,13 @@ class RecordingAccount:
     @property
     def boots(self) -> set[str]:
         """The boots that recorded it, and those that told something of it."""
+        return {record.boot for record in self.told()}
+
+    def told(self) -> list[Record]:
+        """What is told of it beside its fragments and stills, which are of the boots that began its parts."""
         told = [*self.gaps, *self.reasons, *self.notices, *self.markers, *([self.ended] if self.ended else [])]
         told += [segment.record for segment in self.segments.values() if segment.record]
-        return {part.boot for part in self.parts.values()} | {record.boot for record in told}
+        return told + [part.started for part in self.parts.values()]
 
     def attested(self) -> dict[int, list[SegmentAccount]]:
         """The segments of each part that have fragments, in order."""

@@ -312,7 +312,7 @@ class OfficeWord:
 
     def _compare_times(self) -> None:
         """Step 10: what is told of the time of a segment, by whomever, is possible, and the camera's clock agrees."""
-        bounds = TimeBounds(self._words)
+        bounds = self._report.bounds = TimeBounds(self._words)
         for recording in self._report.recordings():
             impossible: list[tuple[int, SegmentTime]] = []
             contradicted: list[tuple[int, SegmentTime]] = []
