@@ -184,11 +184,12 @@ class Account:
             self._odd(record, f"part {body['part']} of {body['recording']} was never started")
             return None
         index = body["segment"]
-        found = recording.segments.setdefault(index, SegmentAccount(recording.id, index, part.number, part.boot))
+        found = recording.segments.get(index) or SegmentAccount(recording.id, index, part.number, part.boot)
         late = record.kind == "segment" and not body["closed"]  # written by the boot that recovered it
         if found.part != body["part"] or (part.boot != record.boot and not late):
             self._odd(record, f"segment {index} of {recording.id} is told by another part or boot")
             return None
+        recording.segments[index] = found  # only what is told of it in its place makes it one
         return found
 
     def _on_gap(self, record: Record) -> None:
