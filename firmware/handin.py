@@ -19,7 +19,7 @@ from evidence.errors import EvidenceError
 from evidence.records import Record
 from firmware.capture.journal_writer import JournalWriter
 from firmware.clock_discipline import Believable, TimeSet, judge
-from firmware.dock_port import PortState
+from firmware.dock_host import PortState
 from firmware.hal.ports import Clock
 from firmware.identity import Identity
 from runtime.disk import Disk
@@ -129,6 +129,12 @@ class HandIn:
                 return
             self._told = True
         self._on_handed_in()
+
+    @property
+    def complete(self) -> bool:
+        """Whether this docking's hand-in was called complete."""
+        with self._lock:
+            return self._told
 
     def make_room(self) -> bool:
         """Give up the oldest segment that has a receipt, even inside its grace period: recording outranks it."""

@@ -40,6 +40,7 @@ from firmware.hal.ports import Clock, DriverError
 from firmware.handin import HandIn
 from firmware.identity import Identity, Session
 from firmware.media import Media
+from firmware.papers import Papers
 from firmware.runner import Runner
 from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
@@ -47,6 +48,7 @@ from runtime import config, log, tls
 from runtime.config import ConfigError
 from runtime.disk import PosixDisk, make_folder, write_once
 from runtime.keys import CredentialError
+from runtime.revoked_file import RevokedFile
 from runtime.service import Service
 
 _log = logging.getLogger(__name__)
@@ -99,6 +101,10 @@ def run(settings: CameraConfig) -> None:
         _on_stop(service, runner)
         service.ready(device=identity.device, boot=session.boot)
         runner.run()
+    if runner.renewed and not service.stopping.is_set():
+        _log.info("begun anew with the configuration that the dock brought")
+        logging.shutdown()
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program, from its first line
 
 
 def _assemble(
@@ -165,6 +171,16 @@ def _assemble(
         check_dates=clock.utc().source != "none",
     )
     address = (settings.dock_port.address, settings.dock_port.port)
+    revoked = RevokedFile(settings.credentials / "certs" / "revoked.pem", identity.roots)
+    papers = Papers(
+        identity,
+        session,
+        lambda: journal.opening.chain,
+        revoked,
+        context,
+        lambda: late[0].configured(),  # noqa: PLW0108
+        lambda: late[0].fitness(),  # noqa: PLW0108
+    )
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
     signer = media_signer.signer(session.key, opening.chain, _software(), identity.device)
     media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault), signer)  # noqa: PLW0108
@@ -176,7 +192,7 @@ def _assemble(
         media,
         speaker,
         handin,
-        DockPort(handin, disk, context, address),
+        DockPort(handin, disk, context, address, papers),
         spoken,
         found.recording,
         told,

@@ -17,7 +17,7 @@ from firmware.capture import recorder
 from firmware.capture import vocabulary as v
 from firmware.capture.part import EncoderChangedError
 from firmware.capture.parts import ready
-from firmware.capture.state import RUNNING, State, lamps
+from firmware.capture.state import RUNNING, Phase, State, lamps
 from firmware.capture.writer import Run, StorageError
 from firmware.dialogue import Dialogue
 from firmware.docking import Docking
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG_NS = 10_000_000_000  # the writer may fall behind so far before the part is given up (slow_storage)
 _CHOICE_SECONDS = 4.0
+_RENEWAL_SECONDS = 5.0  # what is being said is not cut off
 _BUZZ_SECONDS = 0.3  # from one to the next
 _FIND_TIMES = 10
 _FIND_SECONDS = 1.0  # from one call to the next
@@ -94,6 +95,8 @@ class Runner:
         self._deeds = self._table()
         self._faults: dict[tuple[str, str], int] = {}
         self._exit = False
+        self._renewing = False  # whether a newer configuration waits for another boot
+        self.renewed = False  # whether it is what the camera has stopped for
         self._stills_awaited = 0
 
     # What other threads call.
@@ -138,6 +141,14 @@ class Runner:
         """A part could not be kept."""
         self.failed("storage", str(error))
         self.post(v.StorageFailed(error.cause))
+
+    def configured(self) -> None:
+        """A newer configuration waits for the next boot: begin it once nothing keeps the camera. Any thread may."""
+        self._loop.put(self._await_renewal)
+
+    def fitness(self) -> Mapping[str, Any]:
+        """How fit the camera is for its next shift. Any thread may."""
+        return self._watch.fitness()
 
     def _control(self, control: Control, at_ns: int) -> None:
         self.post(_EVENTS[control](at_ns))
@@ -193,6 +204,8 @@ class Runner:
     def _step(self, event: v.Event) -> None:
         before = self._state
         self._state, commands = recorder.step(self._state, event)
+        if self._renewing and (isinstance(event, v.HandedIn) or self._state.phase is not before.phase):
+            self._await_renewal()
         if self._state.phase is not before.phase:
             _log.info("phase", extra={"phase": self._state.phase.value})
         if (ends := self._state.hold_ns is not None) != (before.hold_ns is not None):
@@ -200,6 +213,16 @@ class Runner:
         for command in commands:
             with self._loop.surviving(type(command).__name__):
                 self._deeds[type(command)](command)
+
+    def _await_renewal(self) -> None:
+        self._renewing = True
+        self._loop.after(_RENEWAL_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        """Not while it is worn or records: an officer must find it armed. It may be handed out again at once."""
+        if self._state.phase is Phase.DOCKED and self._p.handin.complete:
+            self.renewed = True
+            self._step(v.Quit())
 
     def _picture(self, frame: Frame) -> None:
         self._sources.came(picture=True)

@@ -22,6 +22,8 @@ from office.ledger import Ledger
 from office.log import Log, load_key
 from office.orders import Orders
 from office.receipts import Receipts
+from office.register import Register
+from office.revoked import OfficeRevoked
 from office.staging import Staging
 from office.stamps import Stamps
 from office.store import Store
@@ -57,6 +59,8 @@ class Archive:
         self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
         self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
         self.heads = Heads(self.journals, self.log, self.catalogue, config.clock_error_ms)
+        self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
+        self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,

@@ -23,6 +23,7 @@ class OfficeConfig:
     signer_certificate: Path  # PEM chain of role `signer`, leaf first
     signer_key: Path
     log_key: Path  # PEM, Ed25519
+    cameras: Path | None = None  # the register of cameras; without it every camera of the agency is taken in
     address: str = "127.0.0.1"
     port: _Port = 8443  # 0: any free one, told when ready
     broker_address: str = "127.0.0.1"

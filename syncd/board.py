@@ -16,6 +16,7 @@ from typing import Any
 from syncd.camera import Camera, CameraState, Listed
 from syncd.errors import AwayError
 from syncd.events import Events, State
+from syncd.gate import RED
 from syncd.link import Blocks
 from syncd.status import BayStatus, Lamp
 from syncd.status import State as BayState
@@ -246,7 +247,7 @@ class Board:
 def _lamp(state: BayState, code: str | None) -> Lamp:
     """Green: may be issued. Amber: not yet, and nothing need be done. Red: somebody must come."""
     if state == "done":
-        return "amber" if code else "green"
+        return "red" if code in RED else "amber" if code else "green"
     lamps: dict[BayState, Lamp] = {"empty": "off", "fault": "red"}
     return lamps.get(state, "amber")
 

@@ -17,9 +17,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography import x509
+
 from evidence import jose
 from evidence.errors import EvidenceError
 from evidence.pki import Role
+from evidence.revoked import Revoked
 from runtime import tls
 from syncd.errors import AwayError, DockError, RefusedError
 
@@ -56,17 +59,26 @@ class Link:
     """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError` only."""
 
     def __init__(
-        self, side: str, role: Role, address: tuple[str, int], context: ssl.SSLContext, patience: Patience | None = None
+        self,
+        side: str,
+        role: Role,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        patience: Patience | None = None,
+        revoked: Callable[[], Revoked] | None = None,
     ) -> None:
+        """`revoked`: whose certificates are refused, besides those that the context refuses."""
         self._side = side
         self._role = role
         self._address = address
         self._context = context
         self._patience = patience or Patience()
+        self._revoked = revoked
         self._connection: _Connection | None = None
         self._used = False
         self._buffers: tuple[bytearray, bytearray] | None = None
         self._reason: Callable[[], Exception] | None = None
+        self._certificate: x509.Certificate | None = None
         self.peer = ""  # id of the other end, from its certificate, once connected
 
     def connect(self) -> str:
@@ -79,8 +91,16 @@ class Link:
                     raise ConnectionAbortedError("cut")
                 with _deadline(connection, self._patience.connect):
                     connection.connect()
-                self.peer = tls.require_peer(connection.sock, self._role)
+                revoked = self._revoked() if self._revoked else None
+                self.peer = tls.require_peer(connection.sock, self._role, revoked=revoked)
+                self._certificate = tls.peer_certificate(connection.sock)
         return self.peer
+
+    def certificate(self) -> x509.Certificate:
+        """Connect, unless it is; returns the other end's certificate."""
+        self.connect()
+        assert self._certificate is not None  # noqa: S101 - for the type checker: connect() returned
+        return self._certificate
 
     def close(self) -> None:
         """Close; the next request connects anew. Idempotent."""

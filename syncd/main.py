@@ -32,12 +32,14 @@ from syncd.orders import Orders
 from syncd.presence import Presence
 from syncd.reporter import Reporter
 from syncd.retries import Retries
+from syncd.returns import Lists
 from syncd.shares import Shares
 from syncd.spool import Spool
 from syncd.telemetry import DockTelemetry
 from syncd.urgency import Holds
 
 _ORDERS = "orders.json"
+_REVOKED = "revoked.pem"
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ def _run(settings: DockConfig) -> int:
     roots = load_certificates(settings.roots)
     signers = Signers(load_certificates(settings.signers), roots)
     spool = Spool(settings.spool, settings.spool_bytes)
+    lists = Lists(settings.spool / _REVOKED, roots)
     patience = Patience(settings.connect_seconds, settings.block_seconds)
     names = list(settings.named_bays)
     holds = Holds()
@@ -132,12 +135,14 @@ def _run(settings: DockConfig) -> int:
         settings.keep_segments,
         holds,
         presence,
+        name,
+        lists,
     )
     shares = Shares(settings.office_blocks)
     handins = HandIns(dock)
 
     def office() -> Office:
-        return Office(split_address(settings.office), context, signers, patience, shares.join())
+        return Office(split_address(settings.office), context, signers, patience, shares.join(), lists.now)
 
     def bay(name: str, address: tuple[str, int], eager: bool) -> Bay:
         camera = WatchedCamera(address, to_camera, patience).watch(board, board.seat(name, contact=eager))

@@ -46,7 +46,7 @@ class Reporter:
             utc_ms=time.time_ns() // 10**6,
             boot_seconds=status.boot_now(),
             version=self._version,
-            bays=board.bays(self._due),
+            bays=board.bays(self._due, self._handins.objections),
             spool=self._look_at_spool(),
             office_code=board.office_code,
             broker_trouble=outbox.trouble,

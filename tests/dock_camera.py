@@ -13,7 +13,8 @@ from evidence import pki, records
 from evidence.documents import Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from firmware.dock_port import DockPort, PortState
+from firmware.dock_host import PortState
+from firmware.dock_port import DockPort
 from runtime import tls
 from tests.agency import BOOT, Agency
 from tests.builders import CameraFolder
