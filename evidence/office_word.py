@@ -312,7 +312,8 @@ class OfficeWord:
             self._find("foreign", path, f"the log's entry is for record {leaf['seq']}", Attack.SWAPPED)
         elif here is None:
             message = f"the office's log holds record {seq}, and the journal here has none: records are cut off"
-            self._report.find(Finding(_STEP, "missing", path, message, Attack.DELETED, *self._report.rest()))
+            found = Finding(_STEP, "missing", path, message, Attack.DELETED, *self._report.rest())
+            self._report.find(found, of_journal=True)
         elif here != leaf["sha256"]:
             message = "fork: the office's log holds another record in this place of the chain"
             self._find("altered", path, message, Attack.FORK)

@@ -65,10 +65,10 @@ class Report:
             return None, None, None
         return recording.id, max(recording.segments, default=None), self.timeline(recording).rest()
 
-    def find(self, finding: Finding) -> None:
+    def find(self, finding: Finding, *, of_journal: bool = False) -> None:
         """Say that something is wrong, if it is of what was asked about; the journal always is."""
         other = self.only is not None and finding.recording in self.account.recordings.keys() - self.only
-        if not other or finding.step not in _OF_RECORDINGS:
+        if of_journal or not other or finding.step not in _OF_RECORDINGS:
             self.findings.append(_printable(finding))
 
     def note(self, note: Finding) -> None:
