@@ -1,9 +1,10 @@
-"""What the dock reads of a camera, and the two documents it brings back (HTTP/1.1 over mutual TLS 1.3).
+"""What the dock reads of a camera, and the documents it brings back (HTTP/1.1 over mutual TLS 1.3).
 
     GET  /v1/state                              what there is: head and sizes of the journal, segments not yet released
     GET  /v1/journal/<file>                     published bytes of a journal file
     GET  /v1/segments/<recording>/<segment>     ciphertext of a segment
     POST /v1/receipts, /v1/anchor               a JWS of the office; 204 once it is verified and durable
+    POST /v1/orders                             an order of the office to this camera; 204 once it is carried out
 
 The runner starts the port when the camera is docked and stops it when it is not: while worn nothing listens. It listens
 on the dock's link alone. Only a dock of this agency gets past the handshake. Refusals are JSON, {"code", "message"}.
@@ -80,6 +81,9 @@ class DockPortHost(Protocol):
 
     def take_anchor(self, jws: str) -> None:
         """Verify a time anchor and write it to the journal; durable on return. Raises `EvidenceError`, `OSError`."""
+
+    def take_order(self, jws: str) -> None:
+        """Verify an order of the office and carry it out. Raises `EvidenceError`."""
 
 
 class DockPort:
@@ -253,7 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(HTTPStatus.NOT_FOUND, "no-such-resource", "this port has no such resource")
 
     def _post(self) -> None:
-        takers = {"/v1/receipts": self.server.host.take_receipt, "/v1/anchor": self.server.host.take_anchor}
+        host = self.server.host
+        takers = {"/v1/receipts": host.take_receipt, "/v1/anchor": host.take_anchor, "/v1/orders": host.take_order}
         take = takers.get(self.path)
         if take is None:
             raise _Refusal(HTTPStatus.NOT_FOUND, "no-such-resource", "this port has no such resource")

@@ -1,4 +1,7 @@
-"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop."""
+"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop.
+
+`bodycam camera doctor` is a command of its own, in `firmware.doctor`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,15 @@ _LINE_BYTES = 900
 
 def main(argv: Sequence[str]) -> int:
     """Run the camera; returns an exit status of docs/exit-status.md."""
-    parser = argparse.ArgumentParser(prog="bodycam camera", description="执法记录仪 the recorder")
+    if list(argv[:1]) == ["doctor"]:
+        from firmware import doctor  # noqa: PLC0415 - nothing of it is needed to record
+
+        return doctor.main(argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="bodycam camera",
+        description="执法记录仪 the recorder",
+        epilog="体检 what is wrong with a camera: bodycam camera doctor --help",
+    )
     parser.add_argument("--config", type=Path, required=True, help="camera.toml")
     arguments = parser.parse_args(argv)
     log.setup("camera")
@@ -118,7 +129,7 @@ def _assemble(
     chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
     opening, key_store = evidence_key.opening(clock.kernel_boot)
     journal = JournalWriter(disk, chain, opening, stamp, found.next_file, list(found.torn))
-    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()))
+    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()), lambda: late[0].find())  # noqa: PLW0108 - the runner is not there yet
     writer = Writer(
         disk,
         journal,

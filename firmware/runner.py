@@ -17,12 +17,12 @@ from firmware.capture import recorder
 from firmware.capture import vocabulary as v
 from firmware.capture.part import EncoderChangedError
 from firmware.capture.parts import ready
-from firmware.capture.state import State
+from firmware.capture.state import RUNNING, State, lamps
 from firmware.capture.writer import Run, StorageError
 from firmware.dialogue import Dialogue
 from firmware.docking import Docking
 from firmware.equipment import Parts
-from firmware.hal.ports import Control, Frame, Look, SoundBlock, SourceFault, Still
+from firmware.hal.ports import Control, Frame, Lamps, Look, SoundBlock, SourceFault, Still
 from firmware.loop import Loop
 from firmware.sources import Sources
 from firmware.storage import Storage
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _BACKLOG_NS = 10_000_000_000  # the writer may fall behind so far before the part is given up (slow_storage)
 _CHOICE_SECONDS = 4.0
 _BUZZ_SECONDS = 0.3  # from one to the next
+_FIND_TIMES = 10
+_FIND_SECONDS = 1.0  # from one call to the next
 _STILLS_AWAITED = 2  # each may take a second: what comes much later is not the moment that was marked
 _FAULT_REPEAT_NS = 10_000_000_000  # the same fault is recorded again only after so long
 _EVENTS: Mapping[Control, Callable[[int], v.Event]] = {
@@ -111,6 +113,22 @@ class Runner:
         buzz = functools.partial(self._p.hardware.panel.buzz, _BUZZ_SECONDS / 2)
         for number in range(count):
             self._loop.put(functools.partial(self._loop.after, number * _BUZZ_SECONDS, buzz))
+
+    def find(self) -> None:
+        """Blink and buzz for a while, so that whoever stands before twenty bays sees which camera is meant."""
+
+        def call_out() -> None:
+            for number in range(_FIND_TIMES):
+                self._loop.after(number * _FIND_SECONDS, self._call_out)
+            self._loop.after(_FIND_TIMES * _FIND_SECONDS, lambda: self._p.hardware.panel.show(lamps(self._state)))
+
+        _log.info("find")
+        self._loop.put(call_out)
+
+    def _call_out(self) -> None:
+        if self._state.phase not in RUNNING:  # red means that it records, and nothing else
+            self._p.hardware.panel.show(Lamps("blinking", "blinking", "blinking"))
+        self._p.hardware.panel.buzz(_BUZZ_SECONDS)
 
     def failed(self, where: str, what: str) -> None:
         """A thread met a fault that the journal must know."""

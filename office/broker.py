@@ -1,8 +1,8 @@
 """The message broker: the distribution's `mosquitto` as a child, with a generated configuration.
 
-Mutual TLS 1.3, the certificate's common name as user name, and one access rule: a dock or camera reads and writes below
-its own name; the office everywhere. A dead broker is started again, ever more slowly; it ends with its parent, even if
-that is killed.
+Mutual TLS 1.3, the certificate's common name as user name, and two access rules: a dock or camera reads and writes
+below its own name, and reads what is told to it; the office everywhere. A dead broker is started again, ever more
+slowly; it ends with its parent, even if that is killed.
 """
 
 from __future__ import annotations
@@ -61,9 +61,14 @@ def settings(config: OfficeConfig, folder: Path, *, as_root: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def access(office: str) -> str:
-    """The broker's access rules."""
-    return f"user office/{office}\ntopic readwrite bodycam/v1/#\n\npattern readwrite bodycam/v1/%u/#\n"
+def access(office: str, desks: Sequence[str]) -> str:
+    """The broker's access rules (docs/spec/messages.md §1). `desks`: who else of the office may read and command."""
+    lines = [f"user office/{office}", "topic readwrite bodycam/v1/#", ""]
+    for desk in desks:
+        lines += [f"user desk/{desk}", "topic read bodycam/v1/#", "topic write bodycam/v1/to/dock/+/command", ""]
+    # What the office tells a dock has a tree of its own, because a rule cannot take back what a wider one gave.
+    lines += ["pattern readwrite bodycam/v1/%u/#", "pattern read bodycam/v1/to/%u/#", ""]
+    return "\n".join(lines)
 
 
 class Broker:
@@ -85,7 +90,7 @@ class Broker:
     async def start(self) -> None:
         """Return when it accepts connections. Raises `OfficeError`, with nothing left running."""
         make_folder(self._folder)
-        (self._folder / "acl").write_text(access(self._office))
+        (self._folder / "acl").write_text(access(self._office, self._config.desks))
         (self._folder / "acl").chmod(0o600)
         text = settings(self._config, self._folder, as_root=os.geteuid() == 0)
         (self._folder / "mosquitto.conf").write_text(text)

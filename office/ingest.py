@@ -124,6 +124,7 @@ class Ingest:
 
     def recover(self) -> None:
         """Finish what a cut run left half done."""
+        self._archive.ledger.recover()
         self._archive.journals.recover()
         self._archive.heads.recover()
         self._archive.receipts.recover()

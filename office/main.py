@@ -1,4 +1,4 @@
-"""`bodycam office run|list|alerts|export`."""
+"""`bodycam office run|list|alerts|export`, and the keeper's commands (`office.acts`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evidence.errors import EvidenceError
 from evidence.jose import Json
-from office import alerts, listing
+from office import acts, alerts, listing
 from office import export as exporting
 from office.archive import Archive
 from office.catalogue import Catalogue
@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
     )
-    commands = parser.add_subparsers(required=True, metavar="run|list|alerts|export")
+    commands = parser.add_subparsers(
+        required=True, metavar="run|list|alerts|export|deadlines|issue|return|remote|back|order"
+    )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
     listed = commands.add_parser("list", help="目录 what the office holds")
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--by", metavar="NAME", help="操作人 who takes it out (default: the login name)")
     export.add_argument("--reason", default="", metavar="TEXT", help="事由 why")
     export.set_defaults(command=_export)
-    for command in (run, listed, alerts, export):
+    for command in (run, listed, alerts, export, *acts.add(commands)):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 

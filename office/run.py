@@ -18,6 +18,7 @@ import uvicorn
 from office.archive import Archive
 from office.broker import Broker
 from office.config import OfficeConfig
+from office.desk import Desk
 from office.errors import OfficeError
 from office.events import Subscriber
 from office.ingest import Ingest
@@ -49,7 +50,8 @@ class _Office:
         self._service = service
         self._archive = archive
         self._broker = Broker(config, archive.office)
-        self._subscriber = Subscriber(config, archive.office, archive.roots, archive.catalogue)
+        self._desk = Desk(archive)
+        self._subscriber = Subscriber(config, archive, self._desk)
         self._ingest = Ingest(archive)
         self._stamper = Stamper(archive.stamps, config.stamp_seconds)
 
@@ -58,11 +60,13 @@ class _Office:
         try:
             await asyncio.to_thread(self._ingest.recover)
             self._subscriber.start()
+            self._desk.start(self._subscriber)
             self._stamper.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
                 await asyncio.to_thread(self._stamper.stop)
+                await asyncio.to_thread(self._desk.stop)
                 await asyncio.to_thread(self._subscriber.stop)
         finally:
             await self._broker.stop()

@@ -36,6 +36,7 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _KINDS: dict[str, Callable[[Path, str], device.Device]] = {
     "office": device.office,
     "dock": device.dock,
+    "desk": device.desk,
     "camera": device.camera,
 }
 _NUMBERS = (
@@ -85,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="bodycam provision", description="Set up an agency, its office, docks and cameras.")
-    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|camera|configure|revoke")
+    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|desk|camera|configure|revoke")
     _add_agency(commands.add_parser("agency", help="make the agency's authority, or sign a request with it"))
     for kind in _KINDS:
         command = commands.add_parser(kind, help=f"enrol a {kind}")

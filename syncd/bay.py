@@ -62,6 +62,7 @@ class Bay:
                 _log.info("%s is in bay %s", handin.device, self._name)
                 handin.begin()
                 self._present, self._eager_until = handin, None
+                self._handins.dock.presence.came(self._name, handin.device, self._camera.address)
             handin.visit(self._camera, self._office)
         except AwayError as away:
             self._camera.close()
@@ -71,6 +72,7 @@ class Bay:
                 _log.warning("bay %s: %s", self._name, away)
                 self._eager_until = None
             self._present = None
+            self._handins.dock.presence.gone(self._name)
 
     def pause(self, usual: float) -> float:
         """Seconds until the next look."""
@@ -89,6 +91,7 @@ class Bay:
 
     def close(self) -> None:
         """Close the connections."""
+        self._handins.dock.presence.gone(self._name)
         self._camera.close()
         self._office.close()
 

@@ -66,6 +66,7 @@ class Camera:
     """The camera in one bay, for one thread. Raises `AwayError` and `RefusedError`."""
 
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext, patience: Patience | None = None) -> None:
+        self.address = address
         self._link = Link("camera", Role.CAMERA, address, context, patience)
 
     def connect(self) -> str:
@@ -109,6 +110,10 @@ class Camera:
     def give_anchor(self, jws: bytes) -> None:
         """Return when the camera has verified the anchor and written it down."""
         self._give("/v1/anchor", jws)
+
+    def give_order(self, jws: bytes) -> None:
+        """Return when the camera has verified the order and carries it out."""
+        self._give("/v1/orders", jws)
 
     def _give(self, path: str, jws: bytes) -> None:
         answer = self._link.request("POST", path, {"Content-Type": "application/jose"}, jws)

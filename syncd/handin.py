@@ -29,9 +29,11 @@ from syncd.errors import AwayError, DockError, RefusedError, Stopped
 from syncd.events import Events
 from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
+from syncd.presence import Presence
 from syncd.retries import Retries
 from syncd.spool import Spool
 from syncd.step import Begun, Step, decide
+from syncd.telemetry import CameraTelemetry
 from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
@@ -50,6 +52,7 @@ class Dock:
     stopping: threading.Event
     keep_segments: bool = False
     holds: Holds = field(default_factory=Holds)
+    presence: Presence = field(default_factory=Presence)
 
 
 class HandIn:
@@ -63,6 +66,7 @@ class HandIn:
         self._reader: JournalReader | None = None
         self._wanted = threading.Event()  # a bay waits for the drain to leave off
         self._agenda = Agenda(dock.holds)
+        self._telemetry = CameraTelemetry()
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._doubtful = False  # whether it still does
@@ -97,8 +101,10 @@ class HandIn:
         self._gave = False
         state = camera.state()
         complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
+        if (figures := self._telemetry.news()) is not None:
+            self._dock.events.telemetry(figures, self.device)
         complete &= self._deliver_journal(office)
-        for listed in self._agenda.order(state.segments, lambda listed: self._known(listed.key)):
+        for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
             complete &= listed.key in self._given or self._attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
@@ -116,7 +122,7 @@ class HandIn:
             self._verified()
             if not self._deliver_journal(office):
                 return
-            for key in self._agenda.order(self._spool.waiting(), self._known):
+            for key in self._agenda.order(self._spool.waiting(), self.known):
                 self._attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
         except GaveWay:
             return
@@ -125,7 +131,7 @@ class HandIn:
 
     def rank(self) -> tuple[int, int]:
         """How urgent what waits in the spool is: the least first. For any thread."""
-        return min((self._agenda.rank(self._known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
+        return min((self._agenda.rank(self.known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
 
     # --- journal
 
@@ -147,6 +153,7 @@ class HandIn:
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
+                self._telemetry.note(record)
             start = end
 
     def _note_given(self, record: Record) -> None:
@@ -217,7 +224,8 @@ class HandIn:
 
     # --- segments
 
-    def _known(self, key: _Key) -> Record | None:
+    def known(self, key: _Key) -> Record | None:
+        """The verified record of a segment, if there is one by now. For any thread."""
         return self._reader.segments.get(key) if self._reader else None
 
     def _record(self, key: _Key) -> Record:

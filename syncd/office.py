@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import jose, pki, shape
-from evidence.documents import Receipt, TimeAnchor
+from evidence.documents import Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from syncd.errors import DockError, RefusedError
@@ -45,6 +45,13 @@ class Signers:
         anchor = TimeAnchor.read(text, _key(chain))
         _check_time(chain, anchor.utc)
         return anchor
+
+    def order(self, text: bytes) -> Order:
+        """Verify an order. As `receipt`."""
+        chain = self._chain(text, Order.TYP)
+        order = Order.read(text, _key(chain))
+        _check_time(chain, order.issued)
+        return order
 
     def _chain(self, text: bytes, typ: str) -> pki.Chain:
         chain = self._chains.get(jose.parse(text, typ).kid)

@@ -38,6 +38,7 @@ from tests.powercut.parties import DOCK, Parties
 from tests.powercut.reading import Evidence
 
 _SPOOL_BYTES = 1 << 30
+_SEND_AGAIN = b"460"  # a cut left a length without its bytes: the whole was not what the camera signed
 
 
 class _Told:
@@ -48,6 +49,9 @@ class _Told:
 
     def publish_many(self, events: list[Event]) -> None:
         self.events += events
+
+    def tell_state(self, topic: str, payload: bytes) -> None:
+        """States are told anew at each connection: no promise hangs on them."""
 
 
 class Site:
@@ -144,6 +148,8 @@ class Site:
             method, path, _ = asked.partition(b"\r\n")[0].decode().split(" ")
             head, _, body = told.partition(b"\r\n\r\n")
             status = head.split(b" ")[1]
+            if status == _SEND_AGAIN:
+                self.offsets.pop(path, None)
             for line in head.lower().split(b"\r\n"):
                 if line.startswith(b"upload-offset: ") and status in (b"200", b"204"):
                     self.offsets[path] = int(line[15:])
