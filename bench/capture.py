@@ -5,7 +5,7 @@ in turns in the same run. CPU is user + system, children included; waiting for t
 
     scripts/bench capture [--minutes N] [--rounds N] [--folder DIR] [--profile]
 
-The goals are DESIGN's ("Numbers to reach"). This machine is not a Pi.
+This machine is not a Pi.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ class Role(enum.StrEnum):
     CAMERA = "camera"
     DOCK = "dock"
     OFFICE = "office"
+    DESK = "desk"
     SIGNER = "signer"
     STAMP = "stamp"
 
@@ -93,6 +94,8 @@ PROFILES = {
     Role.CAMERA: _LINK,
     Role.DOCK: _LINK,
     Role.OFFICE: _LINK,
+    # Speaks to the office's broker and is spoken to by nobody: it could not pass for an office.
+    Role.DESK: Profile(Role.ISSUING, None, _SIGN, frozenset({ExtendedKeyUsageOID.CLIENT_AUTH})),
 }
 
 

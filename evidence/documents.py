@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -175,3 +175,56 @@ class Configuration(_Document):
     @classmethod
     def _arguments(cls, members: dict[str, Any]) -> dict[str, Any]:
         return {**members, "recipients": tuple(members["recipients"])}
+
+
+ORDERS: Final = ("hold", "first", "usual", "find")
+"""Acts of an order: let a recording go before all others; a camera or segment before most; take that back; be found."""
+
+ORDER_LIMIT_MS: Final = 3_600_000  # an order that counts for longer could be held back and brought later
+
+
+@dataclass(frozen=True, slots=True)
+class Order(_Document):
+    """What the office orders of one dock (docs/spec/messages.md §5). Of two for one thing the later issued counts."""
+
+    TYP: ClassVar[str] = "bodycam-order"
+    SHAPE: ClassVar[Mapping[str, Check]] = {
+        "office": shape.identifier,
+        "order": shape.hexadecimal(32),
+        "dock": shape.identifier,
+        "device": shape.identifier,
+        "act": shape.one_of(*ORDERS),
+        "recording": shape.optional(shape.recording_id),
+        "segment": shape.optional(shape.number(0, 99_999)),
+        "issued": shape.utc,
+        "expires": shape.utc,
+    }
+
+    office: str
+    order: str  # its id: the same for each dock and each time it is sent
+    dock: str
+    device: str
+    act: str
+    recording: str | None
+    segment: int | None
+    issued: str  # UTC
+    expires: str  # UTC, at most an hour after `issued`
+
+    @property
+    def target(self) -> tuple[str, str | None, int | None]:
+        """Camera, recording, segment: what the order is about."""
+        return self.device, self.recording, self.segment
+
+    @classmethod
+    def _arguments(cls, members: dict[str, Any]) -> dict[str, Any]:
+        act, recording, segment = members["act"], members["recording"], members["segment"]
+        wrong = {
+            "hold": recording is None or segment is not None,
+            "first": recording is not None and segment is None,
+            "usual": recording is None and segment is not None,
+            "find": (recording, segment) != (None, None),
+        }[act] or (recording is None and segment is not None)
+        lasts = shape.utc_ms(members["expires"]) - shape.utc_ms(members["issued"])
+        if wrong or not 0 < lasts <= ORDER_LIMIT_MS:
+            raise EvidenceError("shape", f"bodycam-order: {act!r} of this target, or for this time, is no order")
+        return members

@@ -13,7 +13,7 @@ from evidence.journal import JournalReader
 from evidence.revocation import Revocation, Revocations
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
-from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, by_the_office
+from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, TimeBounds, Words, by_the_office
 from evidence.timeline import Timeline, claimed
 from evidence.timestamp import Stamp
 
@@ -42,6 +42,7 @@ class Report:
     receipts: dict[tuple[str, int], Receipt] = field(default_factory=dict)
     anchors: list[tuple[records.Record, TimeAnchor]] = field(default_factory=list)
     times: dict[tuple[str, int], SegmentTime] = field(default_factory=dict)
+    bounds: TimeBounds = field(default_factory=lambda: TimeBounds(Words()))
     stamps: dict[int, Stamp] = field(default_factory=dict)  # by the size of the log that they are over
     revocations: Revocations = field(default_factory=Revocations)
     distrusted: dict[tuple[str, int], Revocation] = field(default_factory=dict)  # segments of a key taken back
@@ -64,10 +65,10 @@ class Report:
             return None, None, None
         return recording.id, max(recording.segments, default=None), self.timeline(recording).rest()
 
-    def find(self, finding: Finding) -> None:
+    def find(self, finding: Finding, *, of_journal: bool = False) -> None:
         """Say that something is wrong, if it is of what was asked about; the journal always is."""
         other = self.only is not None and finding.recording in self.account.recordings.keys() - self.only
-        if not other or finding.step not in _OF_RECORDINGS:
+        if of_journal or not other or finding.step not in _OF_RECORDINGS:
             self.findings.append(_printable(finding))
 
     def note(self, note: Finding) -> None:

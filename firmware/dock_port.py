@@ -1,9 +1,13 @@
-"""What the dock reads of a camera, and the two documents it brings back (HTTP/1.1 over mutual TLS 1.3).
+"""What the dock reads of a camera, and what it brings back (HTTP/1.1 over mutual TLS 1.3; docs/spec/dock.md).
 
     GET  /v1/state                              what there is: head and sizes of the journal, segments not yet released
     GET  /v1/journal/<file>                     published bytes of a journal file
     GET  /v1/segments/<recording>/<segment>     ciphertext of a segment
     POST /v1/receipts, /v1/anchor               a JWS of the office; 204 once it is verified and durable
+    POST /v1/orders                             an order of the office to this camera; 204 once it is carried out
+    GET  /v1/papers, /v1/request                which papers the camera has; what it asks a new certificate with
+    POST /v1/configuration, /v1/certificate, /v1/revocations      new ones; 204 as above
+    POST /v1/challenge                          a nonce; the answer proves the evidence key
 
 The runner starts the port when the camera is docked and stops it when it is not: while worn nothing listens. It listens
 on the dock's link alone. Only a dock of this agency gets past the handshake. Refusals are JSON, {"code", "message"}.
@@ -19,14 +23,15 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from evidence import jose, records
+from evidence import jose, records, shape
 from evidence.errors import EvidenceError
 from evidence.pki import Role
+from evidence.revoked import BUNDLE_LIMIT
+from firmware.dock_host import DockPortHost, DockPortPapers
 from runtime import tls
 from runtime.disk import Disk
 
@@ -39,54 +44,25 @@ _REQUEST_SECONDS = 15.0  # from the end of one answer to the end of the next req
 
 _FILE = re.compile(r"/v1/journal/(0|[1-9][0-9]{0,7})")
 _SEGMENT = re.compile(r"/v1/segments/([0-9a-f]{8}-[0-9]{1,19})/(0|[1-9][0-9]{0,5})")
+_CHALLENGE: dict[str, shape.Check] = {"nonce": shape.hexadecimal(32)}
 _RANGE = re.compile(r"bytes=(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})?")
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PortState:
-    """What the camera has to hand in. Sizes are bytes, and of journal files only what is durable and published."""
-
-    device: str
-    boot: str  # 32 hex digits
-    nonce: str | None  # 32 hex digits, fresh at each docking; None once its anchor has come
-    head: tuple[int, str]  # `seq` and SHA-256 of the last published line
-    journal: tuple[tuple[int, int], ...]  # (file, size)
-    segments: tuple[tuple[str, int, int], ...]  # (recording, segment, size), with a `segment` and no `released` record
-
-    def to_json(self) -> jose.Json:
-        """As `GET /v1/state` answers it."""
-        return {
-            "device": self.device,
-            "boot": self.boot,
-            "nonce": self.nonce,
-            "head": {"seq": self.head[0], "sha256": self.head[1]},
-            "journal": [{"file": file, "size": size} for file, size in self.journal],
-            "segments": [
-                {"recording": recording, "segment": segment, "size": size} for recording, segment, size in self.segments
-            ],
-        }
-
-
-class DockPortHost(Protocol):
-    """The camera behind the port. Called from several threads."""
-
-    def state(self) -> PortState:
-        """What can be had now."""
-
-    def take_receipt(self, jws: str) -> None:
-        """Verify a receipt and write it to the journal; durable on return. Raises `EvidenceError`, `OSError`."""
-
-    def take_anchor(self, jws: str) -> None:
-        """Verify a time anchor and write it to the journal; durable on return. Raises `EvidenceError`, `OSError`."""
-
-
 class DockPort:
     """The port, between `start` and `stop`."""
 
-    def __init__(self, host: DockPortHost, disk: Disk, context: ssl.SSLContext, address: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        host: DockPortHost,
+        disk: Disk,
+        context: ssl.SSLContext,
+        address: tuple[str, int],
+        papers: DockPortPapers | None = None,
+    ) -> None:
         self._host = host
+        self._papers = papers
         self._disk = disk
         self._context = context
         self._wanted = address
@@ -105,7 +81,7 @@ class DockPort:
         """Listen. Raises OSError if the address cannot be had."""
         if self._server is not None:
             return
-        self._server = _Server(self._host, self._disk, self._context, self._wanted)
+        self._server = _Server(self._host, self._disk, self._context, self._wanted, self._papers)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="dock-port")
         self._thread.start()
 
@@ -132,8 +108,16 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
     daemon_threads = False  # server_close waits for them
 
-    def __init__(self, host: DockPortHost, disk: Disk, context: ssl.SSLContext, address: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        host: DockPortHost,
+        disk: Disk,
+        context: ssl.SSLContext,
+        address: tuple[str, int],
+        papers: DockPortPapers | None,
+    ) -> None:
         self.host = host
+        self.papers = papers
         self.disk = disk
         self._context = context
         self._lock = threading.Lock()
@@ -194,7 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with _deadline(self.connection, _HANDSHAKE_SECONDS):
                 self.connection.do_handshake()
-            self._dock = tls.require_peer(self.connection, Role.DOCK)
+            papers = self.server.papers
+            self._dock = tls.require_peer(self.connection, Role.DOCK, revoked=papers.revoked if papers else None)
         except (OSError, tls.PeerError) as error:
             _log.warning("port-peer: %s refused: %s", self.client_address[0], error)
             return
@@ -249,15 +234,33 @@ class _Handler(BaseHTTPRequestHandler):
             recording, segment = match[1], int(match[2])
             sizes = {(recording, segment): size for recording, segment, size in state.segments}
             self._send_file(records.segment_path(recording, segment), sizes.get((recording, segment)))
+        elif self.path == "/v1/papers" and (papers := self.server.papers):
+            self._send(HTTPStatus.OK, jose.dump_json(papers.state()))
+        elif self.path == "/v1/request" and (papers := self.server.papers):
+            self._send(HTTPStatus.OK, papers.request(), "application/x-pem-file")
         else:
             raise _Refusal(HTTPStatus.NOT_FOUND, "no-such-resource", "this port has no such resource")
 
     def _post(self) -> None:
-        takers = {"/v1/receipts": self.server.host.take_receipt, "/v1/anchor": self.server.host.take_anchor}
+        papers, host = self.server.papers, self.server.host
+        takers: dict[str, Callable[[str], None]] = {
+            "/v1/receipts": host.take_receipt,
+            "/v1/anchor": host.take_anchor,
+            "/v1/orders": host.take_order,
+        }
+        if papers is not None:
+            takers |= {
+                "/v1/configuration": papers.take_configuration,
+                "/v1/certificate": papers.take_certificate,
+                "/v1/revocations": papers.take_revocations,
+            }
+            if self.path == "/v1/challenge":
+                self._challenge(papers)
+                return
         take = takers.get(self.path)
         if take is None:
             raise _Refusal(HTTPStatus.NOT_FOUND, "no-such-resource", "this port has no such resource")
-        document = self._document()
+        document = self._document(BUNDLE_LIMIT if self.path == "/v1/revocations" else BODY_LIMIT)
         self._request_complete()
         try:
             take(document)
@@ -267,15 +270,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.NO_CONTENT)
         self.end_headers()
 
-    def _document(self) -> str:
+    def _challenge(self, papers: DockPortPapers) -> None:
+        asked = shape.require("challenge", jose.parse_json(self._document().encode()), _CHALLENGE)
+        self._request_complete()
+        self._send(HTTPStatus.OK, jose.dump_json(papers.answer(self._dock, asked["nonce"])))
+
+    def _document(self, limit: int = BODY_LIMIT) -> str:
         length = self.headers.get("Content-Length", "")
         if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,9}", length):
             raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "length-required", "a Content-Length is required")
-        if int(length) > BODY_LIMIT:
-            raise _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"at most {BODY_LIMIT} bytes")
+        if int(length) > limit:
+            raise _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"at most {limit} bytes")
         body = self.rfile.read(int(length))
         if len(body) < int(length) or not body.isascii():
-            raise _Refusal(HTTPStatus.BAD_REQUEST, "jws-form", "a compact JWS in ASCII is expected")
+            raise _Refusal(HTTPStatus.BAD_REQUEST, "jws-form", "a compact JWS, or PEM, in ASCII is expected")
         return body.decode("ascii").strip()
 
     def _send_file(self, path: str, size: int | None) -> None:
@@ -324,9 +332,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.request_version = self.protocol_version  # or what is no request at all is answered without a status
         self._send(refusal.status, jose.dump_json({"code": refusal.code, "message": refusal.message}))
 
-    def _send(self, status: HTTPStatus, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, body: bytes, media: str = "application/json") -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media)
         self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
             self.send_header("Connection", "close")

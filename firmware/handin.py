@@ -14,12 +14,12 @@ import threading
 from collections.abc import Callable
 
 from evidence import jose, records, shape
-from evidence.documents import Receipt
+from evidence.documents import Order, Receipt
 from evidence.errors import EvidenceError
 from evidence.records import Record
 from firmware.capture.journal_writer import JournalWriter
 from firmware.clock_discipline import Believable, TimeSet, judge
-from firmware.dock_port import PortState
+from firmware.dock_host import PortState
 from firmware.hal.ports import Clock
 from firmware.identity import Identity
 from runtime.disk import Disk
@@ -33,14 +33,17 @@ class HandIn:
     """`DockPortHost`. What it knows is derived from the journal, read on from where it last stopped."""
 
     def __init__(
-        self, disk: Disk, journal: JournalWriter, identity: Identity, clock: Clock, on_handed_in: Callable[[], None]
-    ) -> None:
+        self, disk: Disk, journal: JournalWriter, identity: Identity, clock: Clock, on_handed_in: Callable[[], None],
+        on_find: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._disk = disk
         self._journal = journal
         self._identity = identity
         self._clock = clock
         self._believable = Believable.since(shape.utc_ms(identity.configuration.issued))
         self._on_handed_in = on_handed_in
+        self._on_find = on_find
+        self._obeyed: set[str] = set()  # orders of this docking: one that is brought again is done
         self._lock = threading.RLock()
         self._read: dict[int, int] = {}
         self._segments: dict[Key, Record] = {}
@@ -54,6 +57,7 @@ class HandIn:
         with self._lock:
             self._nonce = secrets.token_hex(16)
             self._told = False
+            self._obeyed.clear()
 
     def state(self) -> PortState:
         with self._lock:
@@ -106,6 +110,16 @@ class HandIn:
             self._nonce = None
         self._tell()
 
+    def take_order(self, jws: str) -> None:
+        order = Order.read(jws, self._identity.signer_of(jws, Order.TYP))
+        if (order.device, order.act) != (self._identity.device, "find"):
+            raise EvidenceError("order-foreign", f"{order.act} of {order.device} is not this camera's to do")
+        with self._lock:
+            if order.order in self._obeyed:
+                return
+            self._obeyed.add(order.order)
+        self._on_find()
+
     def _tell(self) -> None:
         """Say once in a docking that all is handed in: the anchor has come, and no segment waits for its receipt."""
         with self._lock:
@@ -115,6 +129,12 @@ class HandIn:
                 return
             self._told = True
         self._on_handed_in()
+
+    @property
+    def complete(self) -> bool:
+        """Whether this docking's hand-in was called complete."""
+        with self._lock:
+            return self._told
 
     def make_room(self) -> bool:
         """Give up the oldest segment that has a receipt, even inside its grace period: recording outranks it."""

@@ -81,6 +81,14 @@ class Identity:
             )
         return anchor
 
+    def read_configuration(self, text: str) -> Configuration:
+        """A configuration of the camera's office, signed while its signer's certificate was valid. As `read_anchor`."""
+        chain = self._chain_of(text, Configuration.TYP)
+        configuration = Configuration.read(text, pki.public_key(chain.leaf))
+        if not chain.not_before <= datetime.fromisoformat(configuration.issued) <= chain.not_after:
+            raise EvidenceError("chain-dates", f"the office's certificate was not valid at {configuration.issued}")
+        return configuration
+
     def _chain_of(self, text: str, typ: str) -> pki.Chain:
         kid = jose.parse(text, typ).kid
         if kid not in self.signers:

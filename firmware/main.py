@@ -1,4 +1,7 @@
-"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop."""
+"""`bodycam camera`: builds the recorder from its configuration and runs it until it is told to stop.
+
+`bodycam camera doctor` is a command of its own, in `firmware.doctor`.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,7 @@ from firmware.hal.ports import Clock, DriverError
 from firmware.handin import HandIn
 from firmware.identity import Identity, Session
 from firmware.media import Media
+from firmware.papers import Papers
 from firmware.runner import Runner
 from firmware.speaker import Speaker
 from firmware.voice.prompts import PromptError
@@ -44,6 +48,7 @@ from runtime import config, log, tls
 from runtime.config import ConfigError
 from runtime.disk import PosixDisk, make_folder, write_once
 from runtime.keys import CredentialError
+from runtime.revoked_file import RevokedFile
 from runtime.service import Service
 
 _log = logging.getLogger(__name__)
@@ -54,7 +59,15 @@ _LINE_BYTES = 900
 
 def main(argv: Sequence[str]) -> int:
     """Run the camera; returns an exit status of docs/exit-status.md."""
-    parser = argparse.ArgumentParser(prog="bodycam camera", description="执法记录仪 the recorder")
+    if list(argv[:1]) == ["doctor"]:
+        from firmware import doctor  # noqa: PLC0415 - nothing of it is needed to record
+
+        return doctor.main(argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="bodycam camera",
+        description="执法记录仪 the recorder",
+        epilog="体检 what is wrong with a camera: bodycam camera doctor --help",
+    )
     parser.add_argument("--config", type=Path, required=True, help="camera.toml")
     arguments = parser.parse_args(argv)
     log.setup("camera")
@@ -88,6 +101,10 @@ def run(settings: CameraConfig) -> None:
         _on_stop(service, runner)
         service.ready(device=identity.device, boot=session.boot)
         runner.run()
+    if runner.renewed and not service.stopping.is_set():
+        _log.info("begun anew with the configuration that the dock brought")
+        logging.shutdown()
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program, from its first line
 
 
 def _assemble(
@@ -118,7 +135,7 @@ def _assemble(
     chain = Chain(identity.device, session.boot, session.key, session.kid, seq=found.seq, prev=found.prev)
     opening, key_store = evidence_key.opening(clock.kernel_boot)
     journal = JournalWriter(disk, chain, opening, stamp, found.next_file, list(found.torn))
-    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()))
+    handin = HandIn(disk, journal, identity, clock, lambda: late[0].post(HandedIn()), lambda: late[0].find())  # noqa: PLW0108 - the runner is not there yet
     writer = Writer(
         disk,
         journal,
@@ -154,6 +171,16 @@ def _assemble(
         check_dates=clock.utc().source != "none",
     )
     address = (settings.dock_port.address, settings.dock_port.port)
+    revoked = RevokedFile(settings.credentials / "certs" / "revoked.pem", identity.roots)
+    papers = Papers(
+        identity,
+        session,
+        lambda: journal.opening.chain,
+        revoked,
+        context,
+        lambda: late[0].configured(),  # noqa: PLW0108
+        lambda: late[0].fitness(),  # noqa: PLW0108
+    )
     ring = Ring(told.pre_event_seconds, told.pre_event_bytes)
     signer = media_signer.signer(session.key, opening.chain, _software(), identity.device)
     media = Media(ring, encoder, form, writer, utc_ms, lambda *fault: late[0].failed(*fault), signer)  # noqa: PLW0108
@@ -165,7 +192,7 @@ def _assemble(
         media,
         speaker,
         handin,
-        DockPort(handin, disk, context, address),
+        DockPort(handin, disk, context, address, papers),
         spoken,
         found.recording,
         told,

@@ -17,12 +17,12 @@ from firmware.capture import recorder
 from firmware.capture import vocabulary as v
 from firmware.capture.part import EncoderChangedError
 from firmware.capture.parts import ready
-from firmware.capture.state import State
+from firmware.capture.state import RUNNING, Phase, State, lamps
 from firmware.capture.writer import Run, StorageError
 from firmware.dialogue import Dialogue
 from firmware.docking import Docking
 from firmware.equipment import Parts
-from firmware.hal.ports import Control, Frame, Look, SoundBlock, SourceFault, Still
+from firmware.hal.ports import Control, Frame, Lamps, Look, SoundBlock, SourceFault, Still
 from firmware.loop import Loop
 from firmware.sources import Sources
 from firmware.storage import Storage
@@ -34,7 +34,10 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG_NS = 10_000_000_000  # the writer may fall behind so far before the part is given up (slow_storage)
 _CHOICE_SECONDS = 4.0
+_RENEWAL_SECONDS = 5.0  # what is being said is not cut off
 _BUZZ_SECONDS = 0.3  # from one to the next
+_FIND_TIMES = 10
+_FIND_SECONDS = 1.0  # from one call to the next
 _STILLS_AWAITED = 2  # each may take a second: what comes much later is not the moment that was marked
 _FAULT_REPEAT_NS = 10_000_000_000  # the same fault is recorded again only after so long
 _EVENTS: Mapping[Control, Callable[[int], v.Event]] = {
@@ -92,6 +95,8 @@ class Runner:
         self._deeds = self._table()
         self._faults: dict[tuple[str, str], int] = {}
         self._exit = False
+        self._renewing = False  # whether a newer configuration waits for another boot
+        self.renewed = False  # whether it is what the camera has stopped for
         self._stills_awaited = 0
 
     # What other threads call.
@@ -112,6 +117,22 @@ class Runner:
         for number in range(count):
             self._loop.put(functools.partial(self._loop.after, number * _BUZZ_SECONDS, buzz))
 
+    def find(self) -> None:
+        """Blink and buzz for a while, so that whoever stands before twenty bays sees which camera is meant."""
+
+        def call_out() -> None:
+            for number in range(_FIND_TIMES):
+                self._loop.after(number * _FIND_SECONDS, self._call_out)
+            self._loop.after(_FIND_TIMES * _FIND_SECONDS, lambda: self._p.hardware.panel.show(lamps(self._state)))
+
+        _log.info("find")
+        self._loop.put(call_out)
+
+    def _call_out(self) -> None:
+        if self._state.phase not in RUNNING:  # red means that it records, and nothing else
+            self._p.hardware.panel.show(Lamps("blinking", "blinking", "blinking"))
+        self._p.hardware.panel.buzz(_BUZZ_SECONDS)
+
     def failed(self, where: str, what: str) -> None:
         """A thread met a fault that the journal must know."""
         self._loop.put(lambda: self._fault(where, what))
@@ -120,6 +141,14 @@ class Runner:
         """A part could not be kept."""
         self.failed("storage", str(error))
         self.post(v.StorageFailed(error.cause))
+
+    def configured(self) -> None:
+        """A newer configuration waits for the next boot: begin it once nothing keeps the camera. Any thread may."""
+        self._loop.put(self._await_renewal)
+
+    def fitness(self) -> Mapping[str, Any]:
+        """How fit the camera is for its next shift. Any thread may."""
+        return self._watch.fitness()
 
     def _control(self, control: Control, at_ns: int) -> None:
         self.post(_EVENTS[control](at_ns))
@@ -175,6 +204,8 @@ class Runner:
     def _step(self, event: v.Event) -> None:
         before = self._state
         self._state, commands = recorder.step(self._state, event)
+        if self._renewing and (isinstance(event, v.HandedIn) or self._state.phase is not before.phase):
+            self._await_renewal()
         if self._state.phase is not before.phase:
             _log.info("phase", extra={"phase": self._state.phase.value})
         if (ends := self._state.hold_ns is not None) != (before.hold_ns is not None):
@@ -182,6 +213,16 @@ class Runner:
         for command in commands:
             with self._loop.surviving(type(command).__name__):
                 self._deeds[type(command)](command)
+
+    def _await_renewal(self) -> None:
+        self._renewing = True
+        self._loop.after(_RENEWAL_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        """Not while it is worn or records: an officer must find it armed. It may be handed out again at once."""
+        if self._state.phase is Phase.DOCKED and self._p.handin.complete:
+            self.renewed = True
+            self._step(v.Quit())
 
     def _picture(self, frame: Frame) -> None:
         self._sources.came(picture=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from evidence import shape
 from firmware.books import Books
@@ -28,6 +29,10 @@ _HEARTBEAT_SECONDS = 60.0
 _SELF_CHECK_SECONDS = 5.0
 _TONE_SECONDS = 8.0  # a tone that was not said by then will not be
 _UNASSIGNED = "000000"
+_NOT_FITNESS = frozenset(
+    {"battery_low", "storage_low", "clock_untrusted", "not_assigned"}  # told as they are now, not as they were then
+    | {"camera_black", "lens_blocked", "view_blurred", "view_dark", "view_sky", "view_tilted"}  # of the place, a bay
+)
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +76,7 @@ class Watch:
         self._checks = 0
         self._waiting: int | None = None  # the number of the check that waits for its tone
         self._status = False
+        self._wrong: tuple[str, ...] | None = None  # what the last check found; None: there was none yet
 
     def start(self) -> None:
         """Check the camera once its drivers have had time to give something, and look after it from then on."""
@@ -152,12 +158,27 @@ class Watch:
             planned_minutes=self._p.told.planned_shift_minutes,
         )
         wrong, figures = found.wrong(), found.figures()
+        self._wrong = wrong
         self._books.record("self_check", {"passed": not wrong, "checks": figures})
         _log.info("self-check", extra={"passed": not wrong, "wrong": wrong, **figures})
         self._step(SelfChecked(wrong))
         if self._status:
             self._status = False
             self.tell()
+
+    def fitness(self) -> dict[str, Any]:
+        """How fit the camera is for its next shift (docs/spec/dock.md §6). For any thread."""
+        power, storage, utc = self._care.power, self._care.storage, self._clock.utc()
+        return {
+            "wrong": None if self._wrong is None else [key for key in self._wrong if key not in _NOT_FITNESS],
+            "battery_percent": None if power is None else round(power.percent),
+            "battery_minutes": None if power is None else round(power.hours * 60),
+            "charging": None if power is None else power.charging,
+            "storage_minutes": None if storage is None else round(storage.hours * 60),
+            "clock_trusted": trusted(utc),
+            "assigned": self._p.told.officer_number != _UNASSIGNED,
+            "planned_minutes": self._p.told.planned_shift_minutes,
+        }
 
     def tell(self) -> None:
         """Say for how long battery and storage last, and whether the clock is right."""

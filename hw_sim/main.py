@@ -1,4 +1,7 @@
-"""`bodycam sim`: the simulated world from the command line (`bodycam sim camera` is joined in `bodycam.__main__`)."""
+"""`bodycam sim`: the simulated world from the command line.
+
+What joins it to the product's programs, `bodycam sim camera` and `docked`, is found in `bodycam.__main__`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from runtime.config import ConfigError
 
 _PROGRAMS = {
     "demo": "hw_sim.demo.main:main",
+    "fleet": "hw_sim.fleet.main:main",
     "panel": "hw_sim.panel.main:main",
     "record": "hw_sim.scenario.rewrite:main",
     "run": "hw_sim.scenario.main:main",
@@ -25,12 +29,14 @@ _PROGRAMS = {
 }
 _EPILOG = """\
   demo    演示 the main job from shutter to shelf
+  fleet   收班 many light cameras into real docks and a real office
   panel   面板 a screen to live with a simulated camera
   record  转录 make a scenario of what was done to a simulated camera
   run     演练 play scenarios: shifts with what must come of them
   world   建立 make a world folder, with defaults to edit
   power   上电 switch the power of a world on, anew
   camera  记录仪 run the camera's program in a world
+  docked  轻型机 light cameras for their bays: true evidence, no lens
   ask     操作 press a button, break the lens, read the lamps
   room    房间 the sound of the room
   disk    存储卡 mount a disk that forgets what was not synced

@@ -18,8 +18,12 @@ from office.config import OfficeConfig
 from office.errors import OfficeError
 from office.heads import Heads
 from office.journals import Journals
+from office.ledger import Ledger
 from office.log import Log, load_key
+from office.orders import Orders
 from office.receipts import Receipts
+from office.register import Register
+from office.revoked import OfficeRevoked
 from office.staging import Staging
 from office.stamps import Stamps
 from office.store import Store
@@ -51,8 +55,12 @@ class Archive:
         self.catalogue = Catalogue(config.data / "catalogue.sqlite")
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
         self.stamps = Stamps(config.data / "log" / "stamps", self.log, config, self.roots)
+        self.ledger = Ledger(self.catalogue, self.log)
+        self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
         self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
         self.heads = Heads(self.journals, self.log, self.catalogue, config.clock_error_ms)
+        self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
+        self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,

@@ -1,8 +1,8 @@
 """The message broker: the distribution's `mosquitto` as a child, with a generated configuration.
 
-Mutual TLS 1.3, the certificate's common name as user name, and one access rule: a dock or camera reads and writes below
-its own name; the office everywhere. A dead broker is started again, ever more slowly; it ends with its parent, even if
-that is killed.
+Mutual TLS 1.3, the certificate's common name as user name, and two access rules: a dock or camera reads and writes
+below its own name, and reads what is told to it; the office everywhere. A dead broker is started again, ever more
+slowly; it ends with its parent, even if that is killed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ _POLL_SECONDS = 0.05
 _BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0
 _LAST_WORDS = 5
+_LISTS = "revoked.crl"
 
 
-def settings(config: OfficeConfig, folder: Path, *, as_root: bool) -> str:
-    """The broker's configuration file."""
+def settings(config: OfficeConfig, folder: Path, *, as_root: bool, lists: bool = False) -> str:
+    """The broker's configuration file. `lists`: revocation lists lie in `folder`."""
     lines = [
         f"listener {config.broker_port} {config.broker_address}",
         f"cafile {config.roots}",
@@ -55,15 +56,22 @@ def settings(config: OfficeConfig, folder: Path, *, as_root: bool) -> str:
         "log_type warning",
         "connection_messages false",
     ]
+    if lists:
+        lines.append(f"crlfile {folder / _LISTS}")
     if as_root:
         # Otherwise it becomes user `mosquitto`, who can read neither the link key nor this folder, and should not.
         lines.append("user root")
     return "\n".join(lines) + "\n"
 
 
-def access(office: str) -> str:
-    """The broker's access rules."""
-    return f"user office/{office}\ntopic readwrite bodycam/v1/#\n\npattern readwrite bodycam/v1/%u/#\n"
+def access(office: str, desks: Sequence[str]) -> str:
+    """The broker's access rules (docs/spec/messages.md §1). `desks`: who else of the office may read and command."""
+    lines = [f"user office/{office}", "topic readwrite bodycam/v1/#", ""]
+    for desk in desks:
+        lines += [f"user desk/{desk}", "topic read bodycam/v1/#", "topic write bodycam/v1/to/dock/+/command", ""]
+    # What the office tells a dock has a tree of its own, because a rule cannot take back what a wider one gave.
+    lines += ["pattern readwrite bodycam/v1/%u/#", "pattern read bodycam/v1/to/%u/#", ""]
+    return "\n".join(lines)
 
 
 class Broker:
@@ -73,6 +81,7 @@ class Broker:
         self._config = config
         self._office = office
         self._folder = (config.data / "broker").absolute()
+        self._lists = b""
         self._words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -82,16 +91,31 @@ class Broker:
         """Process id while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
-    async def start(self) -> None:
-        """Return when it accepts connections. Raises `OfficeError`, with nothing left running."""
+    async def start(self, lists: bytes = b"") -> None:
+        """Return when it accepts connections. Raises `OfficeError`, with nothing left running. `lists`: as `heed`."""
         make_folder(self._folder)
-        (self._folder / "acl").write_text(access(self._office))
+        (self._folder / "acl").write_text(access(self._office, self._config.desks))
         (self._folder / "acl").chmod(0o600)
-        text = settings(self._config, self._folder, as_root=os.geteuid() == 0)
-        (self._folder / "mosquitto.conf").write_text(text)
+        self._configure(lists)
         await self._port_free()
         await self._spawn()
         self._watch = asyncio.create_task(self._keep())
+
+    def heed(self, lists: bytes) -> None:
+        """Refuse whom these revocation lists name (PEM, with one by the issuing key; or empty).
+
+        It reads them when it begins, so it ends and is begun anew, which costs nobody a message.
+        """
+        if lists != self._lists and self._process is not None and self._process.returncode is None:
+            _log.info("the broker begins anew, with other revocation lists")
+            self._configure(lists)
+            self._process.terminate()
+
+    def _configure(self, lists: bytes) -> None:
+        self._lists = lists
+        (self._folder / _LISTS).write_bytes(lists)
+        text = settings(self._config, self._folder, as_root=os.geteuid() == 0, lists=bool(lists))
+        (self._folder / "mosquitto.conf").write_text(text)
 
     async def stop(self) -> None:
         """End it; it saves what it holds."""

@@ -18,41 +18,10 @@ from evidence import shape
 from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.records import Record
+from office.contact import Contact
 from office.errors import OfficeError
+from office.schema import SCHEMA, VERSION
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS devices (
-  device TEXT PRIMARY KEY, head_seq INTEGER NOT NULL, head TEXT NOT NULL, handed_in TEXT NOT NULL, dock TEXT);
-CREATE TABLE IF NOT EXISTS recordings (
-  device TEXT, recording TEXT, boot TEXT, activity TEXT, started TEXT, clock_source TEXT, clock_error_ms INTEGER,
-  parts INTEGER NOT NULL, ended TEXT, ended_by_set_clock INTEGER,
-  frames_delivered INTEGER, frames_encoded INTEGER, frames_dropped INTEGER,
-  signed INTEGER NOT NULL, PRIMARY KEY (device, recording));
-CREATE TABLE IF NOT EXISTS segments (
-  device TEXT, recording TEXT, segment INTEGER, part INTEGER, closed INTEGER, from_ns INTEGER, to_ns INTEGER,
-  frames INTEGER, samples INTEGER, ended TEXT, size INTEGER, sha256 TEXT,
-  received TEXT, retain_until TEXT, leaf_index INTEGER, PRIMARY KEY (device, recording, segment));
-CREATE TABLE IF NOT EXISTS gaps (
-  device TEXT, seq INTEGER, recording TEXT, after_part INTEGER, before_part INTEGER, cause TEXT,
-  min_ms INTEGER, max_ms INTEGER, reason TEXT, PRIMARY KEY (device, seq));
-CREATE TABLE IF NOT EXISTS notices (
-  device TEXT, seq INTEGER, recording TEXT, attempt INTEGER, heard INTEGER, score_permille INTEGER,
-  from_ns INTEGER, to_ns INTEGER, PRIMARY KEY (device, seq));
-CREATE TABLE IF NOT EXISTS forks (
-  device TEXT, sha256 TEXT, file INTEGER, size INTEGER, found TEXT, dock TEXT, PRIMARY KEY (device, sha256));
-CREATE TABLE IF NOT EXISTS events (
-  id TEXT, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
-  payload BLOB, PRIMARY KEY (dock, id));
-CREATE TABLE IF NOT EXISTS alerts (
-  device TEXT, sha256 TEXT, seq INTEGER, at TEXT, clock_source TEXT, what TEXT, recording TEXT, detail TEXT,
-  signed INTEGER NOT NULL, told TEXT, handed_in TEXT, PRIMARY KEY (device, sha256));
-CREATE TABLE IF NOT EXISTS unsigned (device TEXT, boot TEXT, name TEXT, PRIMARY KEY (device, boot, name));
-CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
-CREATE TABLE IF NOT EXISTS exports (
-  leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
-  folder TEXT);
-CREATE TABLE IF NOT EXISTS heads (device TEXT, seq INTEGER, leaf_index INTEGER, PRIMARY KEY (device, seq));
-"""
 _BUSY_SECONDS = 10
 
 
@@ -80,7 +49,12 @@ class Catalogue:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version not in (VERSION, 0) or (
+                version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            ):
+                raise sqlite3.DatabaseError(f"its tables are of version {version}, this program's of {VERSION}")
+            self._db.executescript(f"{SCHEMA}PRAGMA user_version={VERSION};")
         except sqlite3.Error as error:
             raise OfficeError("catalogue", f"{path} cannot be opened ({error}); move it away, it is rebuilt") from error
 
@@ -90,7 +64,7 @@ class Catalogue:
 
     def head_seq(self, device: str) -> int:
         """Last record that was taken in; -1: none."""
-        rows = self._rows("SELECT head_seq FROM devices WHERE device = ?", device)
+        rows = self.rows("SELECT head_seq FROM devices WHERE device = ?", device)
         return int(rows[0]["head_seq"]) if rows else -1
 
     def add_records(self, device: str, found: Sequence[tuple[Record, bool]], dock: str | None) -> None:
@@ -100,18 +74,21 @@ class Catalogue:
         if not fresh:
             return
         last = fresh[-1][0]
-        with self._transaction() as db:
+        with self.transaction() as db:
+            contact = Contact(db, device, utc_now())
             for record, signed in fresh:
                 _take(db, device, record, signed)
+                contact.take(record)
             db.execute(
-                "INSERT INTO devices VALUES (?,?,?,?,?) ON CONFLICT (device) DO UPDATE SET "
-                "head_seq=excluded.head_seq, head=excluded.head, handed_in=excluded.handed_in, dock=excluded.dock",
-                (device, last.seq, last.sha256, utc_now(), dock),
+                "INSERT INTO devices VALUES (?,?,?,?,?,?,?) ON CONFLICT (device) DO UPDATE SET "
+                "head_seq=excluded.head_seq, head=excluded.head, handed_in=excluded.handed_in, dock=excluded.dock, "
+                "docked_since=excluded.docked_since, contact=excluded.contact",
+                (device, last.seq, last.sha256, utc_now(), dock, contact.since, contact.last),
             )
 
     def add_receipt(self, receipt: Receipt) -> None:
         """A segment is held. Known ones change nothing."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE segments SET received=?, retain_until=?, leaf_index=? "
                 "WHERE device=? AND recording=? AND segment=?",
@@ -122,14 +99,37 @@ class Catalogue:
     def add_fork(self, device: str, sha256: str, file: int, size: int, dock: str) -> bool:
         """A journal that does not extend the one held; False if it was known."""
         row = (device, sha256, file, size, utc_now(), dock)
-        with self._transaction() as db:
+        with self.transaction() as db:
             return db.execute("INSERT OR IGNORE INTO forks VALUES (?,?,?,?,?,?)", row).rowcount > 0
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Keep messages, each once."""
         rows = [(e.id, e.dock, e.camera, e.what, e.kind, e.seq, e.verdict, utc_now(), e.payload) for e in events]
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany("INSERT OR IGNORE INTO events VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    def openings(self, camera: str) -> list[bytes]:
+        """Lines that open sessions of a camera and verify, among the messages; the newest first."""
+        found = self.rows(
+            "SELECT payload FROM events WHERE camera=? AND kind IN ('boot', 'summary') AND verdict='signed' "
+            "ORDER BY seq DESC LIMIT 64", camera,
+        )  # fmt: skip
+        return [row["payload"] for row in found]
+
+    def unverified(self, camera: str) -> list[tuple[str, bytes]]:
+        """Dock and payload of a camera's lines whose key was not known when they came."""
+        found = self.rows(
+            "SELECT dock, payload FROM events WHERE camera=? AND class='journal' AND verdict='unverified' "
+            "ORDER BY rowid DESC LIMIT 10000", camera,
+        )  # fmt: skip
+        return [(row["dock"], row["payload"]) for row in found]
+
+    def verified(self, events: Sequence[Event]) -> None:
+        """Those events are signed: their key has come meanwhile."""
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE events SET verdict='signed' WHERE dock=? AND id=?", [(event.dock, event.id) for event in events]
+            )
 
     def tell_alert(self, record: Record, *, signed: bool) -> bool:
         """An alert that its camera told directly; False if it was known.
@@ -138,7 +138,7 @@ class Catalogue:
         only told are both kept: the journal will show which one is false.
         """
         key = (record.device, record.sha256)
-        with self._transaction() as db:
+        with self.transaction() as db:
             if db.execute("SELECT 1 FROM alerts WHERE device=? AND sha256=?", key).fetchone():
                 db.execute("UPDATE alerts SET told=coalesce(told, ?) WHERE device=? AND sha256=?", (utc_now(), *key))
                 return False
@@ -150,68 +150,87 @@ class Catalogue:
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts, earliest first; `covered`: the journal that was handed in reaches that far."""
-        return self._rows(
+        return self.rows(
             "SELECT alerts.*, seq <= coalesce(head_seq, -1) AS covered FROM alerts LEFT JOIN devices USING (device) "
             "ORDER BY at, device, seq"
         )
 
     def set_presence(self, dock: str, *, online: bool) -> None:
-        """Whether a dock is connected to the broker."""
-        with self._transaction() as db:
+        """Whether a dock is connected to the broker. Its bays are not known without it."""
+        with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO docks VALUES (?,?,?)", (dock, online, utc_now()))
+            if not online:
+                db.execute("UPDATE bays SET online=0, camera=NULL, since=? WHERE dock=? AND online", (utc_now(), dock))
+
+    def set_bay(self, dock: str, bay: str, camera: str | None, *, online: bool) -> None:
+        """Which camera is in a bay."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO bays VALUES (?,?,?,?,?)", (dock, bay, online, camera, utc_now()))
+
+    def set_telemetry(self, dock: str, camera: str, payload: bytes) -> None:
+        """How a camera is, as this dock told last, or (empty) the dock itself."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO telemetry VALUES (?,?,?,?)", (dock, camera, payload, utc_now()))
 
     def add_export(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
         """Who takes out what, and why; written before anything is taken out. Known ones change nothing."""
         values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
 
     def add_head(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
         """A head of a camera's chain is in the log. Known ones change nothing."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO heads VALUES (?,?,?)", (leaf["device"], leaf["seq"], leaf_index))
 
     def logged_seq(self, device: str) -> int | None:
         """The last record of a camera that the log holds as a head."""
-        (row,) = self._rows("SELECT max(seq) AS seq FROM heads WHERE device=?", device)
+        (row,) = self.rows("SELECT max(seq) AS seq FROM heads WHERE device=?", device)
         return None if row["seq"] is None else int(row["seq"])
 
     def heads(self, device: str) -> list[dict[str, Any]]:
         """`seq` and `leaf_index` of the heads of a camera that are in the log, rising."""
-        return self._rows("SELECT seq, leaf_index FROM heads WHERE device=? ORDER BY seq", device)
+        return self.rows("SELECT seq, leaf_index FROM heads WHERE device=? ORDER BY seq", device)
 
     def recordings(self, recording: str | None = None) -> list[dict[str, Any]]:
         """Recordings with `segments`, `gaps` and `notices` of each, earliest first; or those of one id."""
-        found = self._rows(
+        found = self.rows(
             "SELECT * FROM recordings WHERE recording = coalesce(?, recording) ORDER BY started, recording", recording
         )
         for row in found:
             key = (row["device"], row["recording"])
             of = "WHERE device = ? AND recording = ? ORDER BY"
-            row["segments"] = self._rows(f"SELECT * FROM segments {of} segment", *key)  # noqa: S608 - constant text
-            row["gaps"] = self._rows(f"SELECT * FROM gaps {of} seq", *key)  # noqa: S608
-            row["notices"] = self._rows(f"SELECT * FROM notices {of} seq", *key)  # noqa: S608
+            row["segments"] = self.rows(f"SELECT * FROM segments {of} segment", *key)  # noqa: S608 - constant text
+            row["gaps"] = self.rows(f"SELECT * FROM gaps {of} seq", *key)  # noqa: S608
+            row["notices"] = self.rows(f"SELECT * FROM notices {of} seq", *key)  # noqa: S608
         return found
 
     def ended(self, device: str, recording: str) -> datetime | None:
         """When a recording ended, if it has and the camera's clock was set."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT ended FROM recordings WHERE device=? AND recording=? AND ended_by_set_clock", device, recording
         )
         return datetime.fromisoformat(rows[0]["ended"]) if rows else None
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        """All rows of `events`, `exports`, `forks`, `docks` or `devices`."""
-        if name not in {"events", "exports", "forks", "docks", "devices"}:
+        """All rows of one of these tables."""
+        if name not in {"events", "exports", "forks", "docks", "devices", "bays", "telemetry", "loans", "remotes"}:
             raise ValueError(name)
-        return self._rows(f"SELECT * FROM {name} ORDER BY rowid")  # noqa: S608 - one of the names above
+        return self.rows(f"SELECT * FROM {name} ORDER BY rowid")  # noqa: S608 - one of the names above
 
-    def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def version(self) -> int:
+        """Another number after another process has changed something."""
+        (row,) = self.rows("PRAGMA data_version")
+        return int(row["data_version"])
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """What a query finds."""
         with self._lock:
             return [dict(row) for row in self._db.execute(query, values)]
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Changes that are durable together, or not at all."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -224,7 +243,12 @@ class Catalogue:
 
 def utc_now() -> str:
     """This machine's time as records write it."""
-    return shape.utc_text(int(datetime.now(UTC).timestamp() * 1000))
+    return utc(datetime.now(UTC))
+
+
+def utc(at: datetime) -> str:
+    """A time as records write it."""
+    return shape.utc_text(int(at.timestamp() * 1000))
 
 
 def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> None:
@@ -261,10 +285,10 @@ def _certified(db: sqlite3.Connection, device: str, record: Record) -> None:
 def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
     body, clock = record.body, record.clock
     db.execute(
-        "INSERT INTO recordings VALUES (?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL,NULL,1) "
+        "INSERT INTO recordings VALUES (?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL,NULL,1,?) "
         "ON CONFLICT (device, recording) DO UPDATE SET parts=max(parts, excluded.parts)",
         (device, body["recording"], record.boot, body["activity"], shape.utc_text(clock.utc_ms), clock.source,
-         clock.error_ms, body["part"]),
+         clock.error_ms, body["part"], utc_now()),
     )  # fmt: skip
 
 
@@ -272,9 +296,10 @@ def _ended(db: sqlite3.Connection, device: str, record: Record) -> None:
     body, clock = record.body, record.clock
     db.execute(
         "UPDATE recordings SET ended=?, ended_by_set_clock=?, parts=?, "
-        "frames_delivered=?, frames_encoded=?, frames_dropped=? WHERE device=? AND recording=?",
+        "frames_delivered=?, frames_encoded=?, frames_dropped=?, seen=? WHERE device=? AND recording=?",
         (shape.utc_text(clock.utc_ms), clock.source != "none" and clock.error_ms is not None, body["parts"],
-         body["frames_delivered"], body["frames_encoded"], body["frames_dropped"], device, body["recording"]),
+         body["frames_delivered"], body["frames_encoded"], body["frames_dropped"], utc_now(), device,
+         body["recording"]),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runtime.config import Between, Matches
 
@@ -22,6 +23,7 @@ class OfficeConfig:
     signer_certificate: Path  # PEM chain of role `signer`, leaf first
     signer_key: Path
     log_key: Path  # PEM, Ed25519
+    cameras: Path | None = None  # the register of cameras; without it every camera of the agency is taken in
     address: str = "127.0.0.1"
     port: _Port = 8443  # 0: any free one, told when ready
     broker_address: str = "127.0.0.1"
@@ -35,4 +37,18 @@ class OfficeConfig:
     )
     stamp_key: Path | None = None
     stamp_seconds: Annotated[int, Between(1, 86_400)] = 300  # between two stamps of a log that grows
+    desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # who of role `desk` may read and command
+    time_zone: str = "Asia/Shanghai"  # of the county: where a day ends (rule 19)
+    warn_hours: Annotated[int, Between(0, 24)] = 4  # before a deadline
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut
+
+    def __post_init__(self) -> None:
+        try:
+            self.zone  # noqa: B018 - asked for its error
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"time_zone: {self.time_zone!r} is unknown here: install tzdata, or correct it") from error
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The county's time zone."""
+        return ZoneInfo(self.time_zone)

@@ -7,22 +7,83 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import shape
 from evidence.documents import TimeAnchor
-from office.archive import Archive
+from office.catalogue import Catalogue
+from office.config import OfficeConfig
 from office.errors import OfficeError
-from office.staging import StagedFile
+from office.journals import Journals
+from office.log import Log
+from office.staging import StagedFile, Staging
 from office.tus import JournalUpload, SegmentUpload, Upload
 
 _log = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class Recovers(Protocol):
+    """Makes again after a cut what it derives, as `office.ledger.Ledger` does."""
+
+    def recover(self) -> None:
+        """See there."""
+
+
+class Heads(Recovers, Protocol):
+    """`office.heads.Heads`."""
+
+    def note(self, device: str, dock: str | None) -> None:
+        """See there."""
+
+
+class Deposits(Protocol):
+    """`office.receipts.Receipts`."""
+
+    def get(self, device: str, recording: str, segment: int) -> bytes | None:
+        """See there."""
+
+    def deposit(self, device: str, recording: str, segment: int, staged: Path, sha256: str, dock: str | None) -> bytes:
+        """See there."""
+
+    def recover(self) -> None:
+        """See there."""
+
+
+class Holdings(Protocol):
+    """What is handed in to: the archive, or quarantine."""
+
+    @property
+    def config(self) -> OfficeConfig: ...
+    @property
+    def office(self) -> str: ...
+    @property
+    def signer(self) -> ec.EllipticCurvePrivateKey: ...
+    @property
+    def signer_kid(self) -> str: ...
+    @property
+    def staging(self) -> Staging: ...
+    @property
+    def journals(self) -> Journals: ...
+    @property
+    def ledger(self) -> Recovers: ...
+    @property
+    def heads(self) -> Heads: ...
+    @property
+    def receipts(self) -> Deposits: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+
+
 class Ingest:
     """The rules of hand-in over an archive."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Holdings) -> None:
         self._archive = archive
 
     def create(self, upload: Upload, length: int | None) -> None:
@@ -124,6 +185,7 @@ class Ingest:
 
     def recover(self) -> None:
         """Finish what a cut run left half done."""
+        self._archive.ledger.recover()
         self._archive.journals.recover()
         self._archive.heads.recover()
         self._archive.receipts.recover()

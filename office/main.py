@@ -1,4 +1,4 @@
-"""`bodycam office run|list|alerts|export`."""
+"""`bodycam office run|list|alerts|export|cameras|camera`, and the keeper's other commands (`office.acts`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
-from office import alerts, listing
+from evidence.standing import Standing
+from office import acts, alerts, listing, register
 from office import export as exporting
 from office.archive import Archive
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
 from office.errors import OfficeError
+from office.quarantine import held
+from office.register import MARKS
 from runtime import log
 from runtime.config import ConfigError, load
 from runtime.keys import CredentialError
@@ -52,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
     )
-    commands = parser.add_subparsers(required=True, metavar="run|list|alerts|export")
+    commands = parser.add_subparsers(
+        required=True, metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order"
+    )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
     listed = commands.add_parser("list", help="目录 what the office holds")
@@ -70,7 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--by", metavar="NAME", help="操作人 who takes it out (default: the login name)")
     export.add_argument("--reason", default="", metavar="TEXT", help="事由 why")
     export.set_defaults(command=_export)
-    for command in (run, listed, alerts, export):
+    cameras = commands.add_parser("cameras", help="登记册 the register, and what is in quarantine")
+    cameras.add_argument("--json", action="store_true", help="for programs")
+    cameras.set_defaults(command=_cameras)
+    camera = commands.add_parser("camera", help="挂失、收回、恢复 say that a camera is lost, unassigned, or good again")
+    camera.add_argument("device", metavar="ID")
+    camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
+    camera.set_defaults(command=_camera)
+    for command in (run, listed, alerts, export, cameras, camera, *acts.add(commands)):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 
@@ -110,6 +123,22 @@ def _catalogue(config: OfficeConfig) -> Iterator[Catalogue | None]:
 
 def _tell(name: str, rows: Sequence[Json], table: str | None) -> None:
     sys.stdout.write(table or json.dumps({name: rows}, ensure_ascii=False, indent=1) + "\n")
+
+
+def _cameras(config: OfficeConfig, options: argparse.Namespace) -> int:
+    with contextlib.closing(Archive(config)) as archive:
+        rows = register.describe(archive.register, held(config.data))
+    _tell("cameras", rows, None if options.json else register.table(rows))
+    return os.EX_OK
+
+
+def _camera(config: OfficeConfig, options: argparse.Namespace) -> int:
+    if not shape.identifier(options.device):
+        raise OfficeError("camera-unknown", f"{options.device!r} is not 3 to 32 of A-Z, 0-9 and -")
+    with contextlib.closing(Archive(config)) as archive:
+        archive.register.mark(options.device, Standing(options.standing))
+    sys.stdout.write(f"{options.device}: {options.standing}\n")
+    return os.EX_OK
 
 
 def _export(config: OfficeConfig, options: argparse.Namespace) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from evidence.certificate import Role
+from evidence.revoked import Revoked
 from runtime.tls import PeerError, peer
 
 EXTENSION = "bodycam.peer"
@@ -32,11 +34,16 @@ class Peer:
 
 
 class PeerProtocol(HttpToolsProtocol):
-    """Puts the `Peer` into each request's scope, as extension `bodycam.peer`; cuts who sends no end of a header."""
+    """Puts the `Peer` into each request's scope, as extension `bodycam.peer`; cuts who sends no end of a header.
 
+    Who was taken back is cut before a byte is read of him, and before his next request.
+    """
+
+    revoked: Callable[[], Revoked | None] = staticmethod(lambda: None)
     _peer: Peer | None = None
     _unread = 0  # bytes that came since the last header or piece of a body was whole
     _heard = False
+    _refused = False
     _watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -45,12 +52,10 @@ class PeerProtocol(HttpToolsProtocol):
         connection = transport.get_extra_info("ssl_object")
         if not isinstance(connection, ssl.SSLObject):
             raise TypeError("the office serves TLS only")
-        try:
-            self._peer = Peer(*peer(connection), transport)
-        except PeerError as error:
-            _log.warning("refused: %s", error)
-            transport.abort()
+        self._connection = connection
+        if not self._may_go_on():
             return
+        self._peer = Peer(*peer(connection), transport)
         self._watch = self.loop.call_later(_HEADER_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,13 +75,30 @@ class PeerProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Before the application is called."""
         self._unread, self._heard = 0, True
+        if not self._may_go_on():
+            return
         self.scope["extensions"] = {EXTENSION: {"peer": self._peer}}
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Pass a piece on; how long a body may take is the application's affair."""
         self._unread = 0
-        super().on_body(body)
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Of a request that the application got."""
+        if not self._refused:
+            super().on_message_complete()
+
+    def _may_go_on(self) -> bool:
+        try:
+            peer(self._connection, self.revoked())
+        except PeerError as error:
+            _log.warning("refused: %s", error)
+            self._refused = True
+            self.transport.abort()
+        return not self._refused
 
     def _look(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
@@ -85,3 +107,8 @@ class PeerProtocol(HttpToolsProtocol):
             return
         self._heard = False
         self._watch = self.loop.call_later(_HEADER_SECONDS, self._look)
+
+
+def protocol(revoked: Callable[[], Revoked]) -> type[PeerProtocol]:
+    """The protocol, which asks `revoked` whom it must not serve."""
+    return type("Protocol", (PeerProtocol,), {"revoked": staticmethod(revoked)})

@@ -15,19 +15,25 @@ from pathlib import Path
 
 import uvicorn
 
+from evidence.standing import Standing
 from office.archive import Archive
 from office.broker import Broker
 from office.config import OfficeConfig
+from office.desk import Desk
 from office.errors import OfficeError
 from office.events import Subscriber
 from office.ingest import Ingest
-from office.peer import PeerProtocol
+from office.papers import Papers
+from office.peer import protocol
+from office.quarantine import Quarantine
 from office.stamps import Stamper
+from office.tus import Upload
 from office.web import Pages
 from runtime import tls
 from runtime.disk import make_folder
 from runtime.service import Service
 
+_QUARANTINE = "/v1/quarantine/uploads"
 _BACKLOG = 128
 _DESCRIPTORS = 65_536
 _GRACE_SECONDS = 10
@@ -49,30 +55,41 @@ class _Office:
         self._service = service
         self._archive = archive
         self._broker = Broker(config, archive.office)
-        self._subscriber = Subscriber(config, archive.office, archive.roots, archive.catalogue)
+        self._desk = Desk(archive)
+        self._subscriber = Subscriber(config, archive, self._desk)
         self._ingest = Ingest(archive)
+        self._register = archive.register
+        self._quarantine = Quarantine(archive)
+        self._quarantined = Ingest(self._quarantine)
         self._stamper = Stamper(archive.stamps, config.stamp_seconds)
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
-        await self._broker.start()
+        await self._broker.start(self._lists())
         try:
             await asyncio.to_thread(self._ingest.recover)
+            await asyncio.to_thread(self._quarantined.recover)
             self._subscriber.start()
+            self._desk.start(self._subscriber)
             self._stamper.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
+                self._quarantine.close()
                 await asyncio.to_thread(self._stamper.stop)
+                await asyncio.to_thread(self._desk.stop)
                 await asyncio.to_thread(self._subscriber.stop)
         finally:
             await self._broker.stop()
 
     async def _serve_pages(self, listener: socket.socket, context: ssl.SSLContext) -> None:
-        pages = Pages(self._ingest, self._archive.office, self._config.stall_seconds, self._alive)
+        archive, stall = self._archive, self._config.stall_seconds
+        pages = Pages(self._ingest, archive.office, stall, self._alive, self._admit)
+        apart = Pages(self._quarantined, archive.office, stall, self._alive, self._quarantine.admit, _QUARANTINE)
+        papers = Papers(self._register, self._quarantine, lambda: archive.revoked.now, archive.log)
         server = _Server(
             uvicorn.Config(
-                pages.application(),
-                http=PeerProtocol,
+                pages.application(*apart.uploads(), *papers.routes()),
+                http=protocol(lambda: archive.revoked.now),
                 ws="none",
                 lifespan="off",
                 loop="asyncio",
@@ -100,7 +117,18 @@ class _Office:
         pause = self._service.watchdog_seconds or 1.0
         while not self._service.stopping.is_set() and not serving.done():
             self._service.alive()
+            self._broker.heed(self._lists())
             await asyncio.to_thread(self._service.stopping.wait, min(pause, 1.0))
+
+    def _admit(self, upload: Upload) -> None:
+        """Cameras that are lost or unassigned hand in to quarantine. Raises `OfficeError`."""
+        if (standing := self._register.marked(upload.device)) is not Standing.GOOD:
+            raise OfficeError("quarantine", f"{upload.device} is {standing}: it hands in to quarantine", 409)
+
+    def _lists(self) -> bytes:
+        """For the broker, which looks at the links' own certificates."""
+        issuers = self._archive.signer_chain[1:]
+        return b"".join(map(self._archive.revoked.now.lists_for, issuers))
 
     def _alive(self) -> dict[str, bool]:
         return {

@@ -31,32 +31,53 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    """The handlers. `alive` says whether the office's other parts are up."""
+    """The handlers over one place that is handed in to.
 
-    def __init__(self, ingest: Ingest, office: str, stall_seconds: float, alive: Callable[[], dict[str, Any]]) -> None:
+    `alive`: whether the other parts are up; `admit` refuses, at once, what may not be handed in here; `base` is the
+    path of its uploads.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        office: str,
+        stall_seconds: float,
+        alive: Callable[[], dict[str, Any]],
+        admit: Callable[[tus.Upload], None] = lambda _: None,
+        base: str = tus.BASE,
+    ) -> None:
         self._ingest = ingest
         self._office = office
         self._stall_seconds = stall_seconds
         self._alive = alive
+        self._admit = admit
+        self._base = base
         self._locks = _Locks()
 
-    def application(self) -> Starlette:
-        """The ASGI application."""
-        one = tus.BASE + "/{device}/{group}/{number}"
+    def application(self, *more: Route) -> Starlette:
+        """The ASGI application, with `more` routes."""
         return Starlette(
             routes=[
                 Route("/v1/health", _answering(self._health)),
-                Route(tus.BASE, _dock(self._create), methods=["POST"]),
-                Route(tus.BASE, _answering(self._options), methods=["OPTIONS"]),
-                Route(one, _answering(self._options), methods=["OPTIONS"]),
-                Route(one, _dock(self._head), methods=["HEAD"]),
-                Route(one, _dock(self._patch), methods=["PATCH"]),
-                Route(one, _dock(self._delete), methods=["DELETE"]),
-                Route("/v1/receipts/{device}/{recording}/{segment}", _dock(self._receipt), methods=["GET"]),
-                Route("/v1/anchors", _dock(self._anchor), methods=["POST"]),
+                *self.uploads(),
+                Route("/v1/receipts/{device}/{recording}/{segment}", for_docks(self._receipt), methods=["GET"]),
+                Route("/v1/anchors", for_docks(self._anchor), methods=["POST"]),
+                *more,
             ],
             exception_handlers={404: _not_found, 405: _not_found, 500: _broken},
         )
+
+    def uploads(self) -> list[Route]:
+        """The routes of uploads alone."""
+        one = self._base + "/{device}/{group}/{number}"
+        return [
+            Route(self._base, for_docks(self._create), methods=["POST"]),
+            Route(self._base, _answering(self._options), methods=["OPTIONS"]),
+            Route(one, _answering(self._options), methods=["OPTIONS"]),
+            Route(one, for_docks(self._head), methods=["HEAD"]),
+            Route(one, for_docks(self._patch), methods=["PATCH"]),
+            Route(one, for_docks(self._delete), methods=["DELETE"]),
+        ]
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"office": self._office, **self._alive()})
@@ -66,8 +87,10 @@ class Pages:
 
     async def _create(self, request: Request) -> Response:
         upload, length = tus.creation(request.headers)
+        self._admit(upload)
         await asyncio.to_thread(self._ingest.create, upload, length)
-        return _tus(201, Location=f"https://{request.base_url.netloc}{upload.path}")
+        path = self._base + upload.path.removeprefix(tus.BASE)
+        return _tus(201, Location=f"https://{request.base_url.netloc}{path}")
 
     async def _head(self, request: Request) -> Response:
         tus.check_version(request.headers)
@@ -80,6 +103,7 @@ class Pages:
 
     async def _patch(self, request: Request) -> Response:
         upload = _upload(request)
+        self._admit(upload)
         async with self._locks.hold(upload, request):
             offset = await asyncio.to_thread(self._ingest.offset, upload)
             length = await asyncio.to_thread(self._ingest.length, upload)
@@ -105,7 +129,7 @@ class Pages:
         finally:
             await asyncio.to_thread(self._ingest.close, upload, staged)
         if staged.size == length:
-            await asyncio.to_thread(self._ingest.finish, upload, staged, _dock_of(request))
+            await asyncio.to_thread(self._ingest.finish, upload, staged, dock_of(request))
         return staged.size
 
     async def _take_journal(self, request: Request, upload: JournalUpload) -> int:
@@ -115,7 +139,7 @@ class Pages:
             async for piece in pieces:
                 data = rest + piece
                 try:
-                    length = await asyncio.to_thread(self._ingest.append_journal, upload, data, _dock_of(request))
+                    length = await asyncio.to_thread(self._ingest.append_journal, upload, data, dock_of(request))
                 except Fork as error:
                     await self._keep_fork(request, upload, data, pieces)
                     raise OfficeError("fork", f"kept beside: {error.message}", 409) from error
@@ -130,7 +154,7 @@ class Pages:
         with contextlib.suppress(ClientDisconnect, TimeoutError):
             async for more in rest:
                 whole += more[: FILE_LIMIT - len(whole)]
-        await asyncio.to_thread(self._ingest.keep_fork, upload, bytes(whole), _dock_of(request))
+        await asyncio.to_thread(self._ingest.keep_fork, upload, bytes(whole), dock_of(request))
 
     async def _pieces(self, request: Request) -> AsyncGenerator[bytearray, None]:
         """The body in pieces of about 1 MiB. What came before a cut is yielded, then the cut is raised."""
@@ -167,17 +191,9 @@ class Pages:
         return Response(found, media_type="application/jose")
 
     async def _anchor(self, request: Request) -> Response:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._stall_seconds):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > _SMALL_BODY:
-                        raise OfficeError("too-long", "a request for an anchor is small", 413)
-        except TimeoutError as error:
-            raise ClientDisconnect from error
+        body = await small_body(request, self._stall_seconds)
         value = shape.require(
-            "anchor", jose.parse_json(bytes(body)), {"device": shape.identifier, "nonce": shape.hexadecimal(32)}
+            "anchor", jose.parse_json(body), {"device": shape.identifier, "nonce": shape.hexadecimal(32)}
         )
         signed = await asyncio.to_thread(self._ingest.anchor, value["device"], value["nonce"])
         return Response(signed, media_type="application/jose")
@@ -218,7 +234,23 @@ def _answering(handler: _Handler) -> _Handler:
     return answer
 
 
-def _dock(handler: _Handler) -> _Handler:
+async def small_body(request: Request, seconds: float, limit: int = _SMALL_BODY) -> bytes:
+    """The body, whole. Raises `OfficeError` for one of more than `limit` bytes, ClientDisconnect after `seconds`."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise OfficeError("too-long", f"at most {limit} bytes are taken here", 413)
+    except TimeoutError as error:
+        raise ClientDisconnect from error
+    return bytes(body)
+
+
+def for_docks(handler: _Handler) -> _Handler:
+    """The handler, for docks alone; what it raises is answered."""
+
     async def allowed(request: Request) -> Response:
         if _peer(request).role is not Role.DOCK:
             raise OfficeError("role", "only a dock hands in", 403)
@@ -234,7 +266,8 @@ def _peer(request: Request) -> Peer:
     return peer
 
 
-def _dock_of(request: Request) -> str:
+def dock_of(request: Request) -> str:
+    """Id of the dock that asks."""
     return _peer(request).id
 
 

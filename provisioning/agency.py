@@ -16,6 +16,7 @@ from evidence import pki
 from evidence.pki import Role
 from provisioning.device import (
     CAMERA_ROLES,
+    DESK_ROLES,
     DOCK_ROLES,
     OFFICE_ROLES,
     RECOVERY_RECIPIENT,
@@ -38,9 +39,10 @@ _TERMS = {
     Role.STAMP: 5 * 365 * _DAY,
     Role.OFFICE: 365 * _DAY,
     Role.DOCK: 365 * _DAY,
+    Role.DESK: 365 * _DAY,
     Role.CAMERA: 30 * _DAY,
 }
-_KINDS = (OFFICE_ROLES, DOCK_ROLES, CAMERA_ROLES)
+_KINDS = (OFFICE_ROLES, DOCK_ROLES, DESK_ROLES, CAMERA_ROLES)
 
 
 def create(folder: Path, name: str | None, now: datetime, say: Say) -> None:

@@ -27,6 +27,7 @@ def configure(
 ) -> None:
     """Sign the configuration of the camera `device`; write it and the signer's certificate into the folder `out`.
 
+    The office's register gets a copy: that is what its docks bring the camera.
     `changes` are fields of `Configuration`; the others stay as in the file `former`, signed by the same key, or else
     as by default. With no change at all, `former` itself is passed on.
     """
@@ -41,8 +42,9 @@ def configure(
         **changes,
     )
     replace_file(out / f"{Role.SIGNER}.pem", pki.to_pem(signer, *above))
+    register = office / REGISTER / device / CONFIGURATION
     if former and configuration == before:
-        replace_file(out / CONFIGURATION, former.read_bytes())
+        _write(former.read_bytes(), out / CONFIGURATION, register)
         return
     configuration = replace(configuration, issued=_utc_text(now))
     key = load_key(office / "keys" / f"{Role.SIGNER}.key.pem")
@@ -51,8 +53,17 @@ def configure(
         Configuration.read(text, key.public_key())  # refuse here what the camera would refuse
     except EvidenceError as error:
         raise ProvisioningError(os.EX_USAGE, f"this configuration is not allowed: {error.message}") from error
-    replace_file(out / CONFIGURATION, text.encode("ascii") + b"\n")
+    _write(text.encode("ascii") + b"\n", out / CONFIGURATION, register)
     say(f"configured {device}: officer {configuration.officer_number} {configuration.officer_name}")
+
+
+REGISTER = "cameras"
+"""The office's register of cameras, in its folder (office.toml: `cameras`)."""
+
+
+def _write(data: bytes, *paths: Path) -> None:
+    for path in paths:
+        replace_file(path, data)
 
 
 _NOBODYS = Configuration(

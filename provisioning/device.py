@@ -34,6 +34,7 @@ RECOVERY_RECIPIENT = "recovery.recipient"
 OFFICE_RECIPIENT = "office.recipient"
 OFFICE_ROLES = (Role.OFFICE, Role.SIGNER, Role.STAMP)
 DOCK_ROLES = (Role.DOCK,)
+DESK_ROLES = (Role.DESK,)
 CAMERA_ROLES = (Role.EVIDENCE, Role.CAMERA)
 
 
@@ -73,6 +74,11 @@ def office(folder: Path, name: str) -> Device:
 def dock(folder: Path, name: str) -> Device:
     """Describe a dock: TLS link."""
     return Device(folder, name, DOCK_ROLES)
+
+
+def desk(folder: Path, name: str) -> Device:
+    """Describe a desk of the office: TLS link to its broker."""
+    return Device(folder, name, DESK_ROLES)
 
 
 def camera(folder: Path, name: str, token: TokenConfig | None = None) -> Device:

@@ -25,17 +25,19 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.records import ACTIVITIES
 from evidence.revocation import REASONS
-from provisioning import agency, configuration, device, revocation
+from provisioning import agency, configuration, device, renewal, revocation
 from provisioning.errors import ProvisioningError
 from runtime import config
 from runtime.config import ConfigError
 from runtime.keys import CredentialError
 from runtime.token import TokenConfig
 
+_DAYS_LIMIT = 1500
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _KINDS: dict[str, Callable[[Path, str], device.Device]] = {
     "office": device.office,
     "dock": device.dock,
+    "desk": device.desk,
     "camera": device.camera,
 }
 _NUMBERS = (
@@ -85,7 +87,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="bodycam provision", description="Set up an agency, its office, docks and cameras.")
-    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|camera|configure|revoke")
+    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|desk|camera|configure|revoke")
     _add_agency(commands.add_parser("agency", help="make the agency's authority, or sign a request with it"))
     for kind in _KINDS:
         command = commands.add_parser(kind, help=f"enrol a {kind}")
@@ -104,7 +106,13 @@ def _add_agency(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dir", type=Path, metavar="DIR", help="folder of the agency")
     command.add_argument("--name", help="the agency's name, for example 承德县综合行政执法局")
     command.set_defaults(run=_create_agency)
-    sign = command.add_subparsers(metavar="sign").add_parser("sign", help="certify the keys of a request")
+    deeds = command.add_subparsers(metavar="sign|renew")
+    renew = deeds.add_parser("renew", help="sign the cameras' link certificates for the time to come")
+    renew.add_argument("--agency", type=Path, required=True, metavar="DIR", help="folder of the agency")
+    renew.add_argument("--out", type=Path, required=True, metavar="DIR", help="the office's register of cameras")
+    renew.add_argument("--days", type=int, default=365, metavar="N", help="how far ahead (default 365)")
+    renew.set_defaults(run=_renew)
+    sign = deeds.add_parser("sign", help="certify the keys of a request")
     sign.add_argument("request", type=Path)
     sign.add_argument("--agency", type=Path, required=True, metavar="DIR", help="folder of the agency")
     sign.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the answer")
@@ -187,12 +195,19 @@ def _sign(arguments: argparse.Namespace, now: datetime) -> None:
     agency.sign(arguments.agency, arguments.request, arguments.out, now, _say, replace=arguments.replace)
 
 
+def _renew(arguments: argparse.Namespace, now: datetime) -> None:
+    if not 1 <= arguments.days <= _DAYS_LIMIT:
+        raise ProvisioningError(os.EX_USAGE, f"--days is 1 to {_DAYS_LIMIT}")
+    renewal.renew(arguments.agency, arguments.out, arguments.days, now, _say)
+
+
 def _revoke(arguments: argparse.Namespace, now: datetime) -> None:
     told = (arguments.what, arguments.reason, arguments.since)
     revocation.revoke(arguments.agency, *told, now.replace(microsecond=0), arguments.out, _say)
 
 
 def _configure(arguments: argparse.Namespace, now: datetime, former: Path | None = None) -> None:
+    former = former or arguments.office / configuration.REGISTER / arguments.id / device.CONFIGURATION
     changes = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
     configuration.configure(arguments.office, arguments.id, changes, arguments.out, now, _say, former=former)
 

@@ -100,6 +100,10 @@ def _read_table(kind: type[Any], table: Any, key: str, folder: Path) -> Any:
             values[field.name] = _read(hints[field.name], table[field.name], f"{inside}{field.name}", folder)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise _Misfit(f"{inside}{field.name}: missing; expected {_expected(hints[field.name])}")
+        elif isinstance(field.default, Path):
+            values[field.name] = folder / field.default
+        elif dataclasses.is_dataclass(hints[field.name]):  # its own defaults, too, are taken from this folder
+            values[field.name] = _read_table(hints[field.name], {}, f"{inside}{field.name}", folder)
     try:
         return kind(**values)
     except ValueError as error:  # a class may check itself in __post_init__

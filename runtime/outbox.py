@@ -5,6 +5,10 @@ An event is sent again until its id comes back on `<base>/ack` ({"ids": […], "
 for good, which is said here and sent no more. What arrives twice has the same id.
 Delivery is in order but for what is sent again: turns go round, so events that nobody will ever acknowledge hold up no
 others.
+
+Besides events there are states and requests (docs/spec/messages.md). A state is retained, the last one counts, and it
+is told anew at each connection, so it needs neither disk nor acknowledgement. A request comes from the office on
+`bodycam/v1/to/<role>/<ID>/command` and is answered on the response topic that it names.
 """
 
 from __future__ import annotations
@@ -14,42 +18,41 @@ import sqlite3
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from evidence import jose
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from runtime import tls
+from runtime.event_store import Event, EventStore, OutboxError, waiting
+
+__all__ = ["WINDOW", "Event", "Outbox", "OutboxError", "Request", "waiting"]
 
 WINDOW: Final = 100  # events under way: sent within the last `resend_seconds` and not acknowledged
 _KEEPALIVE = 20  # seconds
 _QOS = 1
 _ACK_LIMIT = 1024 * 1024  # bytes of an acknowledgement
-_PAGE = 4096
 
 _log = logging.getLogger(__name__)
 
 
-class OutboxError(Exception):
-    """The outbox cannot keep events on the disk. The text says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One message. `id` is unique for its content; the other end acknowledges it."""
+class Request:
+    """A message of the office that wants an answer: hand it back to `Outbox.answer`."""
 
-    id: str
-    topic: str
     payload: bytes
+    reply_to: str  # below `<base>/reply/`
+    correlation: bytes | None
 
 
 class Outbox:
@@ -63,6 +66,7 @@ class Outbox:
         context: ssl.SSLContext,
         *,
         presence: Mapping[str, Any] | None = None,
+        on_request: Callable[[Request], None] | None = None,
         on_demand: bool = False,
         resend_seconds: float = 10.0,
         reconnect_limit_seconds: int = 30,
@@ -71,15 +75,20 @@ class Outbox:
         """`base`: this program's part of the topics, `bodycam/v1/<role>/<ID>`; the broker must be of role office.
 
         `presence`: what is told, besides `online`, on `<base>/presence`; None: nothing, and there is no last will.
+        `on_request`: takes requests, from paho's thread: it must not wait, and may call `answer` later, from any.
         `on_demand`: no socket is open while no event waits. Raises `OutboxError`.
         """
         self._base = base
+        self._commands = base.replace("bodycam/v1/", "bodycam/v1/to/", 1) + "/command"
         self._address = address
         self._presence = presence
+        self._on_request = on_request
+        self._states: dict[str, bytes] = {}  # by topic
+        self._untold: dict[str, bytes] = {}  # those that this connection has not told yet
         self._on_demand = on_demand
         self._resend = resend_seconds
         self._changed = threading.Condition(threading.RLock())  # guards what follows, and the database
-        self._database = _open(path, limit_bytes)
+        self._store = EventStore(path, limit_bytes)
         self._sent: dict[str, float] = {}  # events under way, and when they were sent
         self._turn = 0  # `seq` of the last event that had its turn
         self._topics: dict[int, str] = {}  # by message id, of which there are 65,535; for telling what was denied
@@ -102,32 +111,42 @@ class Outbox:
         """Keep one event, durable on return; one whose id already waits is not kept twice. Raises `OutboxError`."""
         self.publish_many([Event(event_id, topic, payload)])
 
+    def tell_state(self, topic: str, payload: bytes) -> None:
+        """Let `payload` stand at `topic`, retained, until the next one; also when the broker has lost it. Never waits.
+
+        At most once is enough (QoS 0): what a broken connection swallowed is told by the next one, and nothing old is
+        sent again after something new.
+        """
+        with self._changed:
+            if self._states.get(topic) == payload:
+                return
+            self._states[topic] = payload
+            self._untold[topic] = payload
+            self._changed.notify_all()
+
+    def answer(self, request: Request, payload: bytes) -> None:
+        """Answer a request; an answer that is lost is asked for again."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if request.correlation is not None:
+            properties.CorrelationData = request.correlation
+        self._client.publish(request.reply_to, payload, 0, properties=properties)
+
     @property
     def mark(self) -> int | None:
         """The mark that was kept last; None: none ever was."""
         with self._changed:
-            found = self._database.execute("SELECT value FROM mark").fetchone()
-        return found[0] if found else None
+            return self._store.mark()
 
     def publish_many(self, events: Iterable[Event], *, mark: int | None = None) -> None:
         """As `publish`, all or none, at the price of one. `mark`: how far the sender's own source was read, with it."""
-        rows = [(event.id, event.topic, event.payload) for event in events]
         with self._changed:
-            try:
-                with self._database:
-                    self._database.executemany(
-                        "INSERT OR IGNORE INTO event (id, topic, payload) VALUES (?, ?, ?)", rows
-                    )
-                    if mark is not None:
-                        self._database.execute("INSERT OR REPLACE INTO mark (id, value) VALUES (0, ?)", (mark,))
-            except sqlite3.Error as error:
-                raise OutboxError(f"events cannot be kept ({error}); free or replace the disk") from error
+            self._store.keep(events, mark)
             self._changed.notify_all()
 
     def pending(self) -> int:
         """Events that nobody has acknowledged."""
         with self._changed:
-            return _count(self._database)
+            return self._store.count()
 
     def close(self) -> None:
         """Say goodbye and stop; what waits goes out at the next start. Idempotent."""
@@ -139,9 +158,10 @@ class Outbox:
             self._changed.notify_all()
         self._thread.join()
         if connected:
+            self._send_states(self._states_due())
             self._tell_presence(online=False)
         self._link(wanted=False)
-        self._database.close()
+        self._store.close()
 
     # --- sending
 
@@ -158,12 +178,14 @@ class Outbox:
         with self._changed:
             if self._closing:
                 return
-            wanted = not self._on_demand or _count(self._database) > 0
+            wanted = not self._on_demand or self._store.count() > 0
             due, wait = self._due(time.monotonic())
-            if not due and wanted is self._linked:
+            states = self._states_due()
+            if not due and not states and wanted is self._linked:
                 self._changed.wait(wait)
         if wanted is not self._linked:
             self._link(wanted=wanted)
+        self._send_states(states)
         for event in due:
             self._send(event)
 
@@ -177,6 +199,16 @@ class Outbox:
             self._client.disconnect()
             self._client.loop_stop()
 
+    def _states_due(self) -> dict[str, bytes]:
+        if not self._connected:
+            return {}
+        states, self._untold = self._untold, {}
+        return states
+
+    def _send_states(self, states: Mapping[str, bytes]) -> None:
+        for topic, payload in states.items():
+            self._client.publish(topic, payload, 0, retain=True)
+
     def _due(self, now: float) -> tuple[list[Event], float | None]:
         """Events to send now; if there are none, how long to wait (None: until something changes)."""
         if not self._connected:
@@ -184,17 +216,11 @@ class Outbox:
         self._sent = {name: at for name, at in self._sent.items() if now - at < self._resend}
         due: list[Event] = []
         if free := WINDOW - len(self._sent):
-            for seq, event in [row for row in self._in_turn() if row[1].id not in self._sent][:free]:
+            fresh = [row for row in self._store.in_turn(self._turn, WINDOW) if row[1].id not in self._sent]
+            for seq, event in fresh[:free]:
                 self._turn = seq
                 due.append(event)
         return due, self._resend - (now - min(self._sent.values())) if self._sent else None
-
-    def _in_turn(self) -> Iterator[tuple[int, Event]]:
-        """What waits, from the turn on and then from the beginning; enough to fill the window."""
-        for condition in ("seq > ?", "seq <= ?"):
-            query = f"SELECT seq, id, topic, payload FROM event WHERE {condition} ORDER BY seq LIMIT ?"  # noqa: S608
-            for seq, *row in self._database.execute(query, (self._turn, WINDOW)).fetchall():
-                yield seq, Event(*row)
 
     def _send(self, event: Event) -> None:
         # paho calls back with its own locks held, so it is never called with ours.
@@ -247,12 +273,21 @@ class Outbox:
         if reason.is_failure:
             self._note(f"mqtt-refused: the broker refuses the connection: {reason}")
             return
-        client.subscribe(self._base + "/ack", _QOS)
+        self._subscribe(client)
         self._tell_presence(online=True)
         with self._changed:
             self._connected = True
             self._trouble = None
+            self._untold = dict(self._states)
             self._changed.notify_all()
+
+    def _subscribe(self, client: Client) -> None:
+        wanted = [(self._base + "/ack", SubscribeOptions(qos=_QOS))]
+        if self._on_request is not None:
+            fresh = SubscribeOptions(qos=_QOS, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            others = SubscribeOptions(noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            wanted += [(self._commands, fresh), (self._base + "/bay/+/presence", others)]
+        client.subscribe(wanted)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         self._note(self._impostor or "mqtt-away: the broker cannot be reached")
@@ -271,8 +306,9 @@ class Outbox:
     def _on_subscribe(
         self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self._note(f"mqtt-denied: the broker does not let this program read {self._base}/ack: {reasons[0]}")
+        for reason in reasons:
+            if reason.is_failure:
+                self._note(f"mqtt-denied: the broker does not let this program read what is told to it: {reason}")
 
     def _on_publish(
         self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties | None
@@ -282,8 +318,31 @@ class Outbox:
             self._note(f"mqtt-denied: the broker does not take {topic}: {reason}; correct its access rules")
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        if message.topic == self._base + "/ack":
+            self._on_ack(bytes(message.payload))
+        elif message.topic == self._commands:
+            self._take_request(message)
+        else:
+            with self._changed:  # the office says that this end is gone, and it is back
+                state = self._states.get(message.topic)
+                if state is not None and state != message.payload:
+                    self._untold[message.topic] = state
+                    self._changed.notify_all()
+
+    def _take_request(self, message: MQTTMessage) -> None:
+        properties = message.properties
+        reply_to = getattr(properties, "ResponseTopic", "")
+        below = self._base + "/reply/"
+        if not reply_to.startswith(below) or {"+", "#"} & set(reply_to):
+            _log.warning("command-form: a command without a response topic below %s is left undone", below)
+            return
+        correlation = getattr(properties, "CorrelationData", None)
+        if self._on_request is not None:
+            self._on_request(Request(bytes(message.payload), reply_to, correlation))
+
+    def _on_ack(self, payload: bytes) -> None:
         try:
-            taken, refused = _acknowledged(bytes(message.payload))
+            taken, refused = _acknowledged(payload)
         except EvidenceError as error:
             _log.warning("mqtt-ack: an acknowledgement cannot be read: %s", error.message)
             return
@@ -292,8 +351,7 @@ class Outbox:
             _log.error("event-refused: the office refuses an event, it is sent no more: %s: %s", name, why)
         with self._changed:
             try:
-                with self._database:
-                    self._database.executemany("DELETE FROM event WHERE id = ?", [(name,) for name in ids])
+                self._store.forget(ids)
             except sqlite3.Error:
                 _log.exception("outbox-disk: an acknowledgement could not be kept; the events go out again")
                 return
@@ -306,39 +364,6 @@ class Outbox:
             known, self._trouble = self._trouble, trouble
         if trouble != known:
             _log.warning(trouble)
-
-
-def waiting(path: Path) -> int:
-    """Events that wait in the outbox at `path`, which another process may have open. Raises `OutboxError`."""
-    if not path.exists():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            return _count(database)
-    except sqlite3.Error as error:
-        raise OutboxError(f"{path}: cannot be read: {error}") from error
-
-
-def _open(path: Path, limit_bytes: int) -> sqlite3.Connection:
-    try:
-        database = sqlite3.connect(path, check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute(f"PRAGMA max_page_count = {max(limit_bytes // _PAGE, 16)}")
-        with database:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS event ("
-                "seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, topic TEXT NOT NULL, payload BLOB NOT NULL)"
-            )
-            database.execute("CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)")
-    except sqlite3.Error as error:
-        raise OutboxError(f"{path}: cannot be used ({error}); it holds hints only and may be moved away") from error
-    return database
-
-
-def _count(database: sqlite3.Connection) -> int:
-    found: tuple[int] = database.execute("SELECT COUNT(*) FROM event").fetchone()
-    return found[0]
 
 
 def _acknowledged(payload: bytes) -> tuple[list[str], dict[str, str]]:

@@ -6,8 +6,11 @@ import os
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+
 from evidence import pki
 from evidence.errors import EvidenceError
+from evidence.revoked import Revoked
 from runtime.keys import CredentialError
 
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000  # openssl/x509_vfy.h; the ssl module passes it on but has no name for it
@@ -38,20 +41,38 @@ def client_context(certificate_chain: Path, key: Path, roots: Path, *, check_dat
     return _context(ssl.PROTOCOL_TLS_CLIENT, certificate_chain, key, roots, check_dates=check_dates)
 
 
-def peer(connection: ssl.SSLSocket | ssl.SSLObject) -> tuple[pki.Role, str]:
-    """Return role and id of the other end, after the handshake. Raises `PeerError`."""
+def peer_certificate(connection: ssl.SSLSocket | ssl.SSLObject) -> x509.Certificate:
+    """Return the other end's certificate, after the handshake. Raises `PeerError`."""
     der = connection.getpeercert(binary_form=True)
     if der is None:
         raise PeerError("the other end has shown no certificate")
     try:
-        return pki.role_and_id(pki.parse_certificate(der))
+        return pki.parse_certificate(der)
+    except EvidenceError as error:
+        raise PeerError(f"the other end's certificate cannot be read: {error.message}") from error
+
+
+def peer(connection: ssl.SSLSocket | ssl.SSLObject, revoked: Revoked | None = None) -> tuple[pki.Role, str]:
+    """Return role and id of the other end, after the handshake, unless it was taken back. Raises `PeerError`."""
+    certificate = peer_certificate(connection)
+    try:
+        role, name = pki.role_and_id(certificate)
+        entry = None if revoked is None else revoked.entry(certificate)
     except EvidenceError as error:
         raise PeerError(f"the other end's certificate does not tell who it is: {error.message}") from error
+    if entry is not None:
+        raise PeerError(f"the certificate of {role}/{name} was taken back on {entry.at:%Y-%m-%d}")
+    return role, name
 
 
-def require_peer(connection: ssl.SSLSocket | ssl.SSLObject, role: pki.Role, name: str | None = None) -> str:
-    """Return the other end's id if it has `role` (and the id `name`, if given). Raises `PeerError`."""
-    found_role, found = peer(connection)
+def require_peer(
+    connection: ssl.SSLSocket | ssl.SSLObject,
+    role: pki.Role,
+    name: str | None = None,
+    revoked: Revoked | None = None,
+) -> str:
+    """Return the other end's id if it has `role` (and the id `name`, if given). As `peer`. Raises `PeerError`."""
+    found_role, found = peer(connection, revoked)
     if found_role is not role or name not in {None, found}:
         raise PeerError(f"expected {role}/{name or '*'} at the other end, found {found_role}/{found}")
     return found

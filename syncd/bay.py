@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from syncd.camera import Camera
 from syncd.errors import AwayError, Stopped
+from syncd.gate import EMPTY, Offer
+from syncd.guest import Guest
 from syncd.handin import Dock, HandIn
 from syncd.office import Office
 
@@ -25,6 +27,7 @@ class HandIns:
         self.dock = dock
         self._lock = threading.Lock()
         self._known: dict[str, HandIn] = {}
+        self._guests: dict[str, Guest] = {}
 
     def of(self, device: str) -> HandIn:
         """The one hand-in of this camera."""
@@ -32,6 +35,18 @@ class HandIns:
             if device not in self._known:
                 self._known[device] = HandIn(device, self.dock)
             return self._known[device]
+
+    def guest(self, device: str) -> Guest:
+        """The one guest of this camera."""
+        handin = self.of(device)
+        with self._lock:
+            if device not in self._guests:
+                self._guests[device] = Guest(handin, self.dock)
+            return self._guests[device]
+
+    def objections(self, device: str) -> list[str]:
+        """Codes of why a camera that has handed everything in may not be handed out; the gravest first."""
+        return [reason.code for reason in self.guest(device).offer.reasons]
 
     def with_spool(self) -> list[HandIn]:
         """Those of which something is in the spool, the most urgent first."""
@@ -51,18 +66,29 @@ class Bay:
         self._camera = camera
         self._office = office
         self._name = name
-        self._present: HandIn | None = None
+        self._present: Guest | None = None
         self._eager_until = time.monotonic() + _EAGER_SECONDS if eager else None
+
+    @property
+    def offer(self) -> Offer:
+        """What may be handed out here."""
+        guest = self._present
+        return EMPTY if guest is None else guest.offer
 
     def work(self) -> None:
         """Look once, and do all that can be done now. Raises `Stopped`."""
         try:
-            handin = self._handins.of(self._camera.connect())
-            if handin is not self._present:
-                _log.info("%s is in bay %s", handin.device, self._name)
-                handin.begin()
-                self._present, self._eager_until = handin, None
-            handin.visit(self._camera, self._office)
+            guest = self._handins.guest(self._camera.connect())
+            if guest is not self._present:
+                _log.info("%s is in bay %s", guest.device, self._name)
+                guest.begin()
+                self._present, self._eager_until = guest, None
+                self._handins.dock.presence.came(self._name, guest.device, self._camera.address)
+            before = guest.offer
+            guest.visit(self._camera, self._office)
+            if guest.offer != before:
+                told = "; ".join(map(str, guest.offer.reasons))
+                _log.info("bay %s: %s %s %s", self._name, guest.device, guest.offer.light, told)
         except AwayError as away:
             self._camera.close()
             if self._present is not None:
@@ -71,6 +97,7 @@ class Bay:
                 _log.warning("bay %s: %s", self._name, away)
                 self._eager_until = None
             self._present = None
+            self._handins.dock.presence.gone(self._name)
 
     def pause(self, usual: float) -> float:
         """Seconds until the next look."""
@@ -89,6 +116,7 @@ class Bay:
 
     def close(self) -> None:
         """Close the connections."""
+        self._handins.dock.presence.gone(self._name)
         self._camera.close()
         self._office.close()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from runtime.config import Between, Matches
 
 _ADDRESS = Matches(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 Address = Annotated[str, _ADDRESS]
+OUTBOX: Final = "outbox.sqlite"
+"""The outbox's name in the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,21 @@ class Bay:
 
 
 @dataclass(frozen=True, slots=True)
+class ScreenConfig:
+    """The page for a screen at the dock. On loopback, always: what is shown is for those who stand there."""
+
+    port: Annotated[int, Between(0, 65535)] = 8480
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Where Prometheus finds this dock."""
+
+    address: str = "127.0.0.1"
+    port: Annotated[int, Between(0, 65535)] = 9480
+
+
+@dataclass(frozen=True, slots=True)
 class DockConfig:
     """`dock.toml`. The dock's id is that of its certificate."""
 
@@ -44,11 +61,15 @@ class DockConfig:
     spool_bytes: Annotated[int, Between(0, None)] = 64 * 1024**3
     keep_segments: bool = False
     office_blocks: Annotated[int, Between(1, 64)] = 4
+    telemetry_seconds: Annotated[float, Between(0.1, 3600)] = 60.0
+    thermometer: Path = Path("/sys/class/thermal/thermal_zone0/temp")
     poll_seconds: Annotated[float, Between(0.1, 60)] = 2.0
     retry_seconds: Annotated[float, Between(0.1, 60)] = 1.0
     retry_limit_seconds: Annotated[float, Between(1, 3600)] = 120.0
     connect_seconds: Annotated[float, Between(0.1, 30)] = 3.0
     block_seconds: Annotated[float, Between(0.5, 300)] = 30.0
+    screen: ScreenConfig | None = None
+    metrics: MetricsConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.bays:

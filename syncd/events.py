@@ -1,4 +1,4 @@
-"""What the dock tells over MQTT: journal lines, and how hand-ins go. Hints only: the journal is the truth."""
+"""What the dock tells over MQTT (docs/spec/messages.md). Hints only: the journal is the truth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from evidence import jose, records
+from evidence.jose import Json
 from runtime.outbox import Event, Outbox, OutboxError
 
 State = Literal["started", "progress", "receipt", "done", "fault"]
@@ -34,6 +35,15 @@ class Events:
         name = uuid.uuid4().hex
         payload = jose.dump_json({"id": name, "state": state, **facts})
         self._publish([Event(name, f"{self._base}/camera/{device}/handin", payload)])
+
+    def bay(self, bay: str, state: Json) -> None:
+        """Who is in this bay; retained."""
+        self._outbox.tell_state(f"{self._base}/bay/{bay}/presence", jose.dump_json(state))
+
+    def telemetry(self, figures: Json, device: str | None = None) -> None:
+        """How a camera, or the dock itself, is; retained."""
+        place = self._base if device is None else f"{self._base}/camera/{device}"
+        self._outbox.tell_state(f"{place}/telemetry", jose.dump_json(figures))
 
     def _publish(self, events: list[Event]) -> None:
         try:

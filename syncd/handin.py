@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,15 +22,19 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
+from syncd.attempts import Attempts
 from syncd.blocks import GaveWay, ahead, giving_way, hashed, whole_lines
 from syncd.camera import Camera, CameraState, Listed
-from syncd.errors import AwayError, DockError, RefusedError, Stopped
+from syncd.errors import AwayError, DockError
 from syncd.events import Events
 from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
+from syncd.presence import Presence
 from syncd.retries import Retries
+from syncd.returns import Lists
 from syncd.spool import Spool
-from syncd.step import Step, decide
+from syncd.step import Begun, Step, decide
+from syncd.telemetry import CameraTelemetry
 from syncd.urgency import Agenda, Holds
 
 _Key = tuple[str, int]
@@ -50,6 +53,9 @@ class Dock:
     stopping: threading.Event
     keep_segments: bool = False
     holds: Holds = field(default_factory=Holds)
+    presence: Presence = field(default_factory=Presence)
+    name: str = ""  # the dock's id
+    lists: Lists | None = None  # None: cameras are brought no papers, and not asked how they stand
 
 
 class HandIn:
@@ -62,10 +68,12 @@ class HandIn:
         self._lock = threading.Lock()
         self._reader: JournalReader | None = None
         self._wanted = threading.Event()  # a bay waits for the drain to leave off
+        self._tries = Attempts(device, dock.events, dock.retries, dock.stopping)
         self._agenda = Agenda(dock.holds)
+        self._telemetry = CameraTelemetry()
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
-        self._doubtful = False  # whether it still does
+        self._begun = Begun()
         self._told_done = False
         self._gave = False  # whether the camera was given anything in this pass
 
@@ -77,10 +85,10 @@ class HandIn:
     def lost(self, away: AwayError) -> None:
         """The camera has gone, or cannot be worked with. A fault unless it had nothing left to hand in."""
         if not self._told_done or away.code != "camera-lost":
-            self._fault(away)
+            self._tries.fault(away)
 
-    def visit(self, camera: Camera, office: Office) -> None:
-        """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
+    def visit(self, camera: Camera, office: Office) -> bool:
+        """Do all that can be done now; whether that was everything. Raises `AwayError` of the camera, and `Stopped`."""
         self._wanted.set()
         with self._lock:
             self._wanted.clear()
@@ -90,15 +98,18 @@ class HandIn:
             if complete and not self._told_done:
                 self._told_done = True
                 self._dock.events.handin(self.device, "done")
+            return complete
 
     def _pass(self, camera: Camera, office: Office) -> bool:
         """Whether everything that the camera had is handed in and known to it."""
         self._gave = False
         state = camera.state()
-        complete = self._attempt("journal", lambda: self._pull_journal(camera, state))
+        complete = self._tries.attempt("journal", lambda: self._pull_journal(camera, state))
+        if (figures := self._telemetry.news()) is not None:
+            self._dock.events.telemetry(figures, self.device)
         complete &= self._deliver_journal(office)
-        for listed in self._agenda.order(state.segments, lambda listed: self._known(listed.key)):
-            complete &= listed.key in self._given or self._attempt(
+        for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
+            complete &= listed.key in self._given or self._tries.attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
             )
@@ -115,8 +126,8 @@ class HandIn:
             self._verified()
             if not self._deliver_journal(office):
                 return
-            for key in self._agenda.order(self._spool.waiting(), self._known):
-                self._attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
+            for key in self._agenda.order(self._spool.waiting(), self.known):
+                self._tries.attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
         except GaveWay:
             return
         finally:
@@ -124,7 +135,7 @@ class HandIn:
 
     def rank(self) -> tuple[int, int]:
         """How urgent what waits in the spool is: the least first. For any thread."""
-        return min((self._agenda.rank(self._known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
+        return min((self._agenda.rank(self.known(key)) for key in self._spool.waiting()), default=Agenda.LAST)
 
     # --- journal
 
@@ -146,6 +157,7 @@ class HandIn:
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
+                self._telemetry.note(record)
             start = end
 
     def _note_given(self, record: Record) -> None:
@@ -172,7 +184,7 @@ class HandIn:
     def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
         reader = self._verified()
         rest = b""
-        for block in self._watched(camera.journal(file, start, size)):
+        for block in self._tries.watched(camera.journal(file, start, size)):
             data = rest + block
             before = reader.good_len(file)
             try:
@@ -196,12 +208,14 @@ class HandIn:
             raise
 
     def _deliver_journal(self, office: Office) -> bool:
-        return self._office_ready() and self._attempt("journal-upload", lambda: self._upload_journal(office))
+        return self._tries.office_ready() and self._tries.attempt(
+            "journal-upload", lambda: self._upload_journal(office)
+        )
 
     def _upload_journal(self, office: Office) -> None:
-        if self._doubtful:
+        if self._tries.doubtful:
             self._at_office.clear()
-            self._doubtful = False
+            self._tries.doubtful = False
         for file in self._spool.journal_files():
             size = self._verified().good_len(file)
             if self._at_office.get(file, -1) >= size:
@@ -209,14 +223,15 @@ class HandIn:
             upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
             offset = office.uploads.offset(upload)
             for piece in whole_lines(self._spool.journal(file, offset)):
-                self._check_stop()
+                self._tries.check_stop()
                 offset = office.uploads.append(upload, offset, piece)
             self._at_office[file] = offset
             self._dock.retries.worked("office")
 
     # --- segments
 
-    def _known(self, key: _Key) -> Record | None:
+    def known(self, key: _Key) -> Record | None:
+        """The verified record of a segment, if there is one by now. For any thread."""
         return self._reader.segments.get(key) if self._reader else None
 
     def _record(self, key: _Key) -> Record:
@@ -239,15 +254,15 @@ class HandIn:
                     self._forward_sound(office, key, record)
                 elif step is Step.STORE and self._spool.fits(key, listed.size):
                     start = self._spool.partial_size(key)
-                    self._spool.take(key, self._watched(camera.segment(listed, start)), record)
-                elif self._office_ready():
+                    self._spool.take(key, self._tries.watched(camera.segment(listed, start)), record)
+                elif self._tries.office_ready():
                     self._upload(office, record, lambda start: camera.segment(listed, start))
                 else:
                     raise DockError("spool-full", "the office is away and the spool is full; it stays on the camera")
             except AwayError as away:
                 if away.side == "camera":
                     raise
-                self._office_failed(away)
+                self._tries.office_failed(away)
         return False
 
     def _next(self, key: _Key, record: Record) -> Step:
@@ -255,7 +270,8 @@ class HandIn:
             receipt=self._receipt(key, record) is not None,
             whole=self._spool.holds(key),
             via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
-            office=self._office_ready() and self._journal_delivered(),
+            office=self._tries.office_ready() and self._journal_delivered(),
+            begun=key in self._begun,
         )
 
     def _receipt(self, key: _Key, record: Record) -> bytes | None:
@@ -307,15 +323,17 @@ class HandIn:
         # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
         digest = hashlib.sha256() if offset == 0 else None
         weight = self._agenda.urgency(record).weight
-        for block in ahead(hashed(self._watched(source(offset)), digest)):
+        for block in ahead(hashed(self._tries.watched(source(offset)), digest)):
             if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             with office.share.turn(len(block), weight):
                 offset = office.uploads.append(upload, offset, block)
+            self._begun.note((recording, segment))
         receipt = office.receipt(device, recording, segment, sha256, size)
         self._dock.retries.worked("office")
         self._spool.put_certificates(self._dock.signer_pem)
         self._spool.put_receipt((recording, segment), receipt)
+        self._begun.forget((recording, segment))
         if not self._dock.keep_segments:
             self._spool.drop((recording, segment))
         self._dock.events.handin(
@@ -328,59 +346,14 @@ class HandIn:
         nonce = state.nonce
         if nonce is None:
             return True
-        if not (self._office_ready() and self._journal_delivered()):
+        if not (self._tries.office_ready() and self._journal_delivered()):
             return False
-        return self._attempt("anchor", lambda: self._give_anchor(camera, office, nonce))
+        return self._tries.attempt("anchor", lambda: self._give_anchor(camera, office, nonce))
 
     def _give_anchor(self, camera: Camera, office: Office, nonce: str) -> None:
         camera.give_anchor(office.anchor(self.device, nonce))
         self._gave = True
 
-    # --- faults
-
     def _journal_delivered(self) -> bool:
         reader = self._verified()
         return all(self._at_office.get(file, -1) >= reader.good_len(file) for file in self._spool.journal_files())
-
-    def _office_ready(self) -> bool:
-        return self._dock.retries.ready("office", time.monotonic())
-
-    def _office_failed(self, away: AwayError) -> None:
-        self._doubtful = True
-        wait = self._dock.retries.failed("office", time.monotonic(), away.retry_after)
-        self._fault(away, retry_ms=round(wait * 1000))
-
-    def _attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
-        """Do it, unless it failed a short while ago; whether it was done. Passes on `AwayError` of the camera."""
-        retries, name = self._dock.retries, f"{self.device}/{what}"
-        if not retries.ready(name, time.monotonic()):
-            return False
-        self._check_stop()
-        try:
-            done = action() is not False
-        except AwayError as away:
-            if away.side == "camera":
-                raise
-            self._office_failed(away)
-        except (DockError, OSError) as error:
-            self._doubtful |= isinstance(error, RefusedError)
-            fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
-            wait = retries.failed(name, time.monotonic())
-            self._fault(fault, retry_ms=round(wait * 1000), where=what)
-        else:
-            retries.worked(name)
-            return done
-        return False
-
-    def _fault(self, fault: DockError, **facts: str | int) -> None:
-        self._dock.events.handin(self.device, "fault", code=fault.code, detail=fault.message, **facts)
-
-    def _check_stop(self) -> None:
-        if self._dock.stopping.is_set():
-            raise Stopped
-
-    def _watched(self, blocks: Blocks) -> Blocks:
-        with contextlib.closing(blocks):
-            for block in blocks:
-                self._check_stop()
-                yield block

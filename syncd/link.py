@@ -17,13 +17,17 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography import x509
+
 from evidence import jose
 from evidence.errors import EvidenceError
 from evidence.pki import Role
+from evidence.revoked import Revoked
 from runtime import tls
 from syncd.errors import AwayError, DockError, RefusedError
 
 BLOCK: Final = 1024 * 1024  # bytes moved at once: what is sent again after a cut
+_AHEAD: Final = 64 * 1024  # bytes that the other end may send beyond what is read; on a cut they are sent again, too
 _ANSWER_LIMIT: Final = 8 * 1024 * 1024  # bytes of an answer taken whole; a camera's state with 100,000 segments
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RETRY_LIMIT = 3600.0  # seconds
@@ -55,17 +59,26 @@ class Link:
     """A client of one end, for one thread. Connects when needed. Raises `AwayError` and `RefusedError` only."""
 
     def __init__(
-        self, side: str, role: Role, address: tuple[str, int], context: ssl.SSLContext, patience: Patience | None = None
+        self,
+        side: str,
+        role: Role,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        patience: Patience | None = None,
+        revoked: Callable[[], Revoked] | None = None,
     ) -> None:
+        """`revoked`: whose certificates are refused, besides those that the context refuses."""
         self._side = side
         self._role = role
         self._address = address
         self._context = context
         self._patience = patience or Patience()
+        self._revoked = revoked
         self._connection: _Connection | None = None
         self._used = False
         self._buffers: tuple[bytearray, bytearray] | None = None
         self._reason: Callable[[], Exception] | None = None
+        self._certificate: x509.Certificate | None = None
         self.peer = ""  # id of the other end, from its certificate, once connected
 
     def connect(self) -> str:
@@ -78,8 +91,16 @@ class Link:
                     raise ConnectionAbortedError("cut")
                 with _deadline(connection, self._patience.connect):
                     connection.connect()
-                self.peer = tls.require_peer(connection.sock, self._role)
+                revoked = self._revoked() if self._revoked else None
+                self.peer = tls.require_peer(connection.sock, self._role, revoked=revoked)
+                self._certificate = tls.peer_certificate(connection.sock)
         return self.peer
+
+    def certificate(self) -> x509.Certificate:
+        """Connect, unless it is; returns the other end's certificate."""
+        self.connect()
+        assert self._certificate is not None  # noqa: S101 - for the type checker: connect() returned
+        return self._certificate
 
     def close(self) -> None:
         """Close; the next request connects anew. Idempotent."""
@@ -230,6 +251,7 @@ class _Connection(http.client.HTTPConnection):
             self._plain = plain = socket.socket(family, kind, protocol)
             try:
                 plain.settimeout(self.timeout)
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _AHEAD)
                 plain.connect(address)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:

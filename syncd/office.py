@@ -9,15 +9,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import jose, pki, shape
-from evidence.documents import Receipt, TimeAnchor
+from evidence.documents import Configuration, Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from syncd.errors import DockError, RefusedError
+from evidence.revoked import Revoked
+from evidence.standing import Standing
+from syncd.errors import AwayError, DockError, RefusedError
 from syncd.link import Link, Patience
 from syncd.shares import Share, Shares
 from syncd.tus import Uploads
 
 _NOT_FOUND = 404
+_PEM = "application/x-pem-file"
+_STANDING: dict[str, shape.Check] = {"device": shape.identifier, "standing": shape.one_of(*Standing)}
 
 
 class Signers:
@@ -46,6 +50,20 @@ class Signers:
         _check_time(chain, anchor.utc)
         return anchor
 
+    def configuration(self, text: bytes) -> Configuration:
+        """Verify a configuration. As `receipt`."""
+        chain = self._chain(text, Configuration.TYP)
+        configuration = Configuration.read(text, _key(chain))
+        _check_time(chain, configuration.issued)
+        return configuration
+
+    def order(self, text: bytes) -> Order:
+        """Verify an order. As `receipt`."""
+        chain = self._chain(text, Order.TYP)
+        order = Order.read(text, _key(chain))
+        _check_time(chain, order.issued)
+        return order
+
     def _chain(self, text: bytes, typ: str) -> pki.Chain:
         chain = self._chains.get(jose.parse(text, typ).kid)
         if chain is None:
@@ -63,11 +81,14 @@ class Office:
         signers: Signers,
         patience: Patience | None = None,
         share: Share | None = None,
+        revoked: Callable[[], Revoked] | None = None,
     ) -> None:
-        self._link = Link("office", Role.OFFICE, address, context, patience)
+        self._link = Link("office", Role.OFFICE, address, context, patience, revoked)
         self._signers = signers
         self.share = share or Shares().join()  # of the line to the office: segments wait for their turn
         self.uploads = Uploads(self._link)
+        self.quarantine = Uploads(self._link, "/v1/quarantine/uploads")
+        self.papers = OfficePapers(self._link, signers)
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -99,6 +120,50 @@ class Office:
         if (anchor.device, anchor.nonce) != (device, nonce):
             raise DockError("anchor-wrong", "the time anchor is for another camera or another docking")
         return text
+
+
+class OfficePapers:
+    """What the office has for cameras besides receipts and time, over a link that others use in turn."""
+
+    def __init__(self, link: Link, signers: Signers) -> None:
+        self._link = link
+        self._signers = signers
+
+    def revocations(self) -> bytes:
+        """The agency's lists with their issuers, PEM; empty if there are none. Not verified."""
+        return self._link.request("GET", "/v1/revocations").body
+
+    def standing(self, link: x509.Certificate) -> Standing:
+        """How the camera with this link certificate stands."""
+        answer = self._link.request("POST", "/v1/standings", {"Content-Type": _PEM}, pki.to_pem(link))
+        try:
+            value = shape.require("standing", jose.parse_json(answer.body), _STANDING)
+        except EvidenceError as error:
+            raise AwayError("office", "protocol", error.message) from error
+        return Standing(value["standing"])
+
+    def configuration(self, device: str) -> bytes | None:
+        """The camera's latest configuration, verified; None: there is none. Raises `DockError` configuration-wrong."""
+        try:
+            text = self._link.request("GET", f"/v1/configurations/{device}").body.strip()
+            if self._signers.configuration(text).device == device:
+                return text
+        except RefusedError as refusal:
+            if refusal.status == _NOT_FOUND:
+                return None
+            raise
+        except EvidenceError as error:
+            raise DockError("configuration-wrong", error.message) from error
+        raise DockError("configuration-wrong", "the office's configuration is for another camera")
+
+    def renewal(self, request: bytes) -> bytes:
+        """The link certificate that lies ready for whoever made this request, PEM; the camera verifies it."""
+        return self._link.request("POST", "/v1/renewals", {"Content-Type": _PEM}, request).body
+
+    def open_quarantine(self, device: str, standing: Standing, proof: jose.Json) -> None:
+        """Let a camera hand in to quarantine."""
+        body = jose.dump_json({"standing": standing.value, "proof": proof})
+        self._link.request("POST", f"/v1/quarantine/{device}", {"Content-Type": "application/json"}, body)
 
 
 def check_receipt(signers: Signers, text: bytes, expected: tuple[str, str, int, str, int]) -> bytes:

@@ -32,7 +32,7 @@ class Spool:
 
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self.root = root
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._promised: dict[Path, int] = {}
         self.folders = Folders(root)
@@ -47,7 +47,12 @@ class Spool:
 
     def used_bytes(self) -> int:
         """Ciphertext on the disk, whole and partial."""
-        return sum(path.stat().st_size for path in self._ciphertext())
+        return sum(map(_size, self._ciphertext()))
+
+    def disk_free_bytes(self) -> int:
+        """Bytes that the disk has left for this program."""
+        free = os.statvfs(self.root)
+        return free.f_bavail * free.f_frsize
 
     def fits(self, target: Path, size: int) -> bool:
         """Promise room for so many bytes at `target`, until `settled`; kept segments make way, oldest first."""
@@ -56,12 +61,10 @@ class Spool:
             promised = sum(self._promised.values())
             kept = [path for path in self._ciphertext() if _receipt_of(path).exists()]
             kept.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-            free = os.statvfs(self.root)
-            while promised + self.used_bytes() + size > self._limit or size > free.f_bavail * free.f_frsize:
+            while promised + self.used_bytes() + size > self.limit_bytes or size > self.disk_free_bytes():
                 if not kept:
                     return False
                 _remove(kept.pop())
-                free = os.statvfs(self.root)
             self._promised[target] = size
             return True
 
@@ -139,6 +142,10 @@ class DeviceSpool:
         paths = self.folder.glob("segments/*/*.mp4.age")
         return sorted((path.parent.name, int(path.name.partition(".")[0])) for path in paths)
 
+    def size(self, key: _KEY) -> int:
+        """Bytes of a whole segment here; none if it has gone meanwhile."""
+        return _size(self.folder / records.segment_path(*key))
+
     def holds(self, key: _KEY) -> bool:
         """Whether the whole segment is here."""
         return (self.folder / records.segment_path(*key)).exists()
@@ -156,9 +163,7 @@ class DeviceSpool:
 
     def partial_size(self, key: _KEY) -> int:
         """Bytes of a segment that were pulled before."""
-        with contextlib.suppress(FileNotFoundError):
-            return (self._partial / records.segment_path(*key)).stat().st_size
-        return 0
+        return _size(self._partial / records.segment_path(*key))
 
     def fits(self, key: _KEY, size: int) -> bool:
         """See `Spool.fits`: bytes that are still to come, beyond what is partly here."""
@@ -211,6 +216,13 @@ class DeviceSpool:
             os.fsync(stream.fileno())
         draft.replace(path)
         sync_folder(path.parent)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, none if it has gone: several threads are at work here."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def _receipt_of(segment: Path) -> Path:

@@ -15,40 +15,54 @@ _LIMIT_MS = 24 * 3600 * 1000  # rule 19: handed in within 24 hours
 _SOON_MS = 6 * 3600 * 1000
 
 
+def due_ms(record: Record) -> int | None:
+    """UTC at which the time limit of the segment that `record` closed ends; None: its clock was not set."""
+    return None if record.clock.source == "none" else record.clock.utc_ms + _LIMIT_MS
+
+
 class Urgency(enum.IntEnum):
     """Why a segment goes before others, the strongest reason first."""
 
     HELD = 0  # the office waits for this recording
-    MARKED = 1  # the officer marked a moment of this recording
-    DUE = 2  # its time limit ends soon, or has ended
-    ROUTINE = 3
+    FIRST = 1  # the office asked for it before others
+    MARKED = 2  # the officer marked a moment of this recording
+    DUE = 3  # its time limit ends soon, or has ended
+    ROUTINE = 4
 
     @property
     def weight(self) -> int:
         """Share of the line to the office, as a multiple of a routine one."""
-        return {Urgency.HELD: 8, Urgency.MARKED: 4, Urgency.DUE: 4, Urgency.ROUTINE: 1}[self]
+        return {Urgency.HELD: 8, Urgency.FIRST: 8, Urgency.MARKED: 4, Urgency.DUE: 4, Urgency.ROUTINE: 1}[self]
+
+
+Target = tuple[str, str | None, int | None]  # camera, recording, segment
 
 
 class Holds:
-    """Recordings that the office has asked for first. Safe for several threads."""
+    """Cameras, recordings and segments that the office has asked for first. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: frozenset[tuple[str, str]] = frozenset()
+        self._asked: dict[Target, Urgency] = {}  # replaced whole, never changed
         self.changes = 0  # counts: an order that was made before the last one is out of date
 
-    def add(self, device: str, recording: str) -> None:
-        """Let this recording go before all others."""
+    def add(
+        self, device: str, recording: str | None, segment: int | None = None, urgency: Urgency = Urgency.HELD
+    ) -> None:
+        """Let this segment, or this recording, or all of this camera, go before others."""
         with self._lock:
-            self._held, self.changes = self._held | {(device, recording)}, self.changes + 1
+            self._asked, self.changes = {**self._asked, (device, recording, segment): urgency}, self.changes + 1
 
-    def remove(self, device: str, recording: str) -> None:
+    def remove(self, device: str, recording: str | None, segment: int | None = None) -> None:
         """Let it go in its usual order again."""
         with self._lock:
-            self._held, self.changes = self._held - {(device, recording)}, self.changes + 1
+            rest = {target: how for target, how in self._asked.items() if target != (device, recording, segment)}
+            self._asked, self.changes = rest, self.changes + 1
 
-    def __contains__(self, recording: tuple[str, str]) -> bool:
-        return recording in self._held
+    def urgency(self, device: str, recording: str, segment: int) -> Urgency | None:
+        """How much the office has asked for this segment; None: not at all."""
+        asked, targets = self._asked, ((device, None, None), (device, recording, None), (device, recording, segment))
+        return min((asked[target] for target in targets if target in asked), default=None)
 
 
 class Agenda:
@@ -68,13 +82,14 @@ class Agenda:
     def urgency(self, record: Record, now_ms: int | None = None) -> Urgency:
         """Judge the segment that `record` closed. Of unknown age, because no clock was set, it is due."""
         recording = record.body["recording"]
-        if (record.device, recording) in self._holds:
-            return Urgency.HELD
+        asked = self._holds.urgency(record.device, recording, record.body["segment"])
+        if asked is not None:
+            return asked
         if recording in self._marked:
             return Urgency.MARKED
         now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-        known = record.clock.source != "none"
-        return Urgency.ROUTINE if known and now < record.clock.utc_ms + _LIMIT_MS - _SOON_MS else Urgency.DUE
+        due = due_ms(record)
+        return Urgency.ROUTINE if due is not None and now < due - _SOON_MS else Urgency.DUE
 
     def rank(self, record: Record | None) -> tuple[int, int]:
         """Place in the order, the least first; within one urgency the older first, as the journal has them."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from cryptography import x509
 
 from evidence import pki, records
-from evidence.documents import Receipt, TimeAnchor
+from evidence.documents import Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
-from firmware.dock_port import DockPort, PortState
+from firmware.dock_host import PortState
+from firmware.dock_port import DockPort
 from runtime import tls
 from tests.agency import BOOT, Agency
 from tests.builders import CameraFolder
@@ -34,6 +35,7 @@ class DockedCamera:
         self.folder = CameraFolder(tmp / "evidence", agency, device)
         self.anchors: list[TimeAnchor] = []
         self.given: list[Receipt] = []
+        self.orders: list[Order] = []
         self.release_at_once = True
         self._signer = pki.public_key(signer)
         self._lock = threading.Lock()
@@ -72,3 +74,9 @@ class DockedCamera:
             self.folder.line("time_anchor", {"anchor": jws, "stepped_ms": None})
             self.anchors.append(anchor)
             self._nonce = None
+
+    def take_order(self, jws: str) -> None:
+        order = Order.read(jws, self._signer)
+        if order.device != self.folder.device:
+            raise EvidenceError("order-foreign", "the order is for another camera")
+        self.orders.append(order)

@@ -51,6 +51,7 @@ class Programs:
             f'spool = "spool"\noffice = "127.0.0.1:{port}"\nbroker = "127.0.0.1:{broker}"\nkeep_segments = true\n'
             f"poll_seconds = 0.1\nretry_seconds = 0.2\nretry_limit_seconds = 1\n"
             f'[[bays]]\ncamera = "127.0.0.1:{self.camera.port.address[1]}"\n'
+            f"[screen]\nport = 0\n[metrics]\nport = 0\n"
         )
 
     def start(self, name: str) -> subprocess.Popen[bytes]:

@@ -35,6 +35,10 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.shown: dict[str, bytes] = {}
+
+    def tell_state(self, topic: str, payload: bytes) -> None:
+        self.shown[topic] = payload
 
     def publish_many(self, events: list[Event]) -> None:
         self.events += events

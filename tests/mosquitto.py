@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evidence import pki
 from evidence.pki import Role
+from office.broker import access
 from tests.agency import Agency
 
 
@@ -19,10 +20,9 @@ class Broker:
     def __init__(self, folder: Path, agency: Agency, role: Role = Role.OFFICE) -> None:
         folder.mkdir()
         chain, key = agency.issue(role, "OFFICE-1").write(folder, "broker")
-        (folder / "roots.pem").write_bytes(pki.to_pem(agency.root.certificate))
-        (folder / "acl").write_text(
-            "user office/OFFICE-1\ntopic readwrite bodycam/v1/#\n\npattern readwrite bodycam/v1/%u/#\n"
-        )
+        self.roots = folder / "roots.pem"
+        self.roots.write_bytes(pki.to_pem(agency.root.certificate))
+        (folder / "acl").write_text(access("OFFICE-1", ["DESK-1"]))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]

@@ -95,6 +95,7 @@ class Panel:
     def __init__(self) -> None:
         self.press: Callable[[Control, int], None] = lambda _control, _at: None
         self.lamps = Lamps()
+        self.buzzes: list[float] = []
         self.broken = False
 
     def start(self, on_control: Callable[[Control, int], None]) -> None:
@@ -109,7 +110,7 @@ class Panel:
         self.lamps = lamps
 
     def buzz(self, seconds: float) -> None:
-        """Silent."""
+        self.buzzes.append(seconds)
 
     def docked(self) -> bool:
         return False

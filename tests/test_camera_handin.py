@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evidence import age, pki, records, shape
-from evidence.documents import Configuration, Receipt, TimeAnchor
+from evidence.documents import Configuration, Order, Receipt, TimeAnchor
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from firmware.hal.ports import Utc
@@ -67,16 +67,24 @@ class Rig:
         roots = (owner.agency.root.certificate,)
         chain = pki.validate_chain(signer.certificate, signer.above, roots, role=Role.SIGNER, at=None)
         self.identity = Identity(Path(), configuration, "", roots, {pki.key_id(key): chain})
-        self.handed_in = 0
+        self.handed_in = self.called = 0
         self.handin = self.new_handin()
 
     def new_handin(self) -> HandIn:
-        return HandIn(self.disk, self.camera.journal, self.identity, self.clock, self._done)
+        return HandIn(self.disk, self.camera.journal, self.identity, self.clock, self._done, self._find)
 
     def _done(self) -> None:
         self.handed_in += 1
 
-    def _signed(self, document: Receipt | TimeAnchor, by: Holder | None = None) -> str:
+    def _find(self) -> None:
+        self.called += 1
+
+    def order(self, by: Holder | None = None, **changes: Any) -> str:
+        times = ("2026-11-24T06:00:00.000Z", "2026-11-24T06:05:00.000Z")
+        order = Order("OFFICE-1", "0f" * 16, "DOCK-1", DEVICE, "find", None, None, *times)
+        return self._signed(dataclasses.replace(order, **changes), by)
+
+    def _signed(self, document: Receipt | TimeAnchor | Order, by: Holder | None = None) -> str:
         holder = by or self.signer
         return document.sign(holder.key, pki.key_id(pki.public_key(holder.certificate)))
 
@@ -273,3 +281,32 @@ def test_what_it_knows_comes_from_the_journal(owner: Owner, signer: Holder) -> N
     assert rig.handin.make_room()
     assert rig.path(1) not in rig.disk.files
     assert 1 not in {segment for _, segment, _ in rig.handin.state().segments}
+
+
+def test_it_shows_itself_when_its_office_asks_once_a_docking(rig: Rig) -> None:
+    rig.handin.docked()
+    for _ in range(3):
+        rig.handin.take_order(rig.order())
+    assert rig.called == 1, "an order that is brought again is done"
+    rig.handin.take_order(rig.order(order="1f" * 16))
+    assert rig.called == 2
+    rig.handin.docked()
+    rig.handin.take_order(rig.order())
+    assert rig.called == 3
+
+
+def test_no_other_order_and_nobody_elses_moves_it(rig: Rig, owner: Owner) -> None:
+    stranger = owner.agency.issue(Role.SIGNER, "OFFICE-2")
+    wrong = [
+        (rig.order(device="BWC-0002"), "order-foreign"),
+        (rig.order(act="hold", recording="aaaaaaaa-1"), "order-foreign"),
+        (rig.order(stranger), "signer-unknown"),
+        (rig.order()[:-4] + "AAAA", "jws"),
+        (rig.anchor(), "jws-header"),
+        ("", "jws-form"),
+    ]
+    for text, code in wrong:
+        with pytest.raises(EvidenceError) as refused:
+            rig.handin.take_order(text)
+        assert refused.value.code.startswith(code), text
+    assert rig.called == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from evidence.verify import Verifier
 from hw_sim import control, room
 from hw_sim import world as worlds
 from hw_sim.demo import stage as stages
-from hw_sim.demo.programs import Program
+from hw_sim.demo.programs import Program, command
 from hw_sim.demo.stage import Stage
 from runtime.folder import DiskFolder
 
@@ -162,6 +163,31 @@ def test_nothing_listens_while_the_camera_is_worn(stage: Stage) -> None:
         order(stage, "pin", pin=stages.DOCK_PIN, level=None)
         program.message("phase", PATIENCE, phase="armed")
         until(lambda: f":{stage.camera_port}" not in listening())
+
+
+@pytest.mark.slow
+def test_a_docked_camera_begins_anew_with_the_configuration_that_the_dock_brought(stage: Stage) -> None:
+    settings = ["--office", str(stage.office), "--out", str(stage.root / "answer"), "--officer", "000777"]
+    command(["provision", "configure", stages.CAMERA, *settings])
+    with contextlib.ExitStack() as ending:
+        for name in ("office", "dock"):
+            arguments = [name, "run", "--config", str(stage.root / name / f"{name}.toml")]
+            program = Program(name, arguments, stage.logs, {})
+            ending.callback(program.stop)
+            program.message("ready", PATIENCE)
+        with camera(stage) as worn:
+            order(stage, "pin", pin=stages.DOCK_PIN, level=0)
+            worn.message("configuration taken", PATIENCE)
+            worn.message("begun anew with the configuration that the dock brought", PATIENCE)
+            worn.message("phase", PATIENCE, phase="armed")
+            order(stage, "pin", pin=stages.DOCK_PIN, level=0)  # a simulated contact ends with the program that felt it
+            worn.message("phase", PATIENCE, phase="docked")
+            until(lambda: len(kinds(stage, "boot")) == 2)
+            assert worn.stop() == 0
+    was, now = (boot["configuration"] for boot in kinds(stage, "boot"))
+    held = (stage.camera / "config.jws").read_text().strip()
+    assert now == hashlib.sha256(held.encode()).hexdigest() != was
+    assert verified(stage).ok
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,25 @@ def test_defaults_and_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert isinstance(expected.gain_db, float)
 
 
+@dataclass(frozen=True)
+class Inner:
+    state: Path = Path("clock.json")
+    device: Path = Path("/dev/i2c-1")
+
+
+@dataclass(frozen=True)
+class Outer:
+    data: Path = Path("data")
+    inner: Inner = field(default_factory=Inner)
+    other: Inner | None = None
+
+
+def test_a_path_that_is_not_given_is_taken_from_the_files_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "outer.toml").write_text("")
+    expected = Outer(tmp_path / "data", Inner(tmp_path / "clock.json", Path("/dev/i2c-1")))
+    assert load(tmp_path / "outer.toml", Outer) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

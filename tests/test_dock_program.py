@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +16,9 @@ import pytest
 from evidence import pki, records
 from evidence.verify import Verifier
 from runtime.folder import DiskFolder
+from runtime.outbox import waiting
+from syncd import status
+from syncd.status import BayStatus, DockStatus
 from tests.builders import present_agency
 from tests.dock_programs import Programs
 
@@ -34,15 +40,29 @@ def test_a_camera_is_emptied_into_the_real_office(programs: Programs) -> None:
     # The office is not there yet: what can be spooled is.
     programs.wait(lambda: all((tmp / "spool/BWC-0001" / records.segment_path(*key)).exists() for key in keys))
     assert camera.given == []
-    status = subprocess.run(programs.command("dock", "status"), capture_output=True, text=True, check=True).stdout
-    assert status.splitlines()[1].split("\t")[2:] == ["2", "2", "0"]
-    assert int(status.splitlines()[3].split()[1]) > 0, "no event waits"
+    programs.wait(lambda: shown(programs).bays[0].state == "waiting")
+    said = told(programs)
+    assert "等候 waiting" in said
+    assert "office-lost" in said
+    assert "BWC-0001: 2 段待送" in said
+    assert "消息 messages: 0 " not in said, "no event waits"
     programs.start("office")
     programs.wait(lambda: len(camera.given) == 2 and len(camera.anchors) == 1)
+    programs.wait(lambda: shown(programs).bays[0].lamp == "green")
+    assert shown(programs).bays[0].percent == 100
+    assert "交清" in listens(programs, "screen", "/bays")
+    assert "bodycam_dock_segments_total 2" in listens(programs, "metrics", "/metrics")
+    programs.wait(lambda: outbox_empty(programs) and shown(programs).broker_trouble is None)
+    examined = subprocess.run(programs.command("dock", "doctor"), capture_output=True, text=True, check=False)
+    assert examined.returncode == os.EX_OK, examined.stdout
+    for line in ("[office]", "[clock]", "[broker]", "[dock]", "[spool]"):
+        assert line in examined.stdout
     assert [(receipt.recording, receipt.segment) for receipt in camera.given] == keys
     programs.wait(lambda: outbox_empty(programs))
     dock.send_signal(signal.SIGTERM)
     assert dock.wait(20) == os.EX_OK
+    programs.wait(lambda: not shown(programs).fresh())
+    assert "未运行 not running" in told(programs)
     roots = pki.parse_certificates((tmp / "roots.pem").read_bytes())
     report = Verifier(DiskFolder(tmp / "spool/BWC-0001"), roots).run()
     assert report.ok, report.findings
@@ -50,9 +70,26 @@ def test_a_camera_is_emptied_into_the_real_office(programs: Programs) -> None:
     assert set(report.receipts) == set(keys)
 
 
+def shown(programs: Programs) -> DockStatus:
+    """What the dock told last; before that, an empty one."""
+    return status.read(programs.tmp / "spool") or DockStatus("", 0, 0.0, bays=(BayStatus("1"),))
+
+
+def told(programs: Programs) -> str:
+    return subprocess.run(programs.command("dock", "status"), capture_output=True, text=True, check=True).stdout
+
+
+def listens(programs: Programs, what: str, path: str) -> str:
+    """Ask where the dock's log says that it listens."""
+    found = re.search(rf"{what}: listening address=127.0.0.1 port=(\d+)", (programs.tmp / "dock.log").read_text())
+    assert found
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=5)) as link:
+        link.request("GET", path)
+        return link.getresponse().read().decode()
+
+
 def outbox_empty(programs: Programs) -> bool:
-    done = subprocess.run(programs.command("dock", "status"), capture_output=True, text=True, check=True)
-    return "outbox: 0 events" in done.stdout
+    return waiting(programs.tmp / "spool" / "outbox.sqlite") == 0
 
 
 def test_a_dock_killed_again_and_again_still_empties_the_camera(programs: Programs) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from evidence import records
 from evidence.pki import Role
 from syncd.errors import Stopped
 from syncd.retries import Retries
-from syncd.step import Step, decide
+from syncd.step import Begun, Step, decide
 from tests.agency import Agency, Holder
 from tests.builders import present_agency
 from tests.dock_camera import DockedCamera
@@ -112,6 +113,21 @@ def test_decisions() -> None:
     assert decide(**held | {"whole": True, "office": False}) is Step.WAIT
     assert decide(**held | {"via_spool": True}) is Step.STORE
     assert decide(**held | {"office": False}) is Step.STORE
+    assert decide(**held | {"office": False, "begun": True}) is Step.WAIT
+    assert decide(**held | {"office": False, "begun": True, "via_spool": True}) is Step.STORE
+
+
+def test_an_office_that_has_a_part_is_waited_for_but_not_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, key = Begun(), ("9f9f9f9f-1", 0)
+    assert key not in begun
+    begun.note(key)
+    assert key in begun
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert key not in begun
+    begun.note(key)
+    begun.forget(key)
+    assert key not in begun
 
 
 def test_back_off_is_bounded_and_forgotten() -> None:

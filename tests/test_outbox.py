@@ -73,6 +73,7 @@ class Application:
     def __init__(self, address: tuple[str, int], tls_context: ssl.SSLContext, *, acknowledge: bool = True) -> None:
         self.got: list[tuple[str, bytes]] = []
         self.presence: list[bool] = []
+        self.states: list[tuple[str, bytes]] = []
         self.acknowledge = acknowledge
         self.changed = threading.Condition()
         self.client = Client(CallbackAPIVersion.VERSION2, client_id="office/OFFICE-1", protocol=MQTTv5)
@@ -85,7 +86,9 @@ class Application:
 
     def _take(self, client: Client, _data: Any, message: Any) -> None:
         with self.changed:
-            if message.topic.endswith("/presence"):
+            if "/bay/" in message.topic:
+                self.states.append((message.topic, message.payload))
+            elif message.topic.endswith("/presence"):
                 self.presence.append(json.loads(message.payload)["online"])
             elif not message.topic.endswith("/ack"):
                 self.got.append((message.topic, message.payload))
@@ -227,7 +230,7 @@ def test_on_demand_a_socket_is_open_only_while_an_event_waits(
     def connections() -> int:
         return (tmp_path / "broker/log").read_text().count("New client connected from 127.0.0.1:") - 1  # the office's
 
-    assert application.wait(application.client.is_connected)
+    assert eventually(application.client.is_connected)
     assert eventually(lambda: connections() == 0)
     box = make(on_demand=True)
     assert box._client.socket() is None
@@ -288,6 +291,30 @@ def test_presence_is_retained_and_ends_with_the_connection(
     assert application.wait(lambda: application.presence == [True, False, True]), application.presence
     box.close()
     assert application.wait(lambda: application.presence == [True, False, True, False])
+
+
+def test_a_state_stands_whatever_becomes_of_the_broker(
+    make: Make, broker: Broker, application: Application, tmp_path: Path
+) -> None:
+    topic = f"{BASE}/bay/1/presence"
+    box = make(presence={"bays": ["1"]}, on_request=lambda _: None)
+
+    def stands() -> list[bytes]:
+        return [payload for _, payload in application.states if _ == topic]
+
+    for number in range(50):
+        box.tell_state(topic, b'{"online":true,"n":%d}' % number)
+    assert application.wait(lambda: stands()[-1:] == [b'{"online":true,"n":49}'])
+    order = [json.loads(payload)["n"] for payload in stands()]
+    assert order == sorted(order), "nothing old after something new"
+    broker.kill()
+    (tmp_path / "broker/mosquitto.db").unlink(missing_ok=True)  # it has lost all that was retained
+    box.tell_state(topic, b'{"online":true,"n":50}')
+    broker.start()
+    assert application.wait(lambda: stands()[-1:] == [b'{"online":true,"n":50}'])
+    # The office says in its stead that it is gone, as it does after a last will; it is not.
+    application.client.publish(topic, b'{"online":false}', 1, retain=True)
+    assert application.wait(lambda: stands()[-2:] == [b'{"online":false}', b'{"online":true,"n":50}'])
 
 
 def test_nothing_is_told_to_a_broker_that_is_not_the_offices(make: Make, tmp_path: Path, agency: Agency) -> None:

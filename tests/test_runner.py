@@ -16,11 +16,12 @@ import pytest
 
 from evidence import sealed
 from evidence.records import ACTIVITIES, GROUNDS, Record
+from firmware import runner
 from firmware.capture import panel, parts, recorder, talk
 from firmware.capture import vocabulary as v
 from firmware.capture.state import Phase
 from firmware.dock_port import DockPort
-from firmware.hal.ports import Control, DriverError, Frame, SoundBlock, SourceFault
+from firmware.hal.ports import Control, DriverError, Frame, Lamps, SoundBlock, SourceFault
 from firmware.voice.prompts import load
 from tests.camera_rig import Owner, lines
 from tests.runner_rig import Loudspeaker, Rig
@@ -308,3 +309,35 @@ def test_every_prompt_that_the_recorder_says_is_there() -> None:
     said |= {"choose_activity", "key_fault", "storage_low", "clock_untrusted"}
     assert len(said) > 35
     assert said <= load().keys()
+
+
+def test_it_blinks_and_buzzes_to_be_found_and_never_in_red_while_it_records(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_FIND_TIMES", 3)
+    monkeypatch.setattr(runner, "_FIND_SECONDS", 0.1)
+    shown: list[Lamps] = []
+    show = rig.panel.show
+
+    def see(lamps: Lamps) -> None:
+        shown.append(lamps)
+        show(lamps)
+
+    monkeypatch.setattr(rig.panel, "show", see)
+    rig.start()
+    before, all_of_them = rig.panel.lamps, Lamps("blinking", "blinking", "blinking")
+
+    def find() -> None:
+        rig.panel.buzzes.clear()
+        rig.runner.find()
+        rig.wait(lambda: rig.panel.buzzes.count(runner._BUZZ_SECONDS) == 3)
+        rig.wait(lambda: shown[-1] != all_of_them)
+
+    find()
+    assert shown.count(all_of_them) == 3
+    assert rig.panel.lamps == before
+    record(rig)
+    find()
+    assert shown.count(all_of_them) == 3
+    assert rig.panel.lamps.red != "off"
+    rig.stop()

@@ -36,9 +36,10 @@ class Terminal:
         self.tmux("-f", "/dev/null", "new-session", "-d", *size, "sh", "-c", shell)
 
     def tmux(self, *arguments: str) -> str:
-        # `os.environ` as Python knows it: in this process the readline library has put a window's size beside it.
+        # The readline library puts a window's size into the environment of this process or of the one that started it.
+        sizeless = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
         command = ["tmux", "-L", self._name, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=sizeless).stdout
 
     def keys(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)

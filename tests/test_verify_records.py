@@ -328,3 +328,16 @@ def test_certificates_that_are_not_here_to_help() -> None:
     files = {**camera("S").files, "certs/noise.pem": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}
     found = verify(files)
     assert (found.ok, [note.where for note in found.notes if note.step == 10]) == (True, ["certs/noise.pem"])
+
+
+@pytest.mark.parametrize("kind", ["fragment", "segment"])
+def test_a_boot_that_nobody_certified_tells_of_a_segment_in_another_boots_part(kind: str) -> None:
+    """Whoever carries a journal can go on with it so: it is a contradiction, and no end of the verifier."""
+    made = Camera()
+    made.boot()
+    made.record("S", stop=False)
+    told = next(dict(record.body) for record in made.records if record.kind == kind)
+    made.boot(signed=False)
+    made.line(kind, {**told, "segment": 1})
+    found = verify(made.files)
+    assert (picture(found), findings(found)) == ("i", "2:unsigned 6:altered")

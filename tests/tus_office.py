@@ -22,12 +22,13 @@ from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from tests.agency import Holder
 
+_TRICKLE_SECONDS = 0.1
 NOW = shape.utc_text(int(time.time() * 1000))
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """Answer `status`; or, by `act`: "cut" after half of the body, "forget" the body and say 204, "hang"."""
+    """Answer `status`; or, by `act`: "cut" after half of the body, "forget" the body and say 204, "hang", "trickle"."""
 
     status: int = 0
     act: str = ""
@@ -153,6 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(length)
+        if fault and fault.act == "trickle":
+            self._trickle()
+            return
         if fault and fault.status:
             self._answer(fault.status, {"code": fault.code, "message": "as told"}, dict(fault.headers))
             return
@@ -161,6 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._serve(body, forget=fault is not None and fault.act == "forget")
             except EvidenceError as error:
                 self._answer(422, {"code": error.code, "message": error.message})
+
+    def _trickle(self) -> None:
+        """An answer that never ends: each byte would start a socket's time-out anew, and what there is says "done"."""
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 204 ")
+        while not self.office.released.wait(_TRICKLE_SECONDS):
+            self.wfile.write(b"y")  # an OSError, once the dock has hung up, ends it
 
     def _serve(self, body: bytes, *, forget: bool) -> None:
         office, parts = self.office, self.path.split("/")

@@ -144,6 +144,7 @@ log_key = "keys/log.key.pem"
 stamp_certificate = "certs/stamp.pem"
 stamp_key = "keys/stamp.key.pem"
 stamp_seconds = 5
+cameras = "cameras"
 address = "127.0.0.1"
 port = {s.office_port}
 broker_address = "127.0.0.1"

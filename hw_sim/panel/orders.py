@@ -45,10 +45,13 @@ class Orders:
             return None
 
     def push(self, button: str, presses: Sequence[float]) -> None:
-        """Press `record` or `mark` for so many seconds each, one press soon after another."""
-        for number, seconds in enumerate(presses):
-            time.sleep(_BETWEEN if number else 0)
+        """Press `record` or `mark` for so many seconds each, one press soon after another.
+
+        Whatever is pressed next finds the button up: the key may have been struck before the button was let go.
+        """
+        for seconds in presses:
             self.give("camera", {"do": "press", "pin": _PINS[button], "seconds": seconds})
+            time.sleep(_BETWEEN)
 
     def answer(self, cause: str | None, *, held: bool) -> None:
         """Say why there was a gap of that cause, with the marker button held or without."""

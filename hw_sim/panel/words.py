@@ -34,6 +34,7 @@ KINDS = {
     "boot": "开机",
     "summary": "摘要",
     "self_check": "自检",
+    "certified": "密钥认证",
     "assigned": "领用",
     "time_anchor": "时间锚",
     "clock_set": "校时",

@@ -205,7 +205,7 @@ def _lines() -> list[bytes]:
 def dock_message(data: bytes) -> None:
     """A message of a dock: each becomes an event that the catalogue can keep, or none."""
     topic, _, payload = data.partition(b"\n")
-    hints = Hints([AGENCY.root])
+    hints = Hints([AGENCY.root], _catalogue().openings)
     for told in (_lines()[0], payload):
         event = hints.event(topic.decode("utf-8", "replace"), told)
         if event is not None:

@@ -24,7 +24,7 @@ from evidence.journal import JournalReader
 from evidence.records import Chain, Stamp
 from firmware import dock_port
 from firmware.config import CameraConfig
-from firmware.dock_port import PortState
+from firmware.dock_host import PortState
 from firmware.hal.gpsd_positioning import GnssConfig, GpsdPositioning
 from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
 from firmware.hal.ports import DriverError

@@ -11,7 +11,7 @@ from tests.powercut.campaign import Judged
 from tests.powercut.loss import Loss
 
 _HARMED = (3, 4)  # invariants: what was durable is whole, and was not touched
-_LOST = 10  # the invariant of DESIGN.md's number
+_LOST = 10  # the invariant that bounds what is lost (specification §4.9)
 _PARTS = ("total", "fragment", "frame", "commit")
 _BIN_MS = 50
 _KEPT = 200  # problems that are told in full
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def unexplained(self) -> int:
-        """Everything else that does not hold, but the number of DESIGN.md."""
+        """Everything else that does not hold, but the bound of §4.9."""
         return sum(self.broken.values()) - self.harmed - self.broken[_LOST]
 
     def lost(self, part: str, share: float) -> float:
@@ -74,7 +74,7 @@ class Report:
             f"p99 {p99[0]} ({p99[1]}, {p99[2]}, {p99[3]}); "
             f"truncated {told['segments']} segments, {told['journal files']} journal lines; "
             f"earlier segments harmed {self.harmed}; unexplained {self.unexplained}; "
-            f"within DESIGN.md {'yes' if not self.broken[_LOST] else f'no ({self.broken[_LOST]})'}; seed {self.seed}"
+            f"within §4.9 {'yes' if not self.broken[_LOST] else f'no ({self.broken[_LOST]})'}; seed {self.seed}"
         )
 
     def to_json(self) -> dict[str, Any]:

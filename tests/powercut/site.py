@@ -50,6 +50,9 @@ class _Told:
     def publish_many(self, events: list[Event]) -> None:
         self.events += events
 
+    def tell_state(self, topic: str, payload: bytes) -> None:
+        """States are told anew at each connection: no promise hangs on them."""
+
 
 class Site:
     """A dock and an office, with their disks. `keep`: the dock keeps ciphertext, and brings it from its spool."""

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from evidence.pki import Role
 from firmware import dock_port
-from firmware.dock_port import DockPortHost
+from firmware.dock_host import DockPortHost
 from office.peer import EXTENSION, Peer
 from runtime.disk import Disk
 from syncd import link
@@ -99,7 +99,7 @@ class _Answered:
 
 def of_dock_port(host: DockPortHost, disk: Disk, dock: x509.Certificate) -> Answerer:
     """The camera's dock port, asked by that dock."""
-    server: Any = SimpleNamespace(host=host, disk=disk, proven=lambda _: None)
+    server: Any = SimpleNamespace(host=host, papers=None, disk=disk, proven=lambda _: None)
     shown = dock.public_bytes(Encoding.DER)
 
     def answer(asked: bytes) -> bytes:

@@ -1,0 +1,66 @@
+"""One camera as a bay works with it: handed in, or to quarantine; brought its papers; judged for the next shift."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from evidence.standing import Standing
+from syncd.attempts import Attempts
+from syncd.camera import Camera, CameraPapers
+from syncd.errors import AwayError
+from syncd.gate import EMPTY, Seen, judge
+from syncd.handin import Dock, HandIn
+from syncd.office import Office
+from syncd.quarantine import Quarantine
+from syncd.returns import Returns
+
+
+class Guest:
+    """The camera `handin.device`, whichever bay it is in. One thread works on it at a time."""
+
+    def __init__(self, handin: HandIn, dock: Dock) -> None:
+        self.handin = handin
+        self.device = handin.device
+        self._lists = dock.lists
+        tries = Attempts(self.device, dock.events, dock.retries, dock.stopping)
+        self._returns = None if dock.lists is None else Returns(self.device, dock.lists, tries)
+        self._quarantine = (
+            None if dock.lists is None else Quarantine(self.device, dock.name, dock.roots, dock.lists.now, tries)
+        )
+        self.standing = Standing.GOOD
+        self.offer = EMPTY
+
+    def begin(self) -> None:
+        """The camera has come."""
+        if self._returns is not None and self._quarantine is not None:
+            self._returns.begin()
+            self._quarantine.begin()
+        self.handin.begin()
+
+    def lost(self, away: AwayError) -> None:
+        """The camera has gone, or cannot be worked with."""
+        self.offer = EMPTY
+        self.handin.lost(away)
+
+    def visit(self, camera: Camera, office: Office) -> None:
+        """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
+        if self._returns is None or self._quarantine is None:
+            self.handin.visit(camera, office)
+            return
+        self.standing = self._returns.standing(camera, office)
+        papers: CameraPapers | None = None
+        if self.standing is not Standing.GOOD:
+            self._quarantine.visit(camera, office, self.standing)
+            complete = False
+        else:
+            complete = self.handin.visit(camera, office)
+            if complete:
+                papers = self._returns.bring(camera, office)
+        self.offer = judge(self._seen(camera, papers, complete=complete))
+
+    def _seen(self, camera: Camera, papers: CameraPapers | None, *, complete: bool) -> Seen:
+        lists = self._lists.now().bundle if self._lists else b""
+        left = camera.certificate().not_valid_after_utc - datetime.now(UTC)
+        digest = hashlib.sha256(lists).hexdigest() if lists else None
+        return Seen(self.standing, complete, papers, digest, left.total_seconds())
