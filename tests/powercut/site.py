@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +17,6 @@ from typing import Any, Self
 import office.catalogue
 import office.ingest
 import office.receipts
-import syncd.handin
 from evidence import records
 from office.archive import Archive
 from office.ingest import Ingest
@@ -238,16 +238,11 @@ def connected(world: World) -> Iterator[None]:
         def now(cls, tz: Any = None) -> Self:
             return cls.fromtimestamp(STARTED_MS / 1000 + world.now_ns / 1e9, tz)
 
-    class _WorldTicks:
-        @staticmethod
-        def monotonic() -> float:
-            return world.now_ns / 1e9
-
     replaced: list[tuple[Any, str, Any]] = [
         (link, "_Connection", wire.Connection),
         (threading, "Timer", _Patience),
         (asyncio, "to_thread", _at_once),
-        (syncd.handin, "time", _WorldTicks),
+        (time, "monotonic", lambda: world.now_ns / 1e9),
         (office.catalogue, "datetime", _WorldTime),
         (office.ingest, "datetime", _WorldTime),
         (office.receipts, "datetime", _WorldTime),
