@@ -70,6 +70,11 @@ class RecordingAccount:
     markers: list[Record] = field(default_factory=list)
     ended: Record | None = None
 
+    def causes(self) -> dict[int, str]:
+        """By part, the cause of the first gap behind it."""
+        gaps = (gap.body for gap in reversed(self.gaps))
+        return {gap["after_part"]: gap["cause"] for gap in gaps if gap["after_part"] != gap["before_part"]}
+
     def part_segments(self, part: int) -> list[SegmentAccount]:
         """The segments of a part, in order."""
         return [s for _, s in sorted(self.segments.items()) if s.part == part]
@@ -92,9 +97,13 @@ class RecordingAccount:
     @property
     def boots(self) -> set[str]:
         """The boots that recorded it, and those that told something of it."""
+        return {record.boot for record in self.told()}
+
+    def told(self) -> list[Record]:
+        """What is told of it beside its fragments and stills, which are of the boots that began its parts."""
         told = [*self.gaps, *self.reasons, *self.notices, *self.markers, *([self.ended] if self.ended else [])]
         told += [segment.record for segment in self.segments.values() if segment.record]
-        return {part.boot for part in self.parts.values()} | {record.boot for record in told}
+        return told + [part.started for part in self.parts.values()]
 
     def attested(self) -> dict[int, list[SegmentAccount]]:
         """The segments of each part that have fragments, in order."""
@@ -180,11 +189,12 @@ class Account:
             self._odd(record, f"part {body['part']} of {body['recording']} was never started")
             return None
         index = body["segment"]
-        found = recording.segments.setdefault(index, SegmentAccount(recording.id, index, part.number, part.boot))
+        found = recording.segments.get(index) or SegmentAccount(recording.id, index, part.number, part.boot)
         late = record.kind == "segment" and not body["closed"]  # written by the boot that recovered it
         if found.part != body["part"] or (part.boot != record.boot and not late):
             self._odd(record, f"segment {index} of {recording.id} is told by another part or boot")
             return None
+        recording.segments[index] = found  # only what is told of it in its place makes it one
         return found
 
     def _on_gap(self, record: Record) -> None:

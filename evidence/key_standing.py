@@ -6,7 +6,7 @@ After step 10, since it takes proofs of time: a key that was revoked leaves what
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from evidence import records, revocation
 from evidence.account import RecordingAccount, SegmentAccount
@@ -44,14 +44,33 @@ def read_lists(
 def judge(report: Report) -> None:
     """Find what was signed by a key that counted no longer, boot by boot."""
     _judge_lists(report)
+    recorded, told = _by_boot(report)
     for boot in report.account.boots:
         chain = report.reader.sessions[boot.boot].chain
         if chain is None:
             continue
-        if (revoked := report.revocations.of(chain)) is not None:
-            _judge_revoked(report, boot, revoked)
-        for recording, segments in _of_boot(report, boot):
-            _judge_term(report, recording, segments, chain)
+        own, others = recorded.get(boot.boot, {}), told.get(boot.boot, {})
+        if revoked := report.revocations.all_of(chain):
+            _judge_recorded(report, own, revoked)
+            _judge_told(report, boot, {name: seq for name, seq in others.items() if name not in own}, revoked)
+            if not own and not others:
+                message = f"{_first(revoked)}; nothing that is asked about is of this boot"
+                _note(report, "revoked", f"boot {boot.boot}", message)
+        for name, segments in own.items():
+            _judge_term(report, report.account.recordings[name], segments, chain)
+
+
+def _by_boot(report: Report) -> tuple[dict[str, dict[str, list[SegmentAccount]]], dict[str, dict[str, int]]]:
+    """What each boot recorded, and the last record in which it told of it, by recording, of those asked about."""
+    recorded: dict[str, dict[str, list[SegmentAccount]]] = {}
+    told: dict[str, dict[str, int]] = {}
+    for recording in report.recordings():
+        for _, segment in sorted(recording.segments.items()):
+            recorded.setdefault(segment.boot, {}).setdefault(recording.id, []).append(segment)
+        for record in recording.told():
+            last = told.setdefault(record.boot, {})
+            last[recording.id] = max(record.seq, last.get(recording.id, 0))
+    return recorded, told
 
 
 def _judge_lists(report: Report) -> None:
@@ -64,30 +83,44 @@ def _judge_lists(report: Report) -> None:
             _note(report, "foreign", name, "a revocation list by nobody who stands above this camera's keys")
 
 
-def _judge_revoked(report: Report, boot: Record, revoked: Revocation) -> None:
-    recorded = list(_of_boot(report, boot))
-    if not recorded:
-        _note(report, "revoked", f"boot {boot.boot}", f"{revoked}; no segment that is asked about is of this boot")
-    for recording, segments in recorded:
-        proofs = {segment.index: _proof(report, segment, revoked) for segment in segments}
+def _judge_recorded(
+    report: Report, recorded: Mapping[str, list[SegmentAccount]], revoked: Sequence[Revocation]
+) -> None:
+    first = _first(revoked)
+    for name, segments in recorded.items():
+        recording = report.account.recordings[name]
+        proofs = {one.index: _proof(report.times[name, one.index].not_after, revoked) for one in segments}
         for index in [index for index, proof in proofs.items() if proof is None]:
-            report.distrusted[recording.id, index] = revoked
-            where, footage = records.segment_path(recording.id, index), report.timeline(recording).footage(index)
-            message = f"{revoked}; nothing proves that this segment is older"
-            found = Finding(_STEP, "revoked", where, message, Attack.REVOKED_KEY, recording.id, index, footage)
-            report.find(found)
+            report.distrusted[name, index] = first
+            where, footage = records.segment_path(name, index), report.timeline(recording).footage(index)
+            message = f"{first}; nothing proves that this segment is older"
+            report.find(Finding(_STEP, "revoked", where, message, Attack.REVOKED_KEY, name, index, footage))
         if proven := {index: proof for index, proof in proofs.items() if proof is not None}:
-            message = f"{revoked}; made before, not after {max(proven.values())}: {_ranges(list(proven))}"
-            _note(report, "revoked", recording.id, message)
+            message = f"{first}; made before, not after {max(proven.values())}: {_ranges(list(proven))}"
+            _note(report, "revoked", name, message)
 
 
-def _proof(report: Report, segment: SegmentAccount, revoked: Revocation) -> Bound | None:
-    """Who proves that a segment is older than the revocation. An agency's own word ends with its issuing key."""
-    since_ms = int(revoked.entry.since.timestamp() * 1000)
-    bounds = report.times[segment.recording, segment.index].not_after
-    if revoked.role is Role.ISSUING:
-        bounds = tuple(bound for bound in bounds if bound.by == AUTHORITY)
-    return next((bound for bound in bounds if bound.ms < since_ms), None)
+def _judge_told(report: Report, boot: Record, told: Mapping[str, int], revoked: Sequence[Revocation]) -> None:
+    """What a boot told of a recording that others made: its end, a gap's cause, what was cut. A thief can tell too."""
+    first, where = _first(revoked), f"boot {boot.boot}"
+    for name, seq in told.items():
+        proof = _proof(sorted(report.bounds.held(seq)), revoked)
+        if proof is None:
+            message = f"{first}; nothing proves that what this boot tells of {name} is older"
+            report.find(Finding(_STEP, "revoked", where, message, Attack.REVOKED_KEY, name))
+        else:
+            _note(report, "revoked", where, f"{first}; told before, not after {proof}: {name}")
+
+
+def _first(revoked: Sequence[Revocation]) -> Revocation:
+    return min(revoked, key=lambda one: one.entry.since)
+
+
+def _proof(bounds: Iterable[Bound], revoked: Sequence[Revocation]) -> Bound | None:
+    """Who proves that something is older than the revocation. An agency's own word ends with its issuing key."""
+    since_ms = int(_first(revoked).entry.since.timestamp() * 1000)
+    foreign = any(one.role is Role.ISSUING for one in revoked)
+    return next((one for one in bounds if one.ms < since_ms and (one.by == AUTHORITY or not foreign)), None)
 
 
 def _judge_term(report: Report, recording: RecordingAccount, segments: list[SegmentAccount], chain: Chain) -> None:
@@ -106,13 +139,6 @@ def _begins_ms(report: Report, segment: SegmentAccount) -> int:
     first = time.first
     claimed = 0 if first is None or first.error_ms is None else first.ms - first.error_ms
     return max(proven, claimed)
-
-
-def _of_boot(report: Report, boot: Record) -> Iterator[tuple[RecordingAccount, list[SegmentAccount]]]:
-    """The segments that a boot recorded, by recording, of those that were asked about."""
-    for recording in report.recordings():
-        if found := [segment for _, segment in sorted(recording.segments.items()) if segment.boot == boot.boot]:
-            yield recording, found
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -6,6 +6,8 @@ It stands beside the verdict from the records, never in its place: sound, times 
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,19 +94,23 @@ def chain_to(roots: Sequence[x509.Certificate]) -> KeyOf:
 @dataclass(frozen=True, slots=True)
 class _Slice:
     digest: bytes | None  # None: it depends on a key frame from before the stream
-    opens_gop: bool
     opens_picture: bool
 
 
 class _Stream:
-    """Holds the slices that no signature has covered yet, and takes them out as signatures come."""
+    """Holds the slices that no signature has covered yet, and takes them out as signatures come.
+
+    A signature costs what it covers, not what waits: a stream may repeat one over millions of slices.
+    """
 
     def __init__(self, key_of: KeyOf) -> None:
         self._key_of = key_of
         self._key: ec.EllipticCurvePublicKey | None = None
         self._certificates: bytes | None = None
         self._anchor: bytes | None = None
-        self._pending: list[_Slice] = []
+        self._pending: deque[_Slice] = deque()
+        self._taken = 0  # slices that are no longer pending
+        self._gops: deque[int] = deque()  # which slices of the stream open a GOP, if they are not taken
         self._last: Sei | None = None
         self._signatures = 0
         self._pictures = 0
@@ -142,8 +148,9 @@ class _Stream:
         digest = hashlib.sha256(unit).digest()
         if opens_gop:
             self._anchor = digest
+            self._gops.append(self._taken + len(self._pending))
         bound = digest if opens_gop else hashlib.sha256(self._anchor + digest).digest() if self._anchor else None
-        self._pending.append(_Slice(bound, opens_gop, opens_picture))
+        self._pending.append(_Slice(bound, opens_picture))
 
     def _sei(self, sei: Sei) -> None:
         number, before = sei.signed.number, self._last
@@ -156,7 +163,7 @@ class _Stream:
         self._last = sei
         if covered is None:
             raise EvidenceError("media-signing", f"the key frame behind GOP {number} is not where it was signed")
-        taken, self._pending = self._pending[:covered], self._pending[covered:]
+        taken = self._take(covered)
         pictures = sum(entry.opens_picture for entry in taken)
         if before is not None and number != before.signed.number + 1:
             raise EvidenceError("media-signing", f"the signature of GOP {number} follows GOP {before.signed.number}'s")
@@ -186,8 +193,15 @@ class _Stream:
         """How many of the slices that wait it is about. A GOP that a key frame ended reaches to that one."""
         if sei.signed.cut:
             return min(len(sei.signed.hashes), len(self._pending))
-        starts = (index for index, entry in enumerate(self._pending) if index and entry.opens_gop)
-        return next(starts, None)
+        starts = (start - self._taken for start in itertools.islice(self._gops, 2))  # the first may be its own
+        return next((start for start in starts if start > 0), None)
+
+    def _take(self, count: int) -> list[_Slice]:
+        taken = [self._pending.popleft() for _ in range(count)]
+        self._taken += count
+        while self._gops and self._gops[0] < self._taken:
+            self._gops.popleft()
+        return taken
 
     def _compare(self, number: int, there: Sequence[bytes], signed: Sequence[bytes]) -> None:
         if there == signed:

@@ -53,6 +53,7 @@ class OfficeWord:
         self._certificates: list[x509.Certificate] = []
         self._chains: dict[str, list[pki.Chain]] = {}  # of the signers that were asked for, by key
         self._revoked: dict[str, EvidenceError] = {}
+        self._strangers: dict[str, Attack] = {}  # what a key looks like that no trusted chain has
         self._words = Words(report.anchors, report.receipts)
 
     def run(self) -> None:
@@ -81,13 +82,15 @@ class OfficeWord:
         if error.code != "signer-unknown":
             return forgery.of_text(text, error)
         kid = jose.parse(text, typ).kid
-        return forgery.of_signer(kid, self._by_key.get(kid, ()))
+        if kid not in self._strangers:
+            self._strangers[kid] = forgery.of_signer(kid, self._by_key.get(kid, ()))
+        return self._strangers[kid]
 
     def _matching(self, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
         return [(path, match) for path in self._names if (match := pattern.match(path))]
 
     def _read_signers(self) -> None:
-        """Certificates beside the evidence: anybody's, so not more than helps, and none is checked before it is needed.
+        """Certificates beside the evidence: anybody's, so not more than helps, each once, and none is believed yet.
 
         Each is tried under the key that it names; an office may have renewed a certificate and kept its key.
         """
@@ -102,6 +105,26 @@ class OfficeWord:
                 self._certificates += pki.parse_certificates(data)
             except EvidenceError as error:
                 self._note("foreign", path, error.message)
+        self._certificates = list(dict.fromkeys(self._certificates))
+
+    @functools.cached_property
+    def _helpers(self) -> list[x509.Certificate]:
+        """The certificates that can stand in a chain. Of issuing ones those alone that a given root made.
+
+        Anybody can make a thousand of that name, and each signer's chain would try them all.
+        """
+        return [certificate for certificate in self._certificates if self._may_help(certificate)]
+
+    def _may_help(self, certificate: x509.Certificate) -> bool:
+        try:
+            if pki.role_and_id(certificate)[0] is not pki.Role.ISSUING:
+                return False
+        except EvidenceError:
+            return True  # not of an agency: a foreign authority's, or a stranger
+        with contextlib.suppress(EvidenceError):
+            pki.validate_chain(certificate, (), self._roots, role=pki.Role.ISSUING, at=None)
+            return True
+        return False
 
     def _signers(self, text: bytes, typ: str) -> list[pki.Chain]:
         """The trusted chains of the key that signed, at least one."""
@@ -118,7 +141,7 @@ class OfficeWord:
     def _chains_of(self, kid: str) -> Iterator[pki.Chain]:
         for certificate in self._by_key.get(kid, ()):
             try:  # issuing certificates and strangers: they help, or they do not
-                chain = pki.validate_chain(certificate, self._certificates, self._roots, role=pki.Role.SIGNER, at=None)
+                chain = pki.validate_chain(certificate, self._helpers, self._roots, role=pki.Role.SIGNER, at=None)
                 yield self._report.revocations.narrowed(chain)
             except EvidenceError as error:
                 if error.code == "certificate-revoked":
@@ -265,7 +288,7 @@ class OfficeWord:
                     raise EvidenceError("stamp-imprint", "the checkpoint that it would be over is not here")
                 token = self._read(path, timestamp.TOKEN_LIMIT)
                 try:
-                    stamp = timestamp.read(token, log.notes[size], self._roots, self._certificates, self._authorities)
+                    stamp = timestamp.read(token, log.notes[size], self._roots, self._helpers, self._authorities)
                 except EvidenceError as error:
                     if error.code != "stamp-unknown":
                         raise
@@ -289,7 +312,8 @@ class OfficeWord:
             self._find("foreign", path, f"the log's entry is for record {leaf['seq']}", Attack.SWAPPED)
         elif here is None:
             message = f"the office's log holds record {seq}, and the journal here has none: records are cut off"
-            self._report.find(Finding(_STEP, "missing", path, message, Attack.DELETED, *self._report.rest()))
+            found = Finding(_STEP, "missing", path, message, Attack.DELETED, *self._report.rest())
+            self._report.find(found, of_journal=True)
         elif here != leaf["sha256"]:
             message = "fork: the office's log holds another record in this place of the chain"
             self._find("altered", path, message, Attack.FORK)
@@ -312,7 +336,7 @@ class OfficeWord:
 
     def _compare_times(self) -> None:
         """Step 10: what is told of the time of a segment, by whomever, is possible, and the camera's clock agrees."""
-        bounds = TimeBounds(self._words)
+        bounds = self._report.bounds = TimeBounds(self._words)
         for recording in self._report.recordings():
             impossible: list[tuple[int, SegmentTime]] = []
             contradicted: list[tuple[int, SegmentTime]] = []

@@ -13,7 +13,7 @@ from evidence.journal import JournalReader
 from evidence.revocation import Revocation, Revocations
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
-from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, by_the_office
+from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, TimeBounds, Words, by_the_office
 from evidence.timeline import Timeline, claimed
 from evidence.timestamp import Stamp
 
@@ -42,6 +42,7 @@ class Report:
     receipts: dict[tuple[str, int], Receipt] = field(default_factory=dict)
     anchors: list[tuple[records.Record, TimeAnchor]] = field(default_factory=list)
     times: dict[tuple[str, int], SegmentTime] = field(default_factory=dict)
+    bounds: TimeBounds = field(default_factory=lambda: TimeBounds(Words()))
     stamps: dict[int, Stamp] = field(default_factory=dict)  # by the size of the log that they are over
     revocations: Revocations = field(default_factory=Revocations)
     distrusted: dict[tuple[str, int], Revocation] = field(default_factory=dict)  # segments of a key taken back
@@ -50,12 +51,19 @@ class Report:
     broken: bool = False  # the journal was not read to its end
     heads: list[Head] = field(default_factory=list)
     _timelines: dict[str, Timeline] = field(default_factory=dict)
+    _causes: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def timeline(self, recording: RecordingAccount) -> Timeline:
         """Which seconds a segment of a recording is, once the journal has been read."""
         if recording.id not in self._timelines:
             self._timelines[recording.id] = Timeline(recording)
         return self._timelines[recording.id]
+
+    def causes(self, recording: str) -> dict[int, str]:
+        """By part of a recording, why it ended, once the journal has been read."""
+        if recording not in self._causes:
+            self._causes[recording] = self.account.recordings[recording].causes()
+        return self._causes[recording]
 
     def rest(self) -> tuple[str | None, int | None, Footage | None]:
         """The recording that had not ended at the last verified record, its last segment, its unproven seconds."""
@@ -64,10 +72,10 @@ class Report:
             return None, None, None
         return recording.id, max(recording.segments, default=None), self.timeline(recording).rest()
 
-    def find(self, finding: Finding) -> None:
+    def find(self, finding: Finding, *, of_journal: bool = False) -> None:
         """Say that something is wrong, if it is of what was asked about; the journal always is."""
         other = self.only is not None and finding.recording in self.account.recordings.keys() - self.only
-        if not other or finding.step not in _OF_RECORDINGS:
+        if of_journal or not other or finding.step not in _OF_RECORDINGS:
             self.findings.append(_printable(finding))
 
     def note(self, note: Finding) -> None:
@@ -195,10 +203,8 @@ def cut_by(report: Report, segment: SegmentAccount) -> str | None:
         return "tampering"
     if verdict.verdict != TRUNCATED:
         return None
-    gaps = (gap.body for gap in report.account.recordings[segment.recording].gaps)
-    causes = [gap["cause"] for gap in gaps if gap["after_part"] == segment.part != gap["before_part"]]
-    if causes:
-        return str(causes[0])
+    if (cause := report.causes(segment.recording).get(segment.part)) is not None:
+        return cause
     return "unaccounted" if segment.record is None else "unknown"
 
 

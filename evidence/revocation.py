@@ -100,26 +100,29 @@ class Revocations:
     _latest: dict[bytes, RevocationList | None] = field(default_factory=dict)  # by issuer
 
     def of(self, chain: Chain) -> Revocation | None:
-        """What in a chain that holds was taken back, the earliest first; None: nothing, as far as lists are at hand."""
+        """The earliest of `all_of`."""
+        return min(self.all_of(chain), key=lambda one: one.entry.since, default=None)
+
+    def all_of(self, chain: Chain) -> list[Revocation]:
+        """What in a chain that holds was taken back, as far as lists are at hand; the leaf first."""
         found = []
         for certificate, issuer in itertools.pairwise(chain.certificates):
             latest = self._latest_by(issuer)
             entry = latest.entries.get(certificate.serial_number) if latest else None
             if entry is not None:
                 found.append(Revocation(certificate, entry))
-        return min(found, key=lambda one: one.entry.since, default=None)
+        return found
 
     def narrowed(self, chain: Chain) -> Chain:
         """The chain, valid no longer than until its revocation. For what says its own time: documents and stamps.
 
-        Raises `EvidenceError` ("certificate-revoked") if the key may be in other hands: they can write any time.
+        Raises `EvidenceError` ("certificate-revoked") if a key may be in other hands: they can write any time.
         """
-        revoked = self.of(chain)
-        if revoked is None:
-            return chain
-        if revoked.entry.stolen:
-            raise EvidenceError("certificate-revoked", f"{revoked}: whoever has its key can tell any time")
-        return replace(chain, not_after=min(chain.not_after, revoked.entry.since))
+        for revoked in self.all_of(chain):  # each: the earliest may be of a key that nobody else has
+            if revoked.entry.stolen:
+                raise EvidenceError("certificate-revoked", f"{revoked}: whoever has its key can tell any time")
+            chain = replace(chain, not_after=min(chain.not_after, revoked.entry.since))
+        return chain
 
     def _latest_by(self, issuer: x509.Certificate) -> RevocationList | None:
         if pki.role_and_id(issuer)[0] not in _ISSUERS:

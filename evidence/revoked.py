@@ -76,7 +76,9 @@ class Revoked:
 
     @property
     def bundle(self) -> bytes:
-        """All of it as `taking` takes it; empty if there is nothing. The same lists give the same bytes."""
+        """All of it as `taking` takes it; empty if there is no list. The same lists give the same bytes."""
+        if not self._lists:
+            return b""
         lists = [self._lists[name].crl.public_bytes(serialization.Encoding.PEM) for name in sorted(self._lists)]
         return bundle_of([self._issuing[name] for name in sorted(self._issuing)], lists)
 

@@ -172,6 +172,10 @@ class TimeBounds:
             self._not_after(segment, last.seq),
         )
 
+    def held(self, seq: int) -> list[Bound]:
+        """Of each word over heads, by when a record was there."""
+        return [bound for ends in self._ends.values() if (bound := ends.since(seq)) is not None]
+
     def _not_before(self, segment: SegmentAccount, first: Record) -> tuple[Bound, ...]:
         """Anchors in front of it. In a ring's segments are pictures older than their records: by the boot clock."""
         count = bisect.bisect_left(self._anchors, first.seq, key=lambda record: record.seq)
@@ -185,7 +189,7 @@ class TimeBounds:
         found = [*self._words.ingests.get(key, ())]
         if (receipt := self._words.receipts.get(key)) is not None:
             found.append(Bound(shape.utc_ms(receipt.received), RECEIPT))
-        found += [bound for ends in self._ends.values() if (bound := ends.since(seq)) is not None]
+        found += self.held(seq)
         by_word: dict[str, Bound] = {}
         for bound in sorted(found):
             by_word.setdefault(bound.by, bound)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import secrets
+import socket
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from evidence.timestamp import TOKEN_LIMIT
 from office.errors import OfficeError
@@ -87,14 +90,61 @@ class RemoteAuthority:
         request = urllib.request.Request(  # noqa: S310 - the configuration takes http and https only
             self._address, query, {"Content-Type": "application/timestamp-query"}
         )
+        opened: list[socket.socket] = []
+        patience = threading.Timer(_SECONDS, _hang_up, (opened,))
+        patience.start()
         try:
-            with contextlib.closing(urllib.request.urlopen(request, timeout=_SECONDS)) as answer:  # noqa: S310
+            opener = urllib.request.build_opener(_Http(opened), _Https(opened))
+            with contextlib.closing(opener.open(request, timeout=_SECONDS)) as answer:
                 token: bytes = answer.read(TOKEN_LIMIT + 1)
         except (OSError, http.client.HTTPException, urllib.error.URLError, ValueError) as error:
             raise OfficeError("stamp-failing", f"{self._address} does not answer: {error}") from error
+        finally:
+            patience.cancel()
         if len(token) > TOKEN_LIMIT:
             raise OfficeError("stamp-failing", f"{self._address} answers with more than {TOKEN_LIMIT} bytes")
         return token
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Tells which connections it opens, so that somebody can hang up."""
+
+    def __init__(self, opened: list[socket.socket]) -> None:
+        super().__init__()
+        self._opened = opened
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(functools.partial(_connection, http.client.HTTPConnection, self._opened), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """As `_Http`."""
+
+    def __init__(self, opened: list[socket.socket]) -> None:
+        super().__init__()
+        self._opened = opened
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(functools.partial(_connection, http.client.HTTPSConnection, self._opened), req)
+
+
+def _connection(
+    kind: type[http.client.HTTPConnection], opened: list[socket.socket], host: str, **settings: Any
+) -> http.client.HTTPConnection:
+    class Told(kind):  # type: ignore[misc,valid-type]
+        def connect(self) -> None:
+            super().connect()
+            opened.append(self.sock)
+
+    made: http.client.HTTPConnection = Told(host, **settings)
+    return made
+
+
+def _hang_up(opened: list[socket.socket]) -> None:
+    """A timeout is of each read: who sends a byte now and then would be listened to for weeks."""
+    for connection in opened:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # below TLS, which the reader holds
 
 
 def _accuracy(error_ms: int) -> str:

@@ -92,13 +92,14 @@ class Returns:
         self._look_due = self._standing_due = 0.0
 
     def bring(self, camera: Camera, office: Office) -> CameraPapers | None:
-        """Bring what it lacks; which papers it had. Raises `AwayError` of the camera."""
+        """Bring what it lacks; which papers it has then. Raises `AwayError` of the camera."""
         papers = camera.papers()
         if papers is None:
             return None
+        gave = False
         lists = self._lists.now().bundle
         if lists and papers.revocations != _sha256(lists):
-            self._tries.attempt("revocations", lambda: camera.give_revocations(lists))
+            gave |= self._tries.attempt("revocations", lambda: camera.give_revocations(lists))
         if time.monotonic() >= self._look_due and self._tries.office_ready():
             self._look_due = time.monotonic() + _LOOK_SECONDS
             if _half_over(camera.certificate()):
@@ -106,8 +107,8 @@ class Returns:
             self._tries.attempt("configuration", lambda: self._fetch(office))
         text = self._configuration
         if text is not None and papers.held != _sha256(text):
-            self._tries.attempt("configuration", lambda: camera.give_configuration(text))
-        return papers
+            gave |= self._tries.attempt("configuration", lambda: camera.give_configuration(text))
+        return camera.papers() if gave else papers
 
     def _renew(self, camera: Camera, office: Office) -> None:
         camera.give_certificate(office.papers.renewal(camera.request()))

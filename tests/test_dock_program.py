@@ -52,6 +52,7 @@ def test_a_camera_is_emptied_into_the_real_office(programs: Programs) -> None:
     assert shown(programs).bays[0].percent == 100
     assert "交清" in listens(programs, "screen", "/bays")
     assert "bodycam_dock_segments_total 2" in listens(programs, "metrics", "/metrics")
+    programs.wait(lambda: outbox_empty(programs) and shown(programs).broker_trouble is None)
     examined = subprocess.run(programs.command("dock", "doctor"), capture_output=True, text=True, check=False)
     assert examined.returncode == os.EX_OK, examined.stdout
     for line in ("[office]", "[clock]", "[broker]", "[dock]", "[spool]"):

@@ -229,8 +229,8 @@ def test_what_is_broken_is_noticed(
     script = campaign.script(SEED)
     broken(monkeypatch)
     report = Report(SEED)
-    whole = Campaign(SEED, len(script) + 60, script)
-    for judged in whole.run(1, [*range(0, len(script), 5), *range(len(script), whole.count)]):
+    whole = Campaign(SEED, len(script) + 48, script)
+    for judged in whole.run(1, [*range(0, len(script), 6), *range(len(script), whole.count)]):
         report.add(judged)
     assert not report.held
     assert caught <= report.broken.keys(), f"{report.line()}\n{report.broken}\n{report.problems[:5]}"

@@ -127,6 +127,35 @@ def test_signer_revoked(how: dict[str, Any], expected: str) -> None:
     assert bool(found.receipts) == (not expected)
 
 
+def test_a_stolen_signer_is_not_hidden_by_a_certificate_above_it_that_ended_earlier() -> None:
+    """The agency renewed its issuing key, and learnt later that the office's had been stolen."""
+    lists = crl(AGENCY.issuing, at=3, by="root", reason="superseded"), crl(AGENCY.signer, at=5)
+    found = judged(camera("H"), *lists)
+    assert "10:revoked" in findings(found)
+    assert not found.receipts
+
+
+def test_once_the_issuing_key_is_taken_back_the_offices_word_proves_nothing_whatever_else_was_before() -> None:
+    found = judged(camera("H"), crl(EVIDENCE, at=2), crl(AGENCY.issuing, at=5, by="root", reason="superseded"))
+    assert (picture(found), findings(found)) == ("x", "2:revoked")
+
+
+@pytest.mark.parametrize(("held", "expected"), [(False, "2:revoked"), (True, "")])
+def test_who_has_a_revoked_key_cannot_end_a_recording_of_before(held: bool, expected: str) -> None:
+    """A boot of its own records nothing, and tells how a recording ended that was cut back: that, too, has a date."""
+    made = Camera()
+    made.boot()
+    made.record("HH", stop=False)
+    made.boot()
+    made.stop()
+    if held:
+        made.anchor()
+    found = judged(made, crl(EVIDENCE, at=2))
+    assert (picture(found), findings(found)) == ("ii", expected)
+    assert {finding.recording for finding in found.findings} <= {made.recording}
+    assert "2:revoked" in notes(found)
+
+
 def test_of_two_lists_the_later_counts() -> None:
     """The agency learnt that the key had been lost earlier; who leaves the new list out has the old one's verdict."""
     old, new = crl(EVIDENCE, at=2), crl(EVIDENCE, at=2, lost=0.5, number=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from evidence import pki, timestamp
 from evidence.pki import Role
+from office import authority as authority_module
 from office.authority import OwnAuthority
 from office.config import OfficeConfig
 from office.errors import OfficeError
@@ -167,6 +169,36 @@ def test_an_authority_that_fails_is_named_and_nothing_of_it_is_kept(desk: Desk, 
             stamps.stamp()
     assert said in str(caught.value)
     assert stamps.sizes() == []
+
+
+@pytest.mark.parametrize("headers", [False, True])
+def test_an_authority_that_answers_byte_by_byte_is_given_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, headers: bool
+) -> None:
+    """Each byte comes in time, and the last one never."""
+    monkeypatch.setattr(authority_module, "_SECONDS", 0.5)
+    desk.grow()
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        with listener.accept()[0] as peer, contextlib.suppress(OSError):
+            peer.sendall(b"HTTP/1.1 200 OK\r\n" + (b"" if headers else b"Content-Length: 60000\r\n\r\n"))
+            while not over.wait(0.1):
+                peer.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        stopper = threading.Timer(10, over.set)  # if nobody gives up
+        stopper.start()
+        try:
+            with pytest.raises(OfficeError, match="stamp-failing"):
+                desk.remote(f"http://127.0.0.1:{listener.getsockname()[1]}/").stamp()
+            assert not over.is_set(), "it was listened to until it stopped by itself"
+        finally:
+            over.set()
+            stopper.cancel()
+            thread.join()
 
 
 def test_an_address_without_roots_is_refused(desk: Desk) -> None:

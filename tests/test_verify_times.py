@@ -137,6 +137,18 @@ def test_a_copy_of_the_log_that_was_tampered_with(
     assert any(said in finding.message for finding in report.findings)
 
 
+def test_a_journal_that_was_cut_within_another_recording_is_told_whichever_is_asked_about() -> None:
+    made = Camera()
+    made.boot()
+    asked = made.record("S")
+    made.record("S", stop=False)
+    log = OfficeLogCopy(made)
+    log.head()
+    log.publish()
+    _cut_tail(log)
+    assert findings(verify(made.files, only=[asked])) == "10:missing"
+
+
 def test_a_log_under_a_key_that_the_office_did_not_certify(copy: OfficeLogCopy) -> None:
     copy.publish(key=Ed25519PrivateKey.generate())
     assert findings(verify(copy.made.files)) == "10:altered"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import logging
 import multiprocessing
 import random
@@ -19,7 +20,8 @@ from tests.powercut.loss import Loss
 from tests.powercut.plan import MachineName, Plan, at_operation, at_random
 
 SITE = 0  # in the place of an invariant's number: what dock and office promised
-_SWEEP = 50  # lives
+_SWEEP = 20  # lives of this process
+_lived = itertools.count(1)
 FAILED = -1  # the life could not be lived: an error that nobody foresaw
 
 
@@ -72,7 +74,7 @@ class Campaign:
             with lived(plan) as life:
                 judged.cuts.update(life.cuts)
                 _judge(life, judged)
-            if number % _SWEEP == 0:
+            if next(_lived) % _SWEEP == 0:
                 gc.collect()
         except Exception:  # noqa: BLE001 - whatever the product raises, it is a finding
             judged.problems.append((FAILED, traceback.format_exc()))

@@ -120,9 +120,10 @@ class Life:
         self._boot_until(((0.3, "quit"),), None)
 
     def judge_losses(self, durable: set[tuple[str, int, int]]) -> None:
-        """What each power cut cost; `durable`: recording, part and begin of the fragments that are there."""
+        """What each power cut in a recording cost; `durable`: recording, part and begin of the fragments there are."""
         cut = [end for end in self.ends if end.power and end.cut]
-        self.losses = [at_cut(end.camera, durable, end.busy_ns, running=end.running) for end in cut]
+        losses = [at_cut(end.camera, durable, end.busy_ns, running=end.running) for end in cut]
+        self.losses = [loss for loss in losses if loss is not None]
 
     def _provision(self) -> None:
         file = PosixDisk(self.machine.root).create("certs/signer.pem")

@@ -37,14 +37,14 @@ class Loss:
         return self.fragment <= fragment and self.frame <= FRAME and self.commit <= self.busy
 
 
-def at_cut(camera: TimedCamera, durable: set[tuple[str, int, int]], busy_ns: int, *, running: bool) -> Loss:
-    """`durable`: recording, part and begin of every fragment that the evidence has after the cut."""
+def at_cut(camera: TimedCamera, durable: set[tuple[str, int, int]], busy_ns: int, *, running: bool) -> Loss | None:
+    """None: nothing was being recorded. `durable`: recording, part and begin of the fragments that are there."""
     now = camera.delivered_ns
     waiting = [one for one in camera.given if (one.recording, one.part, one.from_ns) not in durable]
     if waiting:
         return _of_waiting(min(waiting, key=lambda one: one.at_ns), camera, now, busy_ns)
     if not running:
-        return Loss(0, 0, 0, 0)
+        return None
     begun = camera.began[-1]
     last = max([one.to_ns for one in camera.given if one.at_ns >= begun], default=begun)
     held = max(0, now - max(last, begun))
@@ -56,6 +56,7 @@ def _of_waiting(first: Given, camera: TimedCamera, now: int, busy_ns: int) -> Lo
     """Pictures of the ring from before the part was begun are a gift, and no loss."""
     begun = camera.began[bisect.bisect_right(camera.began, first.at_ns) - 1]
     from_ns, to_ns = max(first.from_ns, begun), max(first.to_ns, begun)
-    is_first = all(one.from_ns >= first.from_ns for one in camera.given if one.part == first.part)
+    part = (first.recording, first.part)
+    is_first = all(one.from_ns >= first.from_ns for one in camera.given if (one.recording, one.part) == part)
     commit = max(0, now - first.at_ns)
     return Loss(to_ns - from_ns, first.at_ns - to_ns, commit, busy_ns - first.busy_ns, first=is_first)

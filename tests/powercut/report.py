@@ -69,7 +69,8 @@ class Report:
         return (
             f"powercut: {'held' if self.held else 'BROKEN'}: "
             f"{self.lives} lives, {self.cuts.total()} cuts ({machines}); "
-            f"lost s max {worst[0]} (fragment {worst[1]}, frame {worst[2]}, commit {worst[3]}), "
+            f"lost s in {len(self.losses)} recordings "
+            f"max {worst[0]} (fragment {worst[1]}, frame {worst[2]}, commit {worst[3]}), "
             f"p99 {p99[0]} ({p99[1]}, {p99[2]}, {p99[3]}); "
             f"truncated {told['segments']} segments, {told['journal files']} journal lines; "
             f"earlier segments harmed {self.harmed}; unexplained {self.unexplained}; "
@@ -84,6 +85,7 @@ class Report:
             "held": self.held,
             "lives": self.lives,
             "cuts": dict(self.cuts),
+            "cuts_in_a_recording": len(self.losses),
             "lost_s": {
                 part: {name: self.lost(part, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1))}
                 for part in _PARTS
