@@ -150,7 +150,8 @@ class Cutter:
         first = next(block for block in self._blocks if block.start + block.duration >= held)
         if not self._pictures and first is self._blocks[0]:
             return None
-        to_ns = max(self._from_ns, self.start_ns + first.start * 1_000_000_000 // SOUND_TIMESCALE)
+        begins_ns = self.start_ns + first.start * 1_000_000_000 // SOUND_TIMESCALE
+        to_ns = max(self._from_ns, min(begins_ns, end_ns - hold_ns))  # where sound is missing, no further either
         new_segment = end_ns - self._segment_from_ns + _KEY_FRAME_NS > self.segment_ns
         self._needs_key |= new_segment
         return self._cut(to_ns, new_segment=new_segment)

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from evidence import jose, records
-from evidence.documents import Receipt, TimeAnchor
+from evidence.documents import Order, Receipt, TimeAnchor
 from evidence.journal import JournalReader
 from evidence.records import Chain, Stamp
 from firmware import dock_port
@@ -151,6 +151,7 @@ class _Host:
             file.append(content)
             file.sync()
         self.host = self
+        self.papers = None
 
     def state(self) -> PortState:
         journal, segments = ((0, 13_000), (1, 11_030)), (("bfe3b5b1-1", 2, 131_410),)
@@ -161,6 +162,9 @@ class _Host:
 
     def take_anchor(self, jws: str) -> None:
         TimeAnchor.read(jws, AGENCY.key("signer").public_key())
+
+    def take_order(self, jws: str) -> None:
+        Order.read(jws, AGENCY.key("signer").public_key())
 
 
 class _Connection(dock_port._Handler):
