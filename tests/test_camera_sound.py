@@ -27,6 +27,7 @@ def degraded_and_back(program: Program, stage: Stage, order: str) -> None:
     program.message("phase", PATIENCE, phase="recording")
 
 
+@pytest.mark.slow
 def test_a_dead_and_an_unplugged_microphone_and_a_hanging_server_are_each_told(stage: Stage) -> None:
     with camera(stage) as program:
         press(stage)

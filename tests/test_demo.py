@@ -96,6 +96,7 @@ def test_a_journal_line_less_is_named_by_the_verifier(
     assert any(finding["step"] == 4 for finding in json.loads(done.stdout)["findings"])
 
 
+@pytest.mark.slow
 def test_a_broken_loudspeaker_is_reported_as_a_fault_and_the_evidence_is_named(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = demo("--mute", "--out", str(out))
@@ -105,6 +106,7 @@ def test_a_broken_loudspeaker_is_reported_as_a_fault_and_the_evidence_is_named(t
     assert left_behind(out) == []
 
 
+@pytest.mark.slow
 def test_a_full_card_is_told_and_keeps_what_it_holds(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = demo("--card-mb", "37", "--out", str(out))

@@ -14,11 +14,9 @@ import pytest
 from hw_sim.scenario import plan
 
 SHIPPED = plan.shipped()
-IN_TIME = {  # of the default tier, a minute and a half together; the others are `slow`
+IN_TIME = {  # of the default tier, under a minute together; the others are `slow`
     "fault-press-while-booting",
     "fault-thread-dies",
-    "rule-10-self-check",
-    "rule-11-quiet",
     "rule-13-still-and-position",
 }
 RULES_OF_THE_FIRMWARE = {2, 5, 10, 11, 12, 13, 15, 17}
@@ -62,6 +60,7 @@ def test_the_command_tells_it_with_the_status_of_a_configuration(tmp_path: Path)
 # --- In real time ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sound
 @pytest.mark.net
 @pytest.mark.fuse
