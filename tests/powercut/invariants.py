@@ -129,6 +129,8 @@ def one_chain(after: Aftermath) -> Iterator[str]:
         for file, seen in end.read.items():
             if not after.again.journal.get(file, b"").startswith(seen):
                 yield f"journal file {file}: a dock had read what is no longer there"
+            elif after.again.torn.get(file, (len(seen),))[0] < len(seen):
+                yield f"journal file {file}: a dock had read a line that is called torn now"
 
 
 def one_record_a_segment(after: Aftermath) -> Iterator[str]:
