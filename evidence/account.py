@@ -70,6 +70,11 @@ class RecordingAccount:
     markers: list[Record] = field(default_factory=list)
     ended: Record | None = None
 
+    def causes(self) -> dict[int, str]:
+        """By part, the cause of the first gap behind it."""
+        gaps = (gap.body for gap in reversed(self.gaps))
+        return {gap["after_part"]: gap["cause"] for gap in gaps if gap["after_part"] != gap["before_part"]}
+
     def part_segments(self, part: int) -> list[SegmentAccount]:
         """The segments of a part, in order."""
         return [s for _, s in sorted(self.segments.items()) if s.part == part]

@@ -121,6 +121,9 @@ class _Recording:
         self._timeline = timeline
         self._clocks = clocks
         self._attested = recording.attested()
+        parts = self._attested.items()  # worked out once: there may be as many gaps as segments
+        self._begins = {part: min(s.from_ns for s in segments) for part, segments in parts}
+        self._ends = {part: max(s.to_ns for s in segments) for part, segments in parts}
 
     def findings(self) -> Iterator[Finding]:
         yield from self._parts()
@@ -180,10 +183,10 @@ class _Recording:
         clocks = {self._clocks[parts[number].boot] for number in (after, before) if number in parts}
         if before in parts and body["same_clock"] != (len(clocks) == 1):
             yield self._found(8, "altered", where, "whether its ends are on one clock is not as the boots tell", lies)
-        if (own := self._attested.get(after)) and max(s.to_ns for s in own) != body["last_ns"]:
+        if (own := self._attested.get(after)) and self._ends[after] != body["last_ns"]:
             message = "the gap does not begin where the part before it ends"
             yield self._found(8, "unaccounted", where, message, hole, self._timeline.footage(own[-1].index))
-        if (own := self._attested.get(before)) and min(s.from_ns for s in own) != body["first_ns"]:
+        if (own := self._attested.get(before)) and self._begins[before] != body["first_ns"]:
             message = "the gap does not end where the part after it begins"
             yield self._found(8, "unaccounted", where, message, hole, self._timeline.footage(own[0].index))
 

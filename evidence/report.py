@@ -51,12 +51,19 @@ class Report:
     broken: bool = False  # the journal was not read to its end
     heads: list[Head] = field(default_factory=list)
     _timelines: dict[str, Timeline] = field(default_factory=dict)
+    _causes: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def timeline(self, recording: RecordingAccount) -> Timeline:
         """Which seconds a segment of a recording is, once the journal has been read."""
         if recording.id not in self._timelines:
             self._timelines[recording.id] = Timeline(recording)
         return self._timelines[recording.id]
+
+    def causes(self, recording: str) -> dict[int, str]:
+        """By part of a recording, why it ended, once the journal has been read."""
+        if recording not in self._causes:
+            self._causes[recording] = self.account.recordings[recording].causes()
+        return self._causes[recording]
 
     def rest(self) -> tuple[str | None, int | None, Footage | None]:
         """The recording that had not ended at the last verified record, its last segment, its unproven seconds."""
@@ -196,10 +203,8 @@ def cut_by(report: Report, segment: SegmentAccount) -> str | None:
         return "tampering"
     if verdict.verdict != TRUNCATED:
         return None
-    gaps = (gap.body for gap in report.account.recordings[segment.recording].gaps)
-    causes = [gap["cause"] for gap in gaps if gap["after_part"] == segment.part != gap["before_part"]]
-    if causes:
-        return str(causes[0])
+    if (cause := report.causes(segment.recording).get(segment.part)) is not None:
+        return cause
     return "unaccounted" if segment.record is None else "unknown"
 
 

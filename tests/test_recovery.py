@@ -52,6 +52,19 @@ def test_what_lies_beside_the_evidence_is_no_journal(owner: Owner) -> None:
     assert found.recording.id == recording
 
 
+def test_a_disk_that_refused_a_hundred_starts_is_recorded_on_when_it_takes_data_again(owner: Owner) -> None:
+    """Each start leaves a file that has no byte; an opening can declare no more than 64."""
+    disk = cut_recording(owner)
+    for _ in range(100):
+        disk.create(records.journal_path(recovery.recover(disk).next_file)).close()
+    camera = boot(owner, disk)
+    camera.run(3)
+    camera.end()
+    camera.quit()
+    assert of_kind(disk, "recording_ended")
+    verified(owner, disk)
+
+
 def test_an_ended_recording_is_left_alone(owner: Owner) -> None:
     disk = MemoryDisk()
     camera = boot(owner, disk)

@@ -93,6 +93,7 @@ title = "往返 there and back"
 
 [[at]]
 after = "phase armed"
+later = 4
 actor = "officer"
 action = "press"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from evidence import jose, pki, records, report
+from evidence.agreement import disagreements
 from evidence.documents import Receipt
 from evidence.pki import Role
 from tests.evidence_builder import Camera
@@ -341,3 +343,28 @@ def test_a_boot_that_nobody_certified_tells_of_a_segment_in_another_boots_part(k
     made.line(kind, {**told, "segment": 1})
     found = verify(made.files)
     assert (picture(found), findings(found)) == ("i", "2:unsigned 6:altered")
+
+
+def test_as_many_gaps_as_segments_are_not_held_against_each_other() -> None:
+    """Anybody can append a boot that tells of thousands of both: twice as many take twice as long."""
+    once = camera("ST").records
+    told = {record.kind: dict(record.body) for record in once if record.kind in ("fragment", "gap", "segment")}
+
+    def seconds(count: int) -> float:
+        made = Camera()
+        made.boot(signed=False)
+        made.start()
+        own = {"recording": made.recording, "part": 1}
+        none = dict.fromkeys(("fragments", "frames", "samples", "plain_len", "attested_len", "file_size", "stanzas"), 0)
+        for number in range(count):
+            made.line("fragment", {**told["fragment"], **own, "segment": number})
+            made.line("gap", {**told["gap"], "recording": made.recording})
+            made.line("segment", {**told["segment"], **own, **none, "closed": False, "segment": count + number})
+        found = verify(made.files)
+        began = time.process_time()
+        list(disagreements(found.account))
+        report.to_json(found)
+        return time.process_time() - began
+
+    seconds(10)
+    assert seconds(1_000) < 3 * seconds(500)

@@ -24,6 +24,7 @@ from runtime.disk import Disk
 
 _SEGMENT = re.compile(r"([0-9]{5})\.mp4\.age\Z")
 _WARNINGS = ("battery_low", "heat")
+_TORN_LIMIT = 32  # an opening can declare 64: half of them are left to what a failing disk does from now on
 _FRAGMENT = re.compile(rb'"kind":"fragment","body":{"recording":"([^"]*)","part":[0-9]+,"segment":([0-9]+),')
 
 
@@ -106,7 +107,23 @@ def recover(disk: Disk) -> Recovered:
                 history.read(number, disk.read(records.journal_path(number)))
             found.recording = history.open_recording(disk)
             break
+    _use_again(disk, found)
     return found
+
+
+def _use_again(disk: Disk, found: Recovered) -> None:
+    """Take back files without a byte, at the journal's end, if they are more than an opening ought to declare.
+
+    Each start that a full or failing disk refuses leaves one. With too many the camera would never start again.
+    """
+    while len(found.torn) > _TORN_LIMIT and found.torn[-1]["offset"] == found.torn[-1]["length"] == 0:
+        number = int(found.torn[-1]["file"])
+        try:
+            disk.remove(records.journal_path(number))
+        except OSError:
+            return  # it is declared like the others, while there is room
+        found.torn.pop()
+        found.next_file = number
 
 
 def gap_bounds(reach: Reach, first_ns: int, now: Stamp, kernel_boot: str) -> tuple[int, int | None]:
