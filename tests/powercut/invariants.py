@@ -129,6 +129,8 @@ def one_chain(after: Aftermath) -> Iterator[str]:
         for file, seen in end.read.items():
             if not after.again.journal.get(file, b"").startswith(seen):
                 yield f"journal file {file}: a dock had read what is no longer there"
+            elif after.again.torn.get(file, (len(seen),))[0] < len(seen):
+                yield f"journal file {file}: a dock had read a line that is called torn now"
 
 
 def one_record_a_segment(after: Aftermath) -> Iterator[str]:
@@ -316,16 +318,17 @@ def stills_are_kept(after: Aftermath) -> Iterator[str]:
     if len(set(listed)) != len(listed) or not set(listed) <= there | set(gone):
         yield "a still is listed and not there, or twice"
     for end in after.life.ends:
-        later = [
-            (line.body["recording"], line.body["segment"], line.body["from_ns"])
-            for line in after.evidence.of("fragment")
-            if line.payload["boot"] == end.boot
-        ]
         told = any(where == "still" for where, _ in end.camera.faults)
+        mine = [line.body for line in after.evidence.of("fragment") if line.payload["boot"] == end.boot]
+        if told or any((body["recording"], body["segment"]) in after.given_up() for body in mine):
+            continue
+        free = sorted(body["from_ns"] for body in mine)
         for at_ns, still in end.camera.taken:
-            carriers = [key for *key, from_ns in later if from_ns >= at_ns]
-            released = any(tuple(key) in after.given_up() for *key, _ in later)
-            if carriers and kept.count(still.jpeg) != 1 and not told and not released:
+            carrier = next((from_ns for from_ns in free if from_ns >= at_ns), None)
+            if carrier is None:
+                continue
+            free.remove(carrier)  # one carries one: those that wait have their turn
+            if kept.count(still.jpeg) != 1:
                 yield f"a still of boot {end.boot[:8]} was taken by the writer and is not there"
 
 
