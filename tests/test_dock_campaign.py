@@ -13,6 +13,7 @@ from tests.dock_yard import CAMERA, OFFICE
 pytestmark = pytest.mark.net
 
 
+@pytest.mark.slow
 def test_what_is_cut_and_killed_comes_in_once_and_whole(tmp_path: Path) -> None:
     blows = [
         Blow("cut camera", "50%", CAMERA),

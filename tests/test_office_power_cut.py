@@ -60,7 +60,7 @@ class _Told:
         return True
 
 
-@pytest.mark.parametrize("keep", ["none", "bytes"])
+@pytest.mark.parametrize("keep", ["none", pytest.param("bytes", marks=pytest.mark.slow)])
 def test_what_was_told_durable_survives_every_cut(tmp_path: Path, keep: Keep) -> None:
     disk_folder, point = tmp_path / "disk", tmp_path / "point"
     disk_folder.mkdir()
