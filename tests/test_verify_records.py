@@ -361,10 +361,13 @@ def test_as_many_gaps_as_segments_are_not_held_against_each_other() -> None:
             made.line("gap", {**told["gap"], "recording": made.recording})
             made.line("segment", {**told["segment"], **own, **none, "closed": False, "segment": count + number})
         found = verify(made.files)
-        began = time.process_time()
-        list(disagreements(found.account))
-        report.to_json(found)
-        return time.process_time() - began
 
-    seconds(10)
-    assert seconds(1_000) < 3 * seconds(500)
+        def turn() -> float:
+            began = time.process_time()
+            list(disagreements(found.account))
+            report.to_json(found)
+            return time.process_time() - began
+
+        return min(turn() for _ in range(5))  # the first may meet the collector of garbage
+
+    assert seconds(1_600) < 8 * seconds(400), "four times as many take four times as long, and not sixteen"
