@@ -60,7 +60,10 @@ class Eyes:
     def _repeat(self, seconds: float, look: Callable[[], T], show: Callable[[T], None]) -> None:
         async def run() -> None:
             while True:
-                show(await asyncio.to_thread(look))
+                seen = await asyncio.to_thread(look)
+                if not self._screen.query(State):  # the app has taken its screen down meanwhile
+                    return
+                show(seen)
                 await asyncio.sleep(seconds)
 
         self._app.run_worker(run())
