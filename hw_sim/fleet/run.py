@@ -150,7 +150,7 @@ class Fleet:
         """Wait until the journals are in to their last lines and the docks' outboxes are empty."""
         end = time.monotonic() + _PATIENCE_SECONDS
         for dock in self._site.docks:
-            while "outbox: 0 events" not in command(["dock", "status", "--config", str(dock.config)]).stdout:
+            while "消息 messages: 0 " not in command(["dock", "status", "--config", str(dock.config)]).stdout:
                 if time.monotonic() > end:
                     raise DemoError(f"{dock.id}: events still wait for the office; see {self._logs}")
                 time.sleep(_SAMPLE_SECONDS)
