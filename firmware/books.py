@@ -75,6 +75,8 @@ class Books:
             part, segment = cut.reach.part, cut.next_segment
             self._book = _Book(cut.id, cut.activity, part=part, next_segment=segment, cut=cut, reach=cut.reach)
             self._due = dict.fromkeys(cut.unexplained, cut.id)
+            if cut.ending:
+                self.end(None)
 
     @property
     def recording(self) -> str | None:
@@ -155,7 +157,8 @@ class Books:
         if book.cut is not None:  # no part went on from the cut
             jobs += [*self._owed(book, book.cut), *self._late(book, book.cut, why)]
         jobs.append(Run(lambda: self._holes(book, why)))
-        if book.cut is not None or (interrupted is not None and not recording):
+        told = book.cut is not None and book.cut.ending
+        if not told and (book.cut is not None or (interrupted is not None and not recording)):
             jobs.append(Run(lambda: self._gap_before(book, None, why, None)))
         jobs.append(Run(lambda: self._explain(book)))
         before, now = book.counted or {}, self._counts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -214,6 +215,40 @@ def test_a_gap_within_one_boot_that_was_not_told_has_an_unknown_cause(owner: Own
     camera.quit()
     verified(owner, disk)
     assert [gap.body["cause"] for gap in of_kind(disk, "gap")] == ["unknown", "power_cut"]
+
+
+@pytest.mark.parametrize("lines_written", range(1, 9))
+def test_an_end_that_is_cut_is_ended_by_the_next_start(owner: Owner, lines_written: int) -> None:
+    """No part had gone on when the officer ended it; the crash comes after each line of its end in turn."""
+    disk = cut_recording(owner)
+    world = World()
+    world.now_ns += 30_000_000_000
+    clock = BootClock(world)
+    camera = Camera(owner, disk, world, clock)
+    camera.picture = camera.sound = False
+    camera.run(1)
+    written = len(lines(disk))
+
+    def crash(_number: int, operation: str) -> None:
+        if operation.startswith("append journal") and len(lines(disk)) == written + lines_written:
+            raise PowerCut(operation)
+
+    disk.before = crash
+    with contextlib.suppress(PowerCut):
+        camera.end()
+    told = [gap for gap in of_kind(disk, "gap") if gap.body["before_part"] is None]
+    disk.restart()
+    camera = Camera(owner, disk, world, clock)
+    camera.run(2)
+    if camera.state.phase is not Phase.ARMED:
+        assert not told
+        camera.end()
+    camera.quit()
+    (recording,) = verified(owner, disk).account.recordings.values()
+    assert recording.ended is not None
+    assert len(of_kind(disk, "recording_ended")) == 1
+    gaps = [gap.body["before_part"] for gap in of_kind(disk, "gap") if gap.body["before_part"] != 1]
+    assert gaps == ([None] if told or recording.ended.body["parts"] == 1 else [2])
 
 
 def test_no_picture_after_the_cut_and_the_end(owner: Owner) -> None:

@@ -12,7 +12,7 @@ from firmware.capture.vocabulary import Alert, BeginPart, Command, EndRecording,
 
 def ready(cut: OpenRecording | None, *, docked: bool) -> Ready:
     """What the recorder is told when the drivers run. `cut`: the recording that was open when the last boot ended."""
-    if cut is None:
+    if cut is None or cut.ending:
         return Ready(cut_recording=False, docked=docked)
     return Ready(cut_recording=True, docked=docked, mode=cut.mode, activity=cut.activity, stopped=cut.stopped)
 

@@ -74,6 +74,7 @@ class OpenRecording:
     holes: tuple[Hole, ...]
     owed: tuple[Gap, ...]
     unexplained: tuple[int, ...]  # records of gaps whose reason was not given before the cut
+    ending: bool  # the gap it ends in was told already: it is not gone on with, its books are closed
 
 
 @dataclass(slots=True)
@@ -274,6 +275,7 @@ class _Books:
             tuple(self._holes()),
             tuple(self._owed()),
             tuple(gap.seq for gap in self._between() if gap.seq not in self._explained),
+            any(gap.body["before_part"] is None for gap in self._gaps),
         )
 
     def _nobody_closed(self, disk: Disk, last_part: int) -> Iterator[Unfinished]:
