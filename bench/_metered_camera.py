@@ -9,7 +9,6 @@ spends inside, on the frame that came out, is taken off.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
@@ -18,8 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hw_sim.usage import cpu_of
+
 SECONDS = 2.0
-TICKS = os.sysconf("SC_CLK_TCK")
 LENS_THREAD = "sim-lens"
 
 
@@ -38,12 +38,6 @@ class Share:
                 self.seconds += time.thread_time() - before
 
         setattr(owner, name, measured)
-
-
-def cpu_seconds(stat: Path) -> float:
-    """User and system time of a process or thread."""
-    fields = stat.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def resident_kib(process: str) -> int:
@@ -68,7 +62,7 @@ def meter(path: Path, encoder_seconds: Callable[[], float]) -> None:
             streams_kib = 0
             for pid in children():
                 try:
-                    now[pid] = cpu_seconds(Path("/proc") / pid / "stat")
+                    now[pid] = cpu_of(Path("/proc") / pid / "stat")
                     streams_kib += resident_kib(pid)
                 except (OSError, StopIteration):
                     continue  # it has just ended
@@ -82,7 +76,7 @@ def meter(path: Path, encoder_seconds: Callable[[], float]) -> None:
                 "camera_s": time.process_time(),
                 "streams_s": gone + sum(now.values()),
                 "encoder_s": encoder_seconds(),
-                "lens_s": sum(cpu_seconds(Path(f"/proc/self/task/{thread}/stat")) for thread in lens),
+                "lens_s": sum(cpu_of(Path(f"/proc/self/task/{thread}/stat")) for thread in lens),
             }
             file.write(json.dumps(line) + "\n")
             time.sleep(SECONDS)

@@ -16,16 +16,15 @@ import hashlib
 import json
 import os
 import pstats
-import resource
 import secrets
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from _measured import children, lacks
 from _recorded import FRAGMENT_MS, RATE, SEGMENT_SECONDS, Clip, make_clip, make_owner, record, repeated, run
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -52,9 +51,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     parser.add_argument("--profile", action="store_true", help="show where our path spends its time instead")
     told = parser.parse_args()
-    missing = [program for program in ("ffmpeg", "sha256sum", "age") if shutil.which(program) is None]
-    if missing:
-        sys.stderr.write(f"scripts/bench: install {', '.join(missing)}\n")
+    if lacks("ffmpeg", "sha256sum", "age"):
         return os.EX_UNAVAILABLE
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-capture-") as scratch:
         clip = make_clip(Path(scratch))
@@ -94,7 +91,7 @@ def programs(clip: Clip, folder: Path, minutes: int) -> float:
     """The same input through ffmpeg, sha256sum and age, each a process of its own, as a script would do it."""
     recipients = [age.recipient_of(age.generate_identity()) for _ in range(2)]
     options = [word for recipient in recipients for word in ("-r", recipient)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children()
     run(
         "ffmpeg", "-v", "error", "-stream_loop", str(minutes - 1), "-i", str(clip.path), "-c", "copy", "-strict", "-2",
         "-f", "segment", "-segment_time", str(SEGMENT_SECONDS), "-segment_format_options",
@@ -104,8 +101,7 @@ def programs(clip: Clip, folder: Path, minutes: int) -> float:
         run("sha256sum", str(path))
         run("age", *options, "-o", f"{path}.age", str(path))
         run("sha256sum", f"{path}.age")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return children() - before
 
 
 def primitives(clip: Clip, folder: Path, minutes: int) -> float:

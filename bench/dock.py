@@ -23,8 +23,6 @@ import contextlib
 import getpass
 import json
 import os
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -33,10 +31,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from _measured import children, lacks
+
 from evidence import pki, records
 from evidence.pki import Role
 from hw_sim import control
 from hw_sim.fleet import clip as clips
+from hw_sim.usage import cpu
 from tests.dock_yard import enrol
 from tests.office_kit import ROOT, OfficeKit, free_port, wait_for
 
@@ -176,9 +177,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each (default 3)")
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     told = parser.parse_args()
-    missing = [program for program in ("curl", "nginx", "setpriv") if shutil.which(program) is None]
-    if missing:
-        sys.stderr.write(f"scripts/bench: install {', '.join(missing)}\n")
+    if lacks("curl", "nginx", "setpriv"):
         return os.EX_UNAVAILABLE
     measured: Measured = {}
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-dock-") as name, contextlib.ExitStack() as stack:
@@ -285,18 +284,6 @@ def port(servers: Servers, times: int = 8) -> dict[str, float]:
     found["nginx MiB"] = resident(servers.nginx)
     camera.process.terminate()
     return found
-
-
-def cpu(pid: int) -> float:
-    """Seconds of a process, user and system, in all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def children() -> float:
-    """CPU seconds of the programs that this one has run to their end."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def resident(pid: int) -> float:

@@ -27,6 +27,7 @@ from typing import Any
 from evidence import pki
 from evidence.pki import Role
 from hw_sim.dock_link import CAMERA_ADDRESS, CAMERA_INTERFACE, Network
+from hw_sim.usage import cpu, resident
 from tests.bay_site import CAMERA_PORT, DockableCamera
 from tests.dock_camera import DockedCamera
 from tests.office_kit import ROOT, OfficeKit
@@ -96,13 +97,13 @@ def measure(folder: Path, nets: list[Network], told: argparse.Namespace, stack: 
     stack.callback(dock.wait, 30)
     stack.callback(dock.terminate)
     await_ready(folder / "dock.log")
-    memory, idle = [], resident(dock.pid)
+    memory, idle = [], round(resident(dock.pid), 1)
     threads = [threading.Thread(target=trip.run) for trip in trips]
     for trip, thread in zip(trips, threads, strict=True):
         stack.callback(trip.camera.open_contact)
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        memory.append(resident(dock.pid))
+        memory.append(round(resident(dock.pid), 1))
         time.sleep(SAMPLE_SECONDS)
     if not all(trip.ended for trip in trips):
         raise SystemExit((folder / "dock.log").read_text()[-3000:])
@@ -116,7 +117,7 @@ def measure(folder: Path, nets: list[Network], told: argparse.Namespace, stack: 
         "mib_per_s": {"mean": statistics.mean(rates), "slowest": min(rates), "fastest": max(rates)},
         "slowest_to_mean": min(rates) / statistics.mean(rates),
         "resident_mib": {"idle": idle, "tenths": tenths},
-        "dock_cpu_s": cpu_seconds(dock.pid),
+        "dock_cpu_s": cpu(dock.pid),
     }
 
 
@@ -163,18 +164,6 @@ def await_ready(log: Path) -> None:
         if time.monotonic() > end:
             raise SystemExit(log.read_text())
         time.sleep(0.05)
-
-
-def resident(pid: int) -> float:
-    """MiB of memory that a process has."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / MIB, 1)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def report(found: dict[str, Any], told: argparse.Namespace) -> None:

@@ -17,8 +17,6 @@ import hashlib
 import json
 import os
 import queue
-import resource
-import shutil
 import statistics
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pkcs11
+from _measured import lacks, measure
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
@@ -62,8 +61,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default 5)")
     parser.add_argument("--delays", default="0,10,100,500", help="ms that a token takes (default 0,10,100,500)")
     told = parser.parse_args()
-    if shutil.which("softhsm2-util") is None or shutil.which("gcc") is None:
-        sys.stderr.write("scripts/bench: install softhsm2 and gcc\n")
+    if lacks("softhsm2-util", "gcc"):
         return os.EX_UNAVAILABLE
     with tempfile.TemporaryDirectory(prefix="bench-signing-") as name:
         token = soft_token.make(Path(name) / "token")
@@ -154,7 +152,7 @@ class Opened(Constant):
     def __init__(self, token: SoftToken) -> None:
         super().__init__()
         config = token.config
-        self._library = pkcs11.lib(str(soft_token.library()))
+        self._library = pkcs11.lib(str(soft_token.module()))
         pin = config.pin_file.read_text(encoding="ascii").strip()
         self._session = self._library.get_token(token_label=config.label).open(user_pin=pin)
         self._private = self._session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=config.key)
@@ -178,24 +176,6 @@ def wait(token: SoftToken, evidence: Evidence, milliseconds: int) -> tuple[float
     certified.get(timeout=60)
     token.fault(None)
     return opened * 1000, (time.monotonic() - began) * 1000
-
-
-def measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each way, children included, in turns; the first turn warms caches."""
-    measured: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            before = spent()
-            way()
-            if turn:
-                measured[name].append(spent() - before)
-    return measured
-
-
-def spent() -> float:
-    """CPU seconds of this process and its ended children."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def report(measured: dict[str, list[float]], waits: dict[int, tuple[float, float]]) -> None:

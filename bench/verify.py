@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from _measured import lacks, measure
 from _recorded import RATE, make_clip, make_owner, record
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -47,9 +45,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each (default 3)")
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     told = parser.parse_args()
-    missing = [program for program in ("ffmpeg", "sha256sum", "age") if shutil.which(program) is None]
-    if missing:
-        sys.stderr.write(f"scripts/bench: install {', '.join(missing)}\n")
+    if lacks("ffmpeg", "sha256sum", "age"):
         return os.EX_UNAVAILABLE
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-verify-") as name:
@@ -94,24 +90,6 @@ def floor(evidence: Path, session: x509.Certificate, identity: Path | None = Non
     for path in sorted((evidence / "segments").rglob("*.age")) if identity else ():
         with subprocess.Popen(["age", "-d", "-i", str(identity), str(path)], stdout=subprocess.PIPE) as age:
             subprocess.run(["sha256sum"], stdin=age.stdout, check=True, stdout=subprocess.DEVNULL)
-
-
-def measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each way, children included, in turns; the first turn warms caches."""
-    measured: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            before = spent()
-            way()
-            if turn:
-                measured[name].append(spent() - before)
-    return measured
-
-
-def spent() -> float:
-    """CPU seconds of this process and its ended children."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def report(measured: dict[str, list[float]], minutes: int) -> None:

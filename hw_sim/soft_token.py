@@ -43,7 +43,7 @@ class SoftToken:
         """What SoftHSM and the module read."""
         return {
             "SOFTHSM2_CONF": str(self.folder / "softhsm2.conf"),
-            "SIM_TOKEN_MODULE": str(library()),
+            "SIM_TOKEN_MODULE": str(module()),
             "SIM_TOKEN_FAULT": str(self.folder / "fault"),
         }
 
@@ -84,7 +84,7 @@ def make(folder: Path) -> SoftToken:
     return token
 
 
-def library() -> Path:
+def module() -> Path:
     """Where this distribution puts SoftHSM. Raises FileNotFoundError."""
     for place in _PLACES:
         for path in Path("/").glob(place[1:]):

@@ -24,7 +24,6 @@ from office.staging import CHECKPOINT, Staging
 from office.store import Store
 from office.tus import SegmentUpload
 from tests.agency import Agency
-from tests.builders import present_agency
 from tests.footage import Camera
 from tests.misfortune import READ_ONLY, Rules, by_chance, fails
 from tests.office_kit import TUS, Answer, Client, OfficeKit
@@ -37,11 +36,6 @@ pytestmark = [
 SIZE, PIECE = 5_000_000, 1_700_000
 STORE = ("/data/store/*/journal*", "/data/store/*/segments*", "/data/store/*/receipts*")
 OFFICE = (*STORE, "/data/store*", "/data/staging*", "/data/log*", "*")
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
 
 
 class Shelf:

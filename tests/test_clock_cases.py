@@ -13,17 +13,11 @@ import pytest
 from evidence.report import Report, to_json
 from evidence.verify import Verifier
 from tests.agency import Agency
-from tests.builders import present_agency
 from tests.camera_rig import SECOND, lines
 from tests.clock_life import DAY, Life
 
 pytestmark = pytest.mark.net
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
 
 
 @pytest.fixture

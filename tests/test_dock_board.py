@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from evidence import records
-from evidence.pki import Role
 from syncd import status
 from syncd.bay import Bay, HandIns
 from syncd.board import Board, Rate, WatchedCamera, WatchedEvents
@@ -20,7 +19,6 @@ from syncd.status import BayStatus, DockStatus, SpoolStatus, Waiting
 from syncd.urgency import due_ms
 from syncd.words import REASONS, STATES, WAITING
 from tests.agency import Agency, Holder
-from tests.builders import present_agency
 from tests.dock_site import MIB, PATIENCE, Site
 from tests.tus_office import Fault
 
@@ -43,16 +41,6 @@ class Shown(Site):
     def _due(self, device: str, key: tuple[str, int]) -> int | None:
         record = self.handins.of(device).known(key)
         return due_ms(record) if record else None
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
-@pytest.fixture(scope="module")
-def signer(agency: Agency) -> Holder:
-    return agency.issue(Role.SIGNER, "OFFICE-1")
 
 
 @pytest.fixture

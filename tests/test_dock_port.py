@@ -25,16 +25,6 @@ from tests.dock_camera import DockedCamera
 pytestmark = pytest.mark.net
 
 
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
-@pytest.fixture(scope="module")
-def signer(agency: Agency) -> Holder:
-    return agency.issue(Role.SIGNER, "OFFICE-1")
-
-
 @pytest.fixture
 def camera(tmp_path: Path, agency: Agency, signer: Holder) -> Iterator[DockedCamera]:
     camera = DockedCamera(tmp_path / "camera", agency, signer.certificate)

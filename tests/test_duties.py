@@ -21,17 +21,12 @@ from office.duties import deadlines, describe, table
 from office.errors import OfficeError
 from runtime.config import ConfigError, load
 from tests.agency import Agency
-from tests.builders import RECIPIENTS, present_agency
+from tests.builders import RECIPIENTS
 from tests.footage import Camera
 from tests.office_kit import OfficeKit
 
 COUNTY = ZoneInfo("Asia/Shanghai")
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
 
 
 class Unit:

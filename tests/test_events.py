@@ -26,11 +26,6 @@ DOCK = "bodycam/v1/dock/DOCK-1"
 Message = tuple[str, bytes]
 
 
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
 class Office:
     """What takes messages in, without a broker; `restart` as after a kill."""
 

@@ -8,27 +8,15 @@ from pathlib import Path
 import pytest
 
 from evidence import records
-from evidence.pki import Role
 from syncd.errors import Stopped
 from syncd.retries import Retries
 from syncd.step import Begun, Step, decide
 from tests.agency import Agency, Holder
-from tests.builders import present_agency
 from tests.dock_camera import DockedCamera
 from tests.dock_site import MIB, Site, ciphertext
 from tests.tus_office import Fault
 
 pytestmark = pytest.mark.net
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
-@pytest.fixture(scope="module")
-def signer(agency: Agency) -> Holder:
-    return agency.issue(Role.SIGNER, "OFFICE-1")
 
 
 @pytest.fixture

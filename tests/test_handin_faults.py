@@ -24,16 +24,6 @@ from tests.tus_office import Fault, TusOffice
 pytestmark = pytest.mark.net
 
 
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
-@pytest.fixture(scope="module")
-def signer(agency: Agency) -> Holder:
-    return agency.issue(Role.SIGNER, "OFFICE-1")
-
-
 @pytest.fixture
 def site(tmp_path: Path, agency: Agency, signer: Holder) -> Iterator[Site]:
     site = Site(tmp_path, agency, signer)

@@ -24,7 +24,6 @@ from evidence.pki import Role
 from runtime import tls
 from syncd.bay import Bay
 from tests.agency import Agency
-from tests.builders import present_agency
 from tests.dock_camera import DockedCamera
 from tests.dock_site import MIB, Site
 from tests.mosquitto import Broker
@@ -68,11 +67,6 @@ HOSTILE: dict[str, tuple[Hostility, str]] = {
     "signs another segment": (signing(segment=7), "receipt-wrong"),
     "signs another hash": (signing(sha256="0" * 64), "receipt-wrong"),
 }
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from syncd.office import Signers
 from syncd.orders import Orders
 from syncd.urgency import Holds, Urgency
 from tests.agency import Agency, Holder
-from tests.builders import present_agency
 from tests.mosquitto import Broker
 from tests.office_kit import wait_for
 
@@ -71,16 +70,6 @@ class Dock:
 
     def urgency(self, segment: int = 0) -> Urgency | None:
         return self.holds.urgency("BWC-0001", RECORDING, segment)
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
-@pytest.fixture(scope="module")
-def signer(agency: Agency) -> Holder:
-    return agency.issue(Role.SIGNER, "OFFICE-1")
 
 
 @pytest.fixture

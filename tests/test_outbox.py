@@ -28,11 +28,6 @@ BASE = "bodycam/v1/dock/DOCK-1"
 TOPIC = f"{BASE}/camera/BWC-0001/journal"
 
 
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
 def context(tmp: Path, agency: Agency, role: Role, name: str) -> ssl.SSLContext:
     chain, key = agency.issue(role, name).write(tmp, name)
     (tmp / "roots.pem").write_bytes(pki.to_pem(agency.root.certificate))

@@ -83,11 +83,6 @@ class Desk:
         return {path: path.read_bytes() for path in self.tmp.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
-
-
 @pytest.fixture
 def desk(tmp_path: Path, agency: Agency) -> Desk:
     return Desk(tmp_path, agency)

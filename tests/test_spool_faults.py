@@ -20,7 +20,6 @@ from evidence.verify import Verifier
 from hw_sim import forgetful_fs
 from runtime.folder import DiskFolder
 from tests.agency import Agency, Holder
-from tests.builders import present_agency
 from tests.dock_site import MIB, Site
 from tests.misfortune import READ_ONLY, Rules, by_chance, fails
 
@@ -30,11 +29,6 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="needs /dev/fuse; run: modprobe fuse"),
 ]
 SPOOL = ("/BWC-0001/journal*", "/BWC-0001/segments*", "/BWC-0001/receipts*", "/BWC-0001/certs*", "/partial*", "*")
-
-
-@pytest.fixture(scope="module")
-def agency() -> Agency:
-    return present_agency()
 
 
 class Spooled:

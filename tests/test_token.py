@@ -27,7 +27,7 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftToken:
 
 
 def tool(*arguments: str) -> str:
-    command = ["pkcs11-tool", "--module", str(soft_token.library()), "--token-label", LABEL, "--login", "--pin", PIN]
+    command = ["pkcs11-tool", "--module", str(soft_token.module()), "--token-label", LABEL, "--login", "--pin", PIN]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=20)
     return done.stdout + done.stderr
 
@@ -36,7 +36,7 @@ _STEAL = f"""
 import pkcs11
 from pkcs11 import Attribute, KeyType, ObjectClass
 told = []
-with pkcs11.lib("{soft_token.library()}").get_token(token_label="{LABEL}").open(user_pin="{PIN}") as session:
+with pkcs11.lib("{soft_token.module()}").get_token(token_label="{LABEL}").open(user_pin="{PIN}") as session:
     key = session.get_key(object_class=ObjectClass.PRIVATE_KEY, label="{KEY}")
     wrapper = session.generate_key(KeyType.AES, 256)
     for steal in (lambda: key[Attribute.VALUE], lambda: wrapper.wrap_key(key)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 from hw_sim import control
 from hw_sim.demo.programs import DemoError, Program, command
 from hw_sim.fleet.site import DockSite, Site
+from hw_sim.usage import cpu, resident
 
 _PIECE_SECONDS = 300  # of one recording, so that each order is carried out in good time
 _SAMPLE_SECONDS = 0.5
@@ -157,14 +157,3 @@ class Fleet:
 
     def _held(self, device: str) -> list[Path]:
         return list((self._site.camera(device) / "data" / "segments").glob("*/*.age"))
-
-
-def cpu(pid: int) -> float:
-    """Seconds of a process, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident(pid: int) -> float:
-    """MiB of memory that a process has."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
