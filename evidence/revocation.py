@@ -67,6 +67,11 @@ class RevocationList:
     number: int | None
     as_of: datetime
 
+    @property
+    def age(self) -> tuple[datetime, int]:
+        """What orders the lists of one issuer: dates are whole seconds, and a number grows with each list."""
+        return self.as_of, self.number or 0
+
     def is_by(self, issuer: x509.Certificate) -> bool:
         """Tell whether `issuer` signed it."""
         with reading("revocation list"):
@@ -130,7 +135,7 @@ class Revocations:
         name = issuer.fingerprint(hashes.SHA256())
         if name not in self._latest:
             own = (one for one in self.lists if one.is_by(issuer))
-            self._latest[name] = max(own, key=lambda one: one.as_of, default=None)
+            self._latest[name] = max(own, key=lambda one: one.age, default=None)
         return self._latest[name]
 
 

@@ -52,7 +52,7 @@ class Revoked:
             if signer is None:
                 raise EvidenceError("chain-untrusted", "a revocation list was signed by nobody of this agency")
             former = lists.get(_name(signer))
-            if former is None or _age(former) < _age(one_list):
+            if former is None or former.age < one_list.age:
                 lists[_name(signer)] = one_list
         return replace(self, _issuing=issuing, _lists=lists)
 
@@ -86,10 +86,6 @@ class Revoked:
 def bundle_of(issuers: Iterable[x509.Certificate], lists: Iterable[bytes]) -> bytes:
     """Put issuers and lists (PEM) into one text for `Revoked.taking`."""
     return pki.to_pem(*issuers) + b"".join(lists)
-
-
-def _age(one: RevocationList) -> tuple[object, int]:
-    return one.as_of, one.number or 0
 
 
 def _name(issuer: x509.Certificate) -> _Issuer:

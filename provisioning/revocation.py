@@ -79,7 +79,7 @@ def check_lists(answer: Path, folder: Path, issuers: Iterable[x509.Certificate])
             raise ProvisioningError(os.EX_DATAERR, f"{path}: no list of this agency")
         there = folder / path.name
         former = revocation.parse_lists(there.read_bytes())[0] if there.exists() else None
-        if former is None or former.as_of <= found[0].as_of:
+        if former is None or former.age <= found[0].age:
             files[there] = path.read_bytes()
     return files
 

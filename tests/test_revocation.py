@@ -164,6 +164,18 @@ def test_of_two_lists_the_later_counts() -> None:
         assert picture(judged(camera("HH"), *lists)) == "xx"
 
 
+def test_of_two_lists_of_one_second_the_one_with_the_greater_number_counts() -> None:
+    """Dates are whole seconds, and an agency may revoke twice in one."""
+    issuer, key = AGENCY.issuing, AGENCY.key("issuing")
+    entry = Entry(EVIDENCE.serial_number, hours(2), REASONS["key-compromise"], None)
+    first, second = (
+        revocation.make_list(issuer, key, entries, number, hours(3)).public_bytes(serialization.Encoding.PEM)
+        for number, entries in ((1, []), (2, [entry]))
+    )
+    assert picture(judged(camera("SS"), first, second)) == "xx"
+    assert picture(judged(camera("SS"), second, first)) == "xx"
+
+
 def altered(data: bytes) -> bytes:
     crl_ = x509.load_pem_x509_crl(data)
     der = bytearray(crl_.public_bytes(serialization.Encoding.DER))
