@@ -28,8 +28,7 @@ def told(time: SegmentTime) -> str:
 
 def stamped(size: int, stamp: Stamp) -> str:
     """One line of a stamp on the office's log."""
-    word = _WORDS["self-stamped" if stamp.self_stamped else "authority"]
-    return f"时间戳 stamp：{word}，{stamp.authority}，日志前 {size} 条 first entries of the log"
+    return f"时间戳 stamp：{_WORDS[stamp.bound.by]}，{stamp.authority}，日志前 {size} 条 first entries of the log"
 
 
 def _bounds(bounds: Sequence[Bound]) -> str:

@@ -14,9 +14,8 @@ _SLACK_MS = 1_000  # of a claim of UTC: a fragment's own is made some time befor
 _SLACK_NS = 1_000_000_000  # that sound may stand behind the end of the pictures that it is cut with
 _CAPTURE_TIME = 1 << 24 | 24  # version and flags of `prft`
 _PRFT = struct.Struct(">IIQQ")
-_SLICE, _PARTITIONS, _IDR = 1, (2, 3, 4), 5
-_KEPT_OUT = (7, 8, 9)  # parameter sets and delimiters
-_TYPE = 0x1F
+_SLICES = {mp4.SLICE, 2, 3, 4, mp4.IDR}  # those between are partitions of a slice
+_KEPT_OUT = {mp4.SPS, mp4.PPS, mp4.DELIMITER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,9 @@ class FragmentCheck:
         if run.start < begins or run.end != ends:
             raise EvidenceError("mp4-box", f"the pictures of fragment {index} are not of the time its record says")
         for (start, size, _), key in zip(run.samples, run.keys, strict=True):
-            kinds = {unit[0] & _TYPE for unit in boxes.units(self._plain, start, size)}
-            slices = kinds & {_SLICE, *_PARTITIONS, _IDR}
-            if not slices or kinds & {*_KEPT_OUT} or (slices == {_IDR}) != key or (_IDR in slices) != key:
+            kinds = {unit[0] & mp4.NAL_TYPE for unit in boxes.units(self._plain, start, size)}
+            slices = kinds & _SLICES
+            if not slices or kinds & _KEPT_OUT or (slices == {mp4.IDR}) != key or (mp4.IDR in slices) != key:
                 message = f"a picture of fragment {index} is not of the kind that its flags say"
                 raise EvidenceError("mp4-box", message)
 

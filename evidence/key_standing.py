@@ -91,7 +91,7 @@ def _judge_recorded(
         recording = report.account.recordings[name]
         proofs = {one.index: _proof(report.times[name, one.index].not_after, revoked) for one in segments}
         for index in [index for index, proof in proofs.items() if proof is None]:
-            report.distrusted[name, index] = first
+            report.distrusted.add((name, index))
             where, footage = records.segment_path(name, index), report.timeline(recording).footage(index)
             message = f"{first}; nothing proves that this segment is older"
             report.find(Finding(_STEP, "revoked", where, message, Attack.REVOKED_KEY, name, index, footage))

@@ -24,8 +24,6 @@ from evidence.signature_sei import Sei
 ABSENT, VALID, INCOMPLETE, MISSING, INVALID = VERDICTS = ("absent", "valid", "incomplete", "missing", "invalid")
 """No signature · all pictures signed · signed up to the last signature · some were taken out · not what was signed."""
 
-_SLICE, _IDR = 1, 5
-_TYPE = 0x1F
 _FIRST = 0x80  # of the byte behind a slice's type: its first macroblock is the picture's
 
 KeyOf = Callable[[bytes], ec.EllipticCurvePublicKey]
@@ -117,9 +115,9 @@ class _Stream:
         self._verdict, self._message = ABSENT, ""
 
     def unit(self, unit: bytes | memoryview) -> None:
-        kind = unit[0] & _TYPE
-        if kind in (_SLICE, _IDR):
-            self._slice(unit, kind == _IDR)
+        kind = unit[0] & mp4.NAL_TYPE
+        if kind in (mp4.SLICE, mp4.IDR):
+            self._slice(unit, kind == mp4.IDR)
         elif kind == signature_sei.SEI:
             try:
                 sei = signature_sei.parse(bytes(unit))

@@ -33,11 +33,14 @@ STILL_HEAD = 32  # bytes of such a box before its JPEG
 STILL_LIMIT = 4 << 20  # bytes of one JPEG
 STILLS_LIMIT = 1_000  # in one segment; it has no more fragments than 600
 
+NAL_TYPE = 0x1F  # of a unit's first byte
+SLICE, IDR = 1, 5
+SPS, PPS, DELIMITER = 7, 8, 9
+"""Types of H.264 units: a slice, a slice of a key frame; what has no place in a sample (specification §4.5)."""
+
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_NAL_TYPE = 0x1F
 _START_CODE = re.compile(b"\0\0\1")
 _START_CODE_BYTES = 3
-_IDR, _SPS, _PPS, _DELIMITER = 5, 7, 8, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,13 @@ def access_unit(data: bytes) -> AccessUnit:
     idr = False
     sps = pps = None
     for start, end in _units(data):
-        kind = data[start] & _NAL_TYPE
-        if kind == _SPS:
+        kind = data[start] & NAL_TYPE
+        if kind == SPS:
             sps = data[start:end]
-        elif kind == _PPS:
+        elif kind == PPS:
             pps = data[start:end]
-        elif kind != _DELIMITER:
-            idr = idr or kind == _IDR
+        elif kind != DELIMITER:
+            idr = idr or kind == IDR
             kept += [(end - start).to_bytes(4, "big"), view[start:end]]
     if not kept:
         raise EvidenceError("h264-unit", "an access unit holds no picture")

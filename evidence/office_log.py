@@ -12,8 +12,9 @@ Pure: paths, limits and leaves; `evidence.office_word` carries out step 10 with 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -108,24 +109,24 @@ class OfficeLog:
 
     def head(self, proof: bytes) -> tuple[jose.Json, int]:
         """The leaf of a proven head, and the size of the checkpoint that it is under. Raises `EvidenceError`."""
-        return self._leaf(proof, _HEAD, lambda _: True)
+        return self._leaf(proof, _HEAD)
 
     def ingest(self, proof: bytes, receipt: Receipt) -> int:
         """The size of the checkpoint that the ingest of this receipt is under. Raises `EvidenceError`."""
         told = {"device": receipt.device, "recording": receipt.recording, "segment": receipt.segment}
         told |= {"sha256": receipt.sha256, "size": receipt.size, "received": receipt.received}
-        _, size = self._leaf(proof, _INGEST, lambda leaf: told.items() <= leaf.items(), receipt.leaf_index)
+        _, size = self._leaf(proof, _INGEST, told, receipt.leaf_index)
         return size
 
     def export(self, proof: bytes) -> tuple[jose.Json, int]:
         """The leaf of the export that a folder is. As `head`."""
-        return self._leaf(proof, _EXPORT, lambda _: True)
+        return self._leaf(proof, _EXPORT)
 
     def _leaf(
         self,
         proof: bytes,
         form: Mapping[str, Check],
-        fits: Callable[[Mapping[str, Any]], bool],
+        told: Mapping[str, Any] = MappingProxyType({}),
         index: int | None = None,
     ) -> tuple[jose.Json, int]:
         found = Proof.read(proof)
@@ -133,6 +134,6 @@ class OfficeLog:
         if self.notes.get(size) != found.note:
             raise EvidenceError("log-checkpoint", "the proof is under another checkpoint than stands beside it")
         leaf = shape.require("log entry", jose.parse_json(found.entry), form)
-        if not fits(leaf) or index not in (None, found.index):
+        if not told.items() <= leaf.items() or index not in (None, found.index):
             raise EvidenceError("log-proof", "the log's entry is another one than the receipt names")
         return leaf, size

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TypeVar
 
 from cryptography import x509
 
@@ -17,9 +18,10 @@ from evidence.note import read_verifier_key
 from evidence.office_log import OfficeLog
 from evidence.records import Record
 from evidence.report import Report, printable
-from evidence.time_bounds import AUTHORITY, LOG, SELF_STAMPED, Bound, HeldHead, SegmentTime, TimeBounds, Words
+from evidence.time_bounds import LOG, Bound, HeldHead, SegmentTime, TimeBounds, Words
 
 _STEP = 10
+D = TypeVar("D", Receipt, TimeAnchor, LogKey)
 VERDICT_OF = {
     "unknown-version": "unknown version", "foreign": "foreign", "chain-untrusted": "foreign",
     "certificate-revoked": "revoked",
@@ -156,6 +158,12 @@ class OfficeWord:
                 found.setdefault(pki.key_id(pki.public_key(certificate)), []).append(certificate)
         return found
 
+    def _signed(self, kind: type[D], text: bytes, time_of: Callable[[D], str]) -> tuple[D, pki.Chain]:
+        """What the office signed, and its signer's chain at the time that it tells. Raises `EvidenceError`."""
+        chains = self._signers(text, kind.TYP)
+        told = kind.read(text, pki.public_key(chains[0].leaf))
+        return told, _valid_at(chains, time_of(told))
+
     def _read_receipts(self) -> None:
         """Step 10: receipts beside the evidence and inside the journal."""
         for path, match in self._matching(_RECEIPT):
@@ -166,9 +174,7 @@ class OfficeWord:
 
     def _receipt(self, text: bytes, where: str, key: tuple[str, int] | None) -> None:
         try:
-            chains = self._signers(text, Receipt.TYP)
-            receipt = Receipt.read(text, pki.public_key(chains[0].leaf))
-            chain = _valid_at(chains, receipt.received)
+            receipt, chain = self._signed(Receipt, text, lambda told: told.received)
         except EvidenceError as error:
             verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, Receipt.TYP, error)
             self._find(verdict, where, f"receipt: {error.message} ({error.code})", attack, key)
@@ -200,9 +206,7 @@ class OfficeWord:
         for record in self._report.account.anchors:
             text, where = record.body["anchor"].encode(), f"record {record.seq}"
             try:
-                chains = self._signers(text, TimeAnchor.TYP)
-                anchor = TimeAnchor.read(text, pki.public_key(chains[0].leaf))
-                chain = _valid_at(chains, anchor.utc)
+                anchor, chain = self._signed(TimeAnchor, text, lambda told: told.utc)
             except EvidenceError as error:
                 verdict, attack = VERDICT_OF.get(error.code, "altered"), self._attack(text, TimeAnchor.TYP, error)
                 self._find(verdict, where, f"time anchor: {error.message} ({error.code})", attack)
@@ -229,15 +233,15 @@ class OfficeWord:
         log = self._certified_log()
         if log is None:
             return
-        stamps = self._read_stamps(log)
+        self._read_stamps(log)
         for path, match in self._matching(office_log.HEAD):
             with self._naming(path):
-                self._take_head(path, int(match[1]), *log.head(self._read(path, office_log.PROOF_LIMIT)), stamps)
+                self._take_head(path, int(match[1]), *log.head(self._read(path, office_log.PROOF_LIMIT)))
         for path, match in self._matching(office_log.INGEST):
             key = (match[1], int(match[2]))
             if self._report.only is None or key[0] in self._report.only:
                 with self._naming(path, key):
-                    self._take_ingest(log, path, key, stamps)
+                    self._take_ingest(log, path, key)
         for path in {office_log.EXPORT} & set(self._names):
             with self._naming(path):
                 leaf, _ = log.export(self._read(path, office_log.PROOF_LIMIT))
@@ -260,9 +264,7 @@ class OfficeWord:
             return None
         with self._naming(office_log.KEY):
             text = self._read(office_log.KEY, jose.LINE_LIMIT)
-            chains = self._signers(text, LogKey.TYP)
-            told = LogKey.read(text, pki.public_key(chains[0].leaf))
-            chain = _valid_at(chains, told.issued)
+            told, chain = self._signed(LogKey, text, lambda key: key.issued)
             origin, key = read_verifier_key(told.log_key)
             if told.office != chain.id or origin != f"bodycam/{pki.role_and_id(chain.root)[1]}/{chain.id}":
                 raise EvidenceError("foreign", f"this is the key of {printable(origin)}, and {chain.id} signed it")
@@ -278,9 +280,8 @@ class OfficeWord:
                     raise EvidenceError("log-checkpoint", "the checkpoint is over another size than its name says")
                 yield int(match[1]), note
 
-    def _read_stamps(self, log: OfficeLog) -> dict[int, Bound]:
+    def _read_stamps(self, log: OfficeLog) -> None:
         """Of each checkpoint that has one: by when the stamp says that it was there."""
-        found: dict[int, Bound] = {}
         for path, match in self._matching(office_log.STAMP):
             size = int(match[1])
             with self._naming(path):
@@ -297,14 +298,12 @@ class OfficeWord:
                 if stamp.own is not None and stamp.latest_ms > self._ends_ms(stamp.own):
                     raise EvidenceError("certificate-revoked", "stamped by an authority that had been taken back")
                 self._report.stamps[size] = stamp
-                found[size] = Bound(stamp.latest_ms, SELF_STAMPED if stamp.self_stamped else AUTHORITY)
-        return found
 
     def _ends_ms(self, chain: pki.Chain) -> int:
         """Until when a chain of the agency counts. Raises `EvidenceError` if somebody else may have its key."""
         return int(self._report.revocations.narrowed(chain).not_after.timestamp() * 1000)
 
-    def _take_head(self, path: str, seq: int, leaf: jose.Json, size: int, stamps: dict[int, Bound]) -> None:
+    def _take_head(self, path: str, seq: int, leaf: jose.Json, size: int) -> None:
         here = self._report.reader.sha256_of(leaf["seq"])
         if leaf["device"] != self._report.device:
             self._find("foreign", path, f"the log's entry is for {leaf['device']}", Attack.OTHER_CAMERA)
@@ -319,18 +318,19 @@ class OfficeWord:
             self._find("altered", path, message, Attack.FORK)
         else:
             bounds = [Bound(shape.utc_ms(leaf["at"]) + leaf["error_ms"], LOG)]
-            bounds += [stamps[size]] if size in stamps else []
+            stamp = self._report.stamps.get(size)
+            bounds += [] if stamp is None else [stamp.bound]
             self._words.heads.append(HeldHead(seq, tuple(bounds)))
 
-    def _take_ingest(self, log: OfficeLog, path: str, key: tuple[str, int], stamps: dict[int, Bound]) -> None:
+    def _take_ingest(self, log: OfficeLog, path: str, key: tuple[str, int]) -> None:
         receipt = self._report.receipts.get(key)
         if receipt is None:
             message = "no verified receipt is here for the ingest that the log tells of"
             self._find("missing", path, message, Attack.DELETED, key)
             return
         size = log.ingest(self._read(path, office_log.PROOF_LIMIT), receipt)
-        if size in stamps:
-            self._words.ingests[key] = (stamps[size],)
+        if (stamp := self._report.stamps.get(size)) is not None:
+            self._words.ingests[key] = (stamp.bound,)
 
     # --- the time sandwich
 
@@ -367,8 +367,7 @@ def _is_older(anchor: TimeAnchor, earlier: TimeAnchor) -> bool:
 
 def _valid_at(chains: Sequence[pki.Chain], utc: str) -> pki.Chain:
     """The first of a signer's chains that was valid at a time."""
-    ms = shape.utc_ms(utc)
     for chain in chains:
-        if chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
+        if chain.covers(utc):
             return chain
     raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")

@@ -94,6 +94,10 @@ class Chain:
         """The trusted root it ends at."""
         return self.certificates[-1]
 
+    def covers(self, utc: str) -> bool:
+        """Whether every certificate of it was valid at a time as records write it."""
+        return self.not_before <= datetime.fromisoformat(utc) <= self.not_after
+
 
 # --- making -----------------------------------------------------------------------------------------------------------
 

@@ -192,6 +192,10 @@ class Stamp:
     source: str
     error_ms: int | None
 
+    def utc_at(self, boot_ns: int) -> int:
+        """The claim for another time of the same boot clock: UTC in ms since 1970."""
+        return self.utc_ms - (self.boot_ns - boot_ns) // 1_000_000
+
     def to_json(self) -> jose.Json:
         """As the record's `clock` member."""
         return {

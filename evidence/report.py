@@ -10,10 +10,10 @@ from evidence.account import Account, RecordingAccount, SegmentAccount
 from evidence.documents import Receipt, TimeAnchor
 from evidence.finding import Attack, Finding, Footage
 from evidence.journal import JournalReader
-from evidence.revocation import Revocation, Revocations
+from evidence.revocation import Revocations
 from evidence.segment_check import MISSING, TRUNCATED, SegmentVerdict
 from evidence.session import Session
-from evidence.time_bounds import AUTHORITY, SELF_STAMPED, SegmentTime, TimeBounds, Words, by_the_office
+from evidence.time_bounds import SegmentTime, TimeBounds, Words, by_the_office
 from evidence.timeline import Timeline, claimed
 from evidence.timestamp import Stamp
 
@@ -45,7 +45,7 @@ class Report:
     bounds: TimeBounds = field(default_factory=lambda: TimeBounds(Words()))
     stamps: dict[int, Stamp] = field(default_factory=dict)  # by the size of the log that they are over
     revocations: Revocations = field(default_factory=Revocations)
-    distrusted: dict[tuple[str, int], Revocation] = field(default_factory=dict)  # segments of a key taken back
+    distrusted: set[tuple[str, int]] = field(default_factory=set)  # segments of a key taken back
     opened: bool = False  # decrypted as well
     only: frozenset[str] | None = None  # the recordings that were asked about; None: all
     broken: bool = False  # the journal was not read to its end
@@ -184,8 +184,7 @@ def _still(record: records.Record) -> jose.Json:
 
 
 def _stamp(size: int, stamp: Stamp) -> jose.Json:
-    by = SELF_STAMPED if stamp.self_stamped else AUTHORITY
-    return {"log_size": size, "utc": shape.utc_text(stamp.latest_ms), "by": by, "authority": stamp.authority}
+    return {"log_size": size, **stamp.bound.to_json(), "authority": stamp.authority}
 
 
 def _utc(moment: datetime) -> str:

@@ -16,7 +16,6 @@ from evidence.errors import EvidenceError
 from evidence.finding import Attack
 from evidence.segment_check import SegmentVerdict
 from evidence.session import Session
-from evidence.timeline import claimed_ms
 
 _SLACK_MS = 10  # a clock that was set between a picture and its fragment's record leaves the name `exchanged`
 
@@ -89,8 +88,8 @@ def _pictures_hold(segment: SegmentAccount, plain: bytes, session: Session) -> b
     Another segment's pictures are signed as well, and for another time.
     """
     first, last = segment.fragments[0], segment.fragments[-1]
-    begins = claimed_ms(first, first.body["from_ns"]) - _SLACK_MS
-    ends = claimed_ms(last, last.body["to_ns"]) + _SLACK_MS
+    begins = first.clock.utc_at(first.body["from_ns"]) - _SLACK_MS
+    ends = last.clock.utc_at(last.body["to_ns"]) + _SLACK_MS
     try:
         said = segment_check.media_signing(plain, session)
         times = [time for sei in _signatures(plain) for time in (sei.signed.begins, sei.signed.ends)]

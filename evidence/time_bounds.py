@@ -56,7 +56,7 @@ class Claim:
     def of(cls, record: Record, boot_ns: int) -> Claim:
         """For a boot-clock time of the boot that wrote the record."""
         clock = record.clock
-        return cls(clock.utc_ms - (clock.boot_ns - boot_ns) // _NS_PER_MS, clock.source, clock.error_ms)
+        return cls(clock.utc_at(boot_ns), clock.source, clock.error_ms)
 
     def to_json(self) -> jose.Json:
         return {"utc": self.utc, "source": self.source, "error_ms": self.error_ms}

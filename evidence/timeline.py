@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from evidence import shape
 from evidence.account import RecordingAccount
 from evidence.finding import Footage
@@ -15,12 +17,21 @@ class Timeline:
 
     def __init__(self, recording: RecordingAccount) -> None:
         self._recording = recording
-        self._from_ns: dict[tuple[int, int], int] = {}  # by segment and fragment
-        self._length_ns = 0
-        for index, segment in sorted(recording.segments.items()):
+
+    @functools.cached_property
+    def _from_ns(self) -> dict[tuple[int, int], int]:
+        """Where each fragment begins, by segment and number. Found when first asked: nobody asks of a clean folder."""
+        found: dict[tuple[int, int], int] = {}
+        at_ns = 0
+        for index, segment in sorted(self._recording.segments.items()):
             for number, fragment in enumerate(segment.fragments):
-                self._from_ns[index, number] = self._length_ns
-                self._length_ns += _length(fragment)
+                found[index, number] = at_ns
+                at_ns += _length(fragment)
+        return found
+
+    @functools.cached_property
+    def _length_ns(self) -> int:
+        return sum(_length(f) for segment in self._recording.segments.values() for f in segment.fragments)
 
     def footage(self, segment: int, fragment: int = 0, *, last: int | None = None) -> Footage | None:
         """The seconds from a fragment of a segment to the end of that or of a `last` one; None if not attested."""
@@ -49,12 +60,7 @@ class Timeline:
 
 def claimed(record: Record, at_ns: int) -> str:
     """UTC of a moment of the boot clock, as the clock claimed it when the record was made."""
-    return shape.utc_text(claimed_ms(record, at_ns))
-
-
-def claimed_ms(record: Record, at_ns: int) -> int:
-    """As `claimed`, in milliseconds since 1970."""
-    return record.clock.utc_ms - (record.clock.boot_ns - at_ns) // _MS
+    return shape.utc_text(record.clock.utc_at(at_ns))
 
 
 def _length(fragment: Record) -> int:

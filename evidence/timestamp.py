@@ -26,6 +26,7 @@ from rfc3161_client import (
 
 from evidence import pki
 from evidence.errors import EvidenceError
+from evidence.time_bounds import AUTHORITY, SELF_STAMPED, Bound
 
 TOKEN_LIMIT = 1 << 16  # bytes of a response; one with its authority's chain has a few KiB
 _SHA256 = x509.ObjectIdentifier("2.16.840.1.101.3.4.2.1")
@@ -53,6 +54,11 @@ class Stamp:
     def self_stamped(self) -> bool:
         """Whether it is worth as much as the agency's word."""
         return self.own is not None
+
+    @property
+    def bound(self) -> Bound:
+        """By when what it stamps was there, and by whose word."""
+        return Bound(self.latest_ms, SELF_STAMPED if self.self_stamped else AUTHORITY)
 
 
 def ask(data: bytes) -> Query:

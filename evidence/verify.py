@@ -72,6 +72,7 @@ class Verifier:
         self._authorities = authorities
         self._revocations = revocations
         self._names = frozenset(folder.names())
+        self._clocks: dict[tuple[str, int], PartClock] = {}  # by recording and part
         asked = None if only is None else frozenset(only)
         self.report = Report(JournalReader(roots), opened=identity is not None, only=asked)
 
@@ -178,9 +179,12 @@ class Verifier:
         return segment_check.media_signing(plain, self.report.reader.sessions[segment.boot])
 
     def _clock_of(self, segment: SegmentAccount) -> PartClock:
-        account = self.report.account
-        begins_ns = account.recordings[segment.recording].part_begins(segment.part)
-        return PartClock(begins_ns, *account.utc_ahead_ms[segment.boot])
+        part = (segment.recording, segment.part)
+        if part not in self._clocks:
+            account = self.report.account
+            begins_ns = account.recordings[segment.recording].part_begins(segment.part)
+            self._clocks[part] = PartClock(begins_ns, *account.utc_ahead_ms[segment.boot])
+        return self._clocks[part]
 
     def _attested(self, path: str, segment: SegmentAccount) -> bytes:
         """What of a file has to be read whole; anybody can make the rest as long as they like."""

@@ -9,7 +9,6 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ class Identity:
         """
         chain = self._chain_of(text, TimeAnchor.TYP)
         anchor = TimeAnchor.read(text, pki.public_key(chain.leaf))
-        if not chain.not_before <= datetime.fromisoformat(anchor.utc) <= chain.not_after:
+        if not chain.covers(anchor.utc):
             raise EvidenceError(
                 "chain-dates", f"the office's certificate is not valid at the time it tells, {anchor.utc}"
             )
@@ -85,7 +84,7 @@ class Identity:
         """A configuration of the camera's office, signed while its signer's certificate was valid. As `read_anchor`."""
         chain = self._chain_of(text, Configuration.TYP)
         configuration = Configuration.read(text, pki.public_key(chain.leaf))
-        if not chain.not_before <= datetime.fromisoformat(configuration.issued) <= chain.not_after:
+        if not chain.covers(configuration.issued):
             raise EvidenceError("chain-dates", f"the office's certificate was not valid at {configuration.issued}")
         return configuration
 

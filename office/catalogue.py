@@ -307,7 +307,7 @@ def _segment(db: sqlite3.Connection, device: str, record: Record) -> None:
     names = ("recording", "segment", "part", "closed", "from_ns", "to_ns", "frames", "samples")
     body = record.body
     # A late record is of the boot that recovered the segment: its clock does not tell when the segment ended.
-    ended = utc_of(record, body["to_ns"]) if body["closed"] else record.clock.utc_ms
+    ended = record.clock.utc_at(body["to_ns"]) if body["closed"] else record.clock.utc_ms
     db.execute(
         "INSERT OR IGNORE INTO segments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)",
         (device, *(body[name] for name in names), shape.utc_text(ended), body["file_size"],
@@ -359,8 +359,3 @@ _HANDLERS = {
     "gap_reason": _gap_reason,
     "notice": _notice,
 }
-
-
-def utc_of(record: Record, boot_ns: int) -> int:
-    """UTC claim, ms since 1970, of a boot-clock time of the same boot."""
-    return record.clock.utc_ms - (record.clock.boot_ns - boot_ns) // 1_000_000

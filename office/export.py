@@ -26,7 +26,7 @@ from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
 from office.archive import Archive
-from office.catalogue import utc_now, utc_of
+from office.catalogue import utc_now
 from office.errors import OfficeError
 
 _logger = logging.getLogger(__name__)
@@ -250,7 +250,7 @@ class _Copy:
                     "file": name,
                     "part": segment.part,
                     "at_ns": still.at_ns,
-                    "at_utc": shape.utc_text(utc_of(started, still.at_ns)),
+                    "at_utc": shape.utc_text(started.clock.utc_at(still.at_ns)),
                     "sha256": hashlib.sha256(jpeg).hexdigest(),
                     "record": listed.get(still.start),  # None: a cut kept it from being written
                 }
@@ -321,7 +321,7 @@ def _placed(recording: RecordingAccount, placed: join.Placed) -> dict[str, Any]:
         "boot": started.boot,
         "from_ns": from_ns,
         "to_ns": segments[-1].to_ns,
-        "from_utc": shape.utc_text(utc_of(started, from_ns)),
+        "from_utc": shape.utc_text(started.clock.utc_at(from_ns)),
         "clock_source": started.clock.source,
         "clock_error_ms": started.clock.error_ms,
     }

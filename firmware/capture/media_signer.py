@@ -18,8 +18,6 @@ from evidence.signature_sei import Signed
 
 UNITS_LIMIT = 200  # slices that one signature covers: a longer GOP is cut
 _NOTHING = bytes(32)
-_SLICE, _IDR = 1, 5
-_TYPE = 0x1F
 _ES256 = ec.ECDSA(hashes.SHA256())
 
 Unit = bytes | memoryview
@@ -106,7 +104,7 @@ class PartSigning:
         That is the signature of the GOP before the picture before it: in a segment that is looked at alone, none
         comes before the first GOP that is there.
         """
-        slices = [unit for unit in data[1::2] if unit[0] & _TYPE in (_SLICE, _IDR)]
+        slices = [unit for unit in data[1::2] if _is_slice(unit)]
         if not slices:
             return None
         seal, self._waiting = self._waiting, None
@@ -139,11 +137,15 @@ def sealed(data: mp4.Pieces, before: Seal | None, behind: Iterable[Seal]) -> mp4
     """A picture's units with the SEIs that belong to it, made now."""
     pieces = list(data)
     if before is not None:
-        first = next(at for at in range(1, len(pieces), 2) if pieces[at][0] & _TYPE in (_SLICE, _IDR)) - 1
+        first = next(at for at in range(1, len(pieces), 2) if _is_slice(pieces[at])) - 1
         pieces[first:first] = _stored(before)
     for seal in behind:
         pieces += _stored(seal)
     return tuple(pieces)
+
+
+def _is_slice(unit: Unit) -> bool:
+    return unit[0] & mp4.NAL_TYPE in (mp4.SLICE, mp4.IDR)
 
 
 def _stored(seal: Seal) -> tuple[bytes, bytes]:

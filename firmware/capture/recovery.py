@@ -139,7 +139,7 @@ def gap_bounds(reach: Reach, first_ns: int, now: Stamp, kernel_boot: str) -> tup
     least = first_ns // 1_000_000
     if reach.error_ms is None or now.error_ms is None:
         return least, None
-    first_utc_ms = now.utc_ms - (now.boot_ns - first_ns) // 1_000_000
+    first_utc_ms = now.utc_at(first_ns)
     between = first_utc_ms - reach.utc_ms
     spread = reach.error_ms + now.error_ms
     if between + spread < least:
@@ -295,7 +295,7 @@ class _Books:
         )
         told = last if last is not None and last.boot == started.boot else started
         ns = last.body["to_ns"] if last is not None else begun
-        utc_ms = told.clock.utc_ms - (told.clock.boot_ns - ns) // 1_000_000
+        utc_ms = told.clock.utc_at(ns)
         return Reach(part, ns, utc_ms, told.clock.error_ms, self._kernel(started))
 
     def _between(self) -> list[Record]:
