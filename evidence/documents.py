@@ -122,6 +122,10 @@ class LogKey(_Document):
     issued: str  # UTC
 
 
+NOBODY: Final = "000000"
+"""The officer number of a camera that is not assigned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration(_Document):
     """What the office decides for one camera: whose it is, to whom it encrypts, how it records."""
@@ -168,6 +172,11 @@ class Configuration(_Document):
     release_after_seconds: int = 0  # how long a segment stays on the camera after its receipt
     planned_shift_minutes: int = 540  # what battery and storage are checked against (rule 10)
     quiet: bool = False  # vibration and lamps instead of voice; the notice is said all the same
+
+    @property
+    def assigned(self) -> bool:
+        """Whether it is somebody's."""
+        return self.officer_number not in ("", NOBODY)
 
     def _members(self) -> dict[str, Any]:
         return {**asdict(self), "recipients": list(self.recipients)}

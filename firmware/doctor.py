@@ -25,6 +25,7 @@ from firmware import drivers
 from firmware import identity as identities
 from firmware.clock_discipline import trusted
 from firmware.config import CameraConfig
+from firmware.evidence_key import file_key
 from firmware.hal.linux_board import LinuxBoard
 from firmware.hal.ports import Clock, DriverError
 from firmware.health import HeatJudge, StorageLimits
@@ -32,7 +33,7 @@ from firmware.identity import Identity
 from runtime import bundle, checks, config, doctor, tls
 from runtime.config import ConfigError
 from runtime.doctor import Check, Checks, Patient, bad, each, mind, well
-from runtime.keys import EVIDENCE_KEYS, CredentialError, load_certificates, load_key
+from runtime.keys import CredentialError, load_certificates
 from runtime.token import TokenConfig, TokenKey
 
 _UNIT = "bodycam-camera"
@@ -106,10 +107,7 @@ def _signs_by_token(token: TokenConfig, public: ec.EllipticCurvePublicKey) -> bo
 
 def _signs_by_file(settings: CameraConfig, public: ec.EllipticCurvePublicKey) -> bool:
     """As `_signs_by_token`: a file can always leave."""
-    folder = settings.credentials / "keys"
-    found = [load_key(path) for name in EVIDENCE_KEYS if (path := folder / name).exists()]
-    if public not in [key.public_key() for key in found]:
-        raise CredentialError(f"{folder}: no key here is the one that the certificate names")
+    file_key(settings.credentials, public)
     return False
 
 
@@ -135,7 +133,7 @@ def _needed(settings: CameraConfig) -> int:
 
 def _assigned(identity: Identity) -> Checks:
     told = identity.configuration
-    if told.officer_number:
+    if told.assigned:
         yield well("assigned", f"已配发 {identity.device}", f"{identity.device} is assigned")
     else:
         yield mind(

@@ -115,7 +115,9 @@ class EvidenceKey:
 
     def _certify_by_file(self) -> Certified:
         evidence, above = self._certificates()
-        return Certified(self._certify(evidence, above, self._file_key(pki.public_key(evidence))), "extractable")
+        return Certified(
+            self._certify(evidence, above, file_key(self._identity.folder, pki.public_key(evidence))), "extractable"
+        )
 
     def _certify_by_token(self, token: TokenConfig) -> Certified:
         evidence, above = self._certificates()
@@ -126,14 +128,6 @@ class EvidenceKey:
     def _certificates(self) -> tuple[x509.Certificate, list[x509.Certificate]]:
         evidence, *above = load_certificates(self._identity.folder / "certs" / "evidence.pem")
         return evidence, above
-
-    def _file_key(self, certified: ec.EllipticCurvePublicKey) -> ec.EllipticCurvePrivateKey:
-        paths = [self._identity.folder / "keys" / name for name in EVIDENCE_KEYS]
-        for path in [path for path in paths if path.exists()] or paths[:1]:
-            key = load_key(path)
-            if key.public_key() == certified:
-                return key
-        raise CredentialError(f"{paths[0]}: is not the key that the certificate names; provision this camera again")
 
     def _certify(
         self, evidence: x509.Certificate, above: list[x509.Certificate], key: ec.EllipticCurvePrivateKey
@@ -156,3 +150,13 @@ class EvidenceKey:
                 self._faults.append(what)
         if tell is not None:
             tell("key", what)
+
+
+def file_key(folder: Path, certified: ec.EllipticCurvePublicKey) -> ec.EllipticCurvePrivateKey:
+    """The evidence key in a credentials folder that the certificate names. Raises `CredentialError`."""
+    paths = [folder / "keys" / name for name in EVIDENCE_KEYS]
+    for path in [path for path in paths if path.exists()] or paths[:1]:
+        key = load_key(path)
+        if key.public_key() == certified:
+            return key
+    raise CredentialError(f"{paths[0]}: is not the key that the certificate names; provision this camera again")

@@ -41,15 +41,13 @@ class Hearing:
         self._chunk: int = self._detector.chunk_samples()
         self._detecting = threading.Lock()  # it remembers what it heard before
         self._lock = threading.Lock()
-        self._blocks: deque[tuple[int, _Samples, float]] = deque(maxlen=_KEEP_BLOCKS)
+        self._blocks: deque[tuple[int, _Samples]] = deque(maxlen=_KEEP_BLOCKS)
         self._own: deque[tuple[int, int]] = deque(maxlen=_OWN_KEPT)
 
     def add(self, block: SoundBlock) -> None:
         """Take the next block."""
-        samples = np.frombuffer(block.pcm, np.int16)
-        level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
         with self._lock:
-            self._blocks.append((block.boot_ns, samples, level))
+            self._blocks.append((block.boot_ns, np.frombuffer(block.pcm, np.int16)))
 
     def own_voice(self, from_ns: int, to_ns: int) -> None:
         """Take out what the camera itself said between two boot times: it is no answer."""
@@ -67,11 +65,11 @@ class Hearing:
         found = self._between(from_ns, to_ns)
         if not found:
             return np.empty(0, np.int16), from_ns
-        return np.concatenate([samples for _, samples, _ in found]), found[0][0]
+        return np.concatenate([samples for _, samples in found]), found[0][0]
 
     def rms_dbfs(self, from_ns: int, to_ns: int) -> float | None:
         """Level between two boot times; 0 is a full-scale square, -120 the least. None if nothing was heard then."""
-        levels = [level for _, _, level in self._between(from_ns, to_ns)]
+        levels = [_rms(samples) for _, samples in self._between(from_ns, to_ns)]
         if not levels:
             return None
         power = float(np.mean(np.square(levels))) / _FULL_SCALE**2
@@ -88,7 +86,7 @@ class Hearing:
             own = list(self._own)
         found = [
             np.zeros_like(samples) if any(since <= at < until for since, until in own) else samples
-            for at, samples, _ in self._between(from_ns, to_ns)
+            for at, samples in self._between(from_ns, to_ns)
         ]
         return bool(found) and self._has_voice(resample(np.concatenate(found), RATE, _DETECTOR_RATE))
 
@@ -102,6 +100,10 @@ class Hearing:
                     return True
         return False
 
-    def _between(self, from_ns: int, to_ns: int) -> list[tuple[int, _Samples, float]]:
+    def _between(self, from_ns: int, to_ns: int) -> list[tuple[int, _Samples]]:
         with self._lock:
             return [block for block in self._blocks if from_ns <= block[0] < to_ns]
+
+
+def _rms(samples: _Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0

@@ -28,7 +28,6 @@ from firmware.worker import Worker
 _HEARTBEAT_SECONDS = 60.0
 _SELF_CHECK_SECONDS = 5.0
 _TONE_SECONDS = 8.0  # a tone that was not said by then will not be
-_UNASSIGNED = "000000"
 _NOT_FITNESS = frozenset(
     {"battery_low", "storage_low", "clock_untrusted", "not_assigned"}  # told as they are now, not as they were then
     | {"camera_black", "lens_blocked", "view_blurred", "view_dark", "view_sky", "view_tilted"}  # of the place, a bay
@@ -154,7 +153,7 @@ class Watch:
             certified=bool(self._p.journal.opening.chain),
             journal_head=self._p.journal.head()[0],
             journal_torn=self._p.torn,
-            assigned=self._p.told.officer_number != _UNASSIGNED,
+            assigned=self._p.told.assigned,
             planned_minutes=self._p.told.planned_shift_minutes,
         )
         wrong, figures = found.wrong(), found.figures()
@@ -176,7 +175,7 @@ class Watch:
             "charging": None if power is None else power.charging,
             "storage_minutes": None if storage is None else round(storage.hours * 60),
             "clock_trusted": trusted(utc),
-            "assigned": self._p.told.officer_number != _UNASSIGNED,
+            "assigned": self._p.told.assigned,
             "planned_minutes": self._p.told.planned_shift_minutes,
         }
 
@@ -213,7 +212,7 @@ class Watch:
         fix, now = self._whereabouts.fix, self._clock.boot_ns()
         return Facts(
             now,
-            assigned=self._p.told.officer_number != _UNASSIGNED,
+            assigned=self._p.told.assigned,
             docked=state.docked,
             recording_from_ns=self._books.began_ns,
             speed_mps=fix.speed_mps if fix else None,

@@ -13,7 +13,7 @@ from typing import Any
 from cryptography import x509
 
 from evidence import pki
-from evidence.documents import Configuration
+from evidence.documents import NOBODY, Configuration
 from evidence.errors import EvidenceError
 from evidence.pki import Role
 from provisioning.device import CONFIGURATION, OFFICE_RECIPIENT, RECOVERY_RECIPIENT, read_recipient
@@ -72,7 +72,7 @@ _NOBODYS = Configuration(
     agency="",
     issued="",
     unit="",
-    officer_number="000000",
+    officer_number=NOBODY,
     officer_name="",
     activity=None,
     recipients=(),

@@ -250,6 +250,17 @@ def test_a_camera_on_a_machine_without_one(stage: Stage, capsys: pytest.CaptureF
     assert "doctor-error" not in said
 
 
+def test_a_camera_that_is_nobodys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from firmware import doctor as camera_doctor  # noqa: PLC0415 - imports the drivers' libraries
+
+    world = stages.make_world("drawn", "silence", muted=False, snr_db=None, ppm=0.0, card_bytes=None)
+    camera = stages.build(tmp_path / "stage", world, {"unit": "稽查一队"}).camera
+    camera_doctor.main(["--config", str(camera / "camera.toml")])
+    said = capsys.readouterr().out
+    assert "[unassigned]" in said
+    assert "[assigned]" not in said
+
+
 def test_a_token_that_does_not_answer_and_its_pin(
     stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

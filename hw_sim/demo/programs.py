@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -155,3 +156,12 @@ def foreign(arguments: Sequence[str], **options: Any) -> subprocess.CompletedPro
         return subprocess.run(arguments, capture_output=True, check=False, **options)
     except FileNotFoundError as error:
         raise DemoError(f"{arguments[0]} is not installed; run scripts/setup demo", os.EX_UNAVAILABLE) from error
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody uses now. All are held until the last is found, so that none comes twice."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for held in sockets:
+        held.close()
+    return ports

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hw_sim import world as worlds
 from hw_sim.acoustics import noise_level
-from hw_sim.demo.programs import command
+from hw_sim.demo.programs import command, free_ports
 from hw_sim.senses import camera_tables
 from hw_sim.world import ClockWorld, DiskWorld, LensWorld, RoomWorld, World
 
@@ -92,7 +91,7 @@ def build(root: Path, world: World, settings: Mapping[str, object] = _SETTINGS) 
 
     `settings`: options of `provision camera`, by their names without dashes; a truth value is a switch.
     """
-    stage = Stage(root, *_free_ports(3))
+    stage = Stage(root, *free_ports(3))
     for folder in (stage.logs, stage.card, stage.mounted_card):
         folder.mkdir(parents=True)
     command(["provision", "agency", "--dir", str(stage.agency), "--name", "承德县安全生产监督管理局"])
@@ -123,14 +122,6 @@ def _option(name: str, value: object) -> list[str]:
     if isinstance(value, bool):
         return [f"--{words}" if value else f"--no-{words}"]
     return [f"--{words}", str(value)]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for held in sockets:
-        held.close()
-    return ports
 
 
 _OFFICE = """\

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hw_sim.demo.programs import command
+from hw_sim.demo.programs import command, free_ports
 
 OFFICE = "OFFICE-1"
 _LOOPBACK = "127.0.0.1"
@@ -59,7 +58,7 @@ class Site:
 
 def build(root: Path, cameras: int, docks: int, fragment_ms: int) -> Site:
     """Provision all. Raises `hw_sim.demo.programs.DemoError`."""
-    office_port, broker_port, *ports = _free_ports(cameras + 2)
+    office_port, broker_port, *ports = free_ports(cameras + 2)
     site = Site(root, office_port, broker_port)
     agency = ["--agency", str(root / "agency")]
     command(["provision", "agency", "--dir", str(root / "agency"), "--name", "仿真综合行政执法局"])
@@ -115,12 +114,3 @@ def _dock(site: Site) -> dict[str, object]:
 def _write(path: Path, settings: Mapping[str, object], rest: str = "") -> None:
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items())
     path.write_text("".join(lines) + rest, encoding="utf-8")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses now. All are held until the last is found, so that none comes twice."""
-    sockets = [socket.create_server((_LOOPBACK, 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for held in sockets:
-        held.close()
-    return ports
