@@ -174,14 +174,13 @@ class Catalogue:
 
     def add_export(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
         """Who takes out what, and why; written before anything is taken out. Known ones change nothing."""
-        values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
         with self.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
+            enter_export(db, leaf_index, leaf)
 
     def add_head(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
         """A head of a camera's chain is in the log. Known ones change nothing."""
         with self.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO heads VALUES (?,?,?)", (leaf["device"], leaf["seq"], leaf_index))
+            enter_head(db, leaf_index, leaf)
 
     def logged_seq(self, device: str) -> int | None:
         """The last record of a camera that the log holds as a head."""
@@ -241,6 +240,17 @@ class Catalogue:
             self._db.execute("COMMIT")
 
 
+def enter_export(db: sqlite3.Connection, leaf_index: int, leaf: Mapping[str, Any]) -> None:
+    """As `Catalogue.add_export`, within a transaction."""
+    values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
+    db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
+
+
+def enter_head(db: sqlite3.Connection, leaf_index: int, leaf: Mapping[str, Any]) -> None:
+    """As `Catalogue.add_head`, within a transaction."""
+    db.execute("INSERT OR IGNORE INTO heads VALUES (?,?,?)", (leaf["device"], leaf["seq"], leaf_index))
+
+
 def utc_now() -> str:
     """This machine's time as records write it."""
     return utc(datetime.now(UTC))
@@ -265,7 +275,8 @@ def _unsigned(db: sqlite3.Connection, device: str, record: Record) -> None:
     recording = record.body["recording"]
     db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
     db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, recording))
-    names = [(device, record.boot, name) for name in (record.sha256, recording) if name is not None]
+    told = record.sha256 if record.kind == "alert" else None  # other records have no row of their own
+    names = [(device, record.boot, name) for name in (told, recording) if name is not None]
     db.executemany("INSERT OR IGNORE INTO unsigned VALUES (?,?,?)", names)
 
 

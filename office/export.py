@@ -165,12 +165,12 @@ class _Copy:
         self._write(office_log.KEY, key.sign(archive.signer, archive.signer_kid).encode())
         rows = [row for row in archive.catalogue.recordings(recording.id) if row["device"] == self._device]
         leaves = {row["segment"]: row["leaf_index"] for row in rows[0]["segments"]}
-        now = archive.log.state()
+        now, stamped = archive.log.state(), archive.stamps.sizes()
         for index in held:
-            self._prove(office_log.ingest_path(recording.id, index), leaves[index], now)
+            self._prove(office_log.ingest_path(recording.id, index), leaves[index], now, stamped)
         for seq, index in self._heads(recording):
-            self._prove(office_log.head_path(seq), index, now)
-        self._prove(office_log.EXPORT, export_index, now)
+            self._prove(office_log.head_path(seq), index, now, stamped)
+        self._prove(office_log.EXPORT, export_index, now, stamped)
 
     def _heads(self, recording: RecordingAccount) -> Iterator[tuple[int, int]]:
         """For each segment the first head that fixes all of it, and the newest: sequence numbers and leaves."""
@@ -180,9 +180,9 @@ class _Copy:
         places = {bisect.bisect_left(rows, (seq,)) for seq in fixed} | {len(rows) - 1}
         yield from (rows[place] for place in sorted(places) if 0 <= place < len(rows))
 
-    def _prove(self, name: str, index: int, now: tuple[int, bytes]) -> None:
+    def _prove(self, name: str, index: int, now: tuple[int, bytes], stamped: Sequence[int]) -> None:
         stamps = self._archive.stamps
-        size = stamps.over(index)
+        size = stamps.over(index, stamped)
         under = now if size is None else (size, stamps.checkpoint(size))
         self._write(name, self._archive.log.proof(index, under).to_text())
         if under[0] not in self._checkpoints:

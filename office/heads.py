@@ -35,9 +35,7 @@ class Heads:
             self._catalogue.add_head(self._log.append(leaf), leaf)
 
     def recover(self) -> None:
-        """Take the log's heads into the catalogue, and log what a cut run held and did not log."""
-        for index, leaf in self._log.entries(act="head"):
-            self._catalogue.add_head(index, leaf)
+        """Log what a cut run held and did not log. After the ledger, which knows from the log what it has."""
         for row in self._catalogue.table("devices"):
             try:
                 self.note(row["device"], None)

@@ -6,15 +6,14 @@ import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import shape
 from evidence.documents import TimeAnchor
-from office.catalogue import Catalogue
+from evidence.records import Record
+from office.catalogue import utc_now
 from office.config import OfficeConfig
 from office.errors import OfficeError
 from office.journals import Journals
@@ -46,7 +45,7 @@ class Deposits(Protocol):
     def get(self, device: str, recording: str, segment: int) -> bytes | None:
         """See there."""
 
-    def deposit(self, device: str, recording: str, segment: int, staged: Path, sha256: str, dock: str | None) -> bytes:
+    def deposit(self, record: Record, device: str, staged: Path, dock: str | None) -> None:
         """See there."""
 
     def recover(self) -> None:
@@ -76,8 +75,6 @@ class Holdings(Protocol):
     def receipts(self) -> Deposits: ...
     @property
     def log(self) -> Log: ...
-    @property
-    def catalogue(self) -> Catalogue: ...
 
 
 class Ingest:
@@ -103,9 +100,7 @@ class Ingest:
         """Full length in bytes; None for a journal."""
         if isinstance(upload, JournalUpload):
             return None
-        record = self._archive.journals.segment(upload.device, upload.recording, upload.segment)
-        if record is None:
-            raise OfficeError("segment-unknown", "the journal does not tell of this segment: hand it in first", 409)
+        record = self._archive.journals.told(upload.device, upload.recording, upload.segment)
         return int(record.body["file_size"])
 
     def offset(self, upload: Upload) -> int:
@@ -162,8 +157,12 @@ class Ingest:
     def finish(self, upload: SegmentUpload, staged: StagedFile, dock: str | None) -> None:
         """Take a complete, closed segment into the store; the receipt exists when this returns."""
         with _disk():
-            key = (upload.device, upload.recording, upload.segment)
-            self._archive.receipts.deposit(*key, staged.path, staged.sha256, dock)
+            record = self._archive.journals.told(upload.device, upload.recording, upload.segment)
+            if staged.sha256 != record.body["file_sha256"]:
+                self._archive.staging.discard(upload)  # so that the dock can send it again
+                message = "the bytes are not those that the camera signed; send them again"
+                raise OfficeError("hash-mismatch", message, 460)
+            self._archive.receipts.deposit(record, upload.device, staged.path, dock)
 
     def receipt(self, device: str, recording: str, segment: int) -> bytes:
         """A segment's receipt. Raises `OfficeError` ("receipt-unknown")."""
@@ -179,8 +178,7 @@ class Ingest:
             raise OfficeError("journal-unknown", "hand in the camera's journal before asking for the time", 409)
         self._archive.heads.note(device, None)
         config = self._archive.config
-        now = shape.utc_text(int(datetime.now(UTC).timestamp() * 1000))
-        anchor = TimeAnchor(self._archive.office, device, nonce, *head, now, config.clock_error_ms)
+        anchor = TimeAnchor(self._archive.office, device, nonce, *head, utc_now(), config.clock_error_ms)
         return anchor.sign(self._archive.signer, self._archive.signer_kid).encode()
 
     def recover(self) -> None:
@@ -189,8 +187,6 @@ class Ingest:
         self._archive.journals.recover()
         self._archive.heads.recover()
         self._archive.receipts.recover()
-        for index, leaf in self._archive.log.entries(act="export"):
-            self._archive.catalogue.add_export(index, leaf)
         for upload in list(self._archive.staging.all()):
             if self._stored(upload):
                 self._archive.staging.discard(upload)

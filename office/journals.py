@@ -59,6 +59,13 @@ class Journals:
         with self._of(device):
             return self._reader(device).segments.get((recording, segment))
 
+    def told(self, device: str, recording: str, segment: int) -> Record:
+        """As `segment`. Raises `OfficeError` ("segment-unknown")."""
+        record = self.segment(device, recording, segment)
+        if record is None:
+            raise OfficeError("segment-unknown", "the journal does not tell of this segment: hand it in first", 409)
+        return record
+
     def append(self, device: str, file: int, data: bytes, dock: str) -> int:
         """Verify bytes that follow `size` and keep the whole lines among them durable; their length.
 
@@ -68,11 +75,10 @@ class Journals:
         """
         with self._of(device):
             reader = self._reader(device)
-            held = reader.good_len(file)
             length, found, failure = self._verify(reader, file, data)
             try:
                 if found:
-                    self._store.append_journal(device, file, held, data[:length])
+                    self._store.append_journal(device, file, data[:length])
                     self._catalogue.add_records(device, found, dock)
             except BaseException:
                 del self._readers[device]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from office.catalogue import Catalogue, utc, utc_now
+from office.catalogue import Catalogue, enter_export, enter_head, utc, utc_now
 from office.contact import meet
 from office.errors import OfficeError
 from office.log import Log
@@ -82,10 +82,10 @@ class Ledger:
 
     def recover(self) -> None:
         """Enter what the log has and the catalogue has not. Before the journals, which tell what has been met."""
-        leaves = [(index, leaf) for index, leaf in self._log.entries() if leaf.get("act") in _ROWS]
+        leaves = self._log.entries(*_ROWS, *_OTHERS)
         with self._catalogue.transaction() as db:
             for index, leaf in leaves:
-                _apply(db, index, leaf)
+                _OTHERS.get(leaf["act"], _apply)(db, index, leaf)
 
     def _enter(self, leaf: Leaf) -> None:
         whole = {**leaf, "at": utc_now()}
@@ -136,6 +136,8 @@ def _back(db: sqlite3.Connection, _index: int, leaf: Mapping[str, Any]) -> None:
 _ROWS: Final[Mapping[str, Callable[[sqlite3.Connection, int, Mapping[str, Any]], None]]] = {
     "issue": _issue, "return": _return, "remote": _remote, "back": _back,
 }  # fmt: skip
+_OTHERS: Final = {"head": enter_head, "export": enter_export}
+"""What the catalogue has from the log besides: heads and exports, whoever wrote them."""
 
 
 def _past(at: datetime | None) -> datetime:

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,14 @@ class Log:
             self._publish()
         return index
 
-    def entries(self, **members: Any) -> list[tuple[int, dict[str, Any]]]:
-        """Index and content of the leaves that have these members. Reads the whole file: for recovery only."""
+    def entries(self, *acts: str, **members: Any) -> list[tuple[int, dict[str, Any]]]:
+        """Index and content of the leaves of one of these acts, if any is named, that have these members.
+
+        Reads the whole file: for recovery only.
+        """
         with self._exclusive():
-            leaves = [json.loads(line) for line in self._lines(0)]
-        return [(index, leaf) for index, leaf in enumerate(leaves) if members.items() <= leaf.items()]
+            leaves = enumerate(map(json.loads, self._lines(0)))
+            return [(index, leaf) for index, leaf in leaves if _is_of(leaf, acts) and members.items() <= leaf.items()]
 
     def proof(self, index: int, under: tuple[int, bytes] | None = None) -> Proof:
         """Offline proof of leaf `index` against the present checkpoint, or `under` an earlier one: size and note."""
@@ -121,12 +124,12 @@ class Log:
         with self._lock:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
+                size = os.fstat(self._fd).st_size
                 for line in self._lines(self._end):
-                    whole = self._end + len(line) + 1
-                    if whole == os.fstat(self._fd).st_size and not _is_leaf(line):
+                    if self._end + len(line) + 1 == size and not _is_leaf(line):
                         break
                     self._take(line + b"\n")
-                if os.fstat(self._fd).st_size != self._end:
+                if size != self._end:
                     # A power cut tore a line that was never told to anybody: it is no leaf.
                     _log.warning("a torn line at the end of the log was taken off", extra={"offset": self._end})
                     os.ftruncate(self._fd, self._end)
@@ -166,6 +169,10 @@ class Log:
 
     def _publish(self) -> None:
         replace_file(self._folder / "checkpoint", self._checkpoint())
+
+
+def _is_of(leaf: Mapping[str, Any], acts: Collection[str]) -> bool:
+    return not acts or leaf.get("act") in acts
 
 
 def _is_leaf(line: bytes) -> bool:

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from evidence import challenge, jose, shape
+from evidence.records import Record
 from evidence.revoked import Revoked
 from evidence.standing import Standing
 from office.archive import Archive
@@ -23,7 +24,7 @@ from office.journals import Journals
 from office.staging import Staging
 from office.store import Store
 from office.tus import Upload
-from runtime.disk import make_folder, sync_folder
+from runtime.disk import make_folder
 
 _log = logging.getLogger(__name__)
 _OPENING: dict[str, shape.Check] = {
@@ -47,7 +48,7 @@ class Quarantine:
         self.catalogue = Catalogue(folder / "catalogue.sqlite")
         self.journals = Journals(self.store, self.catalogue, archive.roots, folder / "forks")
         self.heads = self.ledger = _Nothing()
-        self.receipts = _Kept(self.store, self.journals)
+        self.receipts = _Kept(self.store)
         self._lock = threading.Lock()
         self._open = {(leaf["device"], leaf["standing"]) for _, leaf in self.log.entries(act="quarantine")}
         self._admitted = frozenset(device for device, _ in self._open)
@@ -101,24 +102,15 @@ class _Nothing:
 class _Kept:
     """Takes segments into the store, and signs nothing."""
 
-    def __init__(self, store: Store, journals: Journals) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._journals = journals
 
     def get(self, device: str, recording: str, segment: int) -> bytes | None:
         """Not a receipt: whether the segment is held."""
         return b"" if self._store.segment(device, recording, segment).exists() else None
 
-    def deposit(self, device: str, recording: str, segment: int, staged: Path, sha256: str, dock: str | None) -> bytes:  # noqa: ARG002 - as of receipts
-        record = self._journals.segment(device, recording, segment)
-        if record is None:
-            raise OfficeError("segment-unknown", "the journal does not tell of this segment: hand it in first", 409)
-        if sha256 != record.body["file_sha256"]:
-            staged.unlink()
-            sync_folder(staged.parent)
-            raise OfficeError("hash-mismatch", "the bytes are not those that the camera signed; send them again", 460)
-        self._store.put(staged, self._store.segment(device, recording, segment))
-        return b""
+    def deposit(self, record: Record, device: str, staged: Path, dock: str | None) -> None:  # noqa: ARG002 - as of receipts
+        self._store.put(staged, self._store.segment(device, record.body["recording"], record.body["segment"]))
 
     def recover(self) -> None:
         pass

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from evidence import pki, shape
+from evidence import pki
 from evidence.documents import Receipt
 from evidence.records import Record
-from office.catalogue import Catalogue, utc_now
+from office.catalogue import Catalogue, utc, utc_now
 from office.errors import OfficeError
 from office.journals import Journals
 from office.log import Log
@@ -59,27 +59,20 @@ class Receipts:
         except FileNotFoundError:
             return None
 
-    def deposit(self, device: str, recording: str, segment: int, staged: Path, sha256: str, dock: str | None) -> bytes:
-        """Keep a complete staged file whose hash was taken while it came in; its receipt. Raises `OfficeError`.
-
-        A wrong hash throws the staged file away, so that the dock can send it again.
-        """
-        record = self._record(device, recording, segment)
-        if sha256 != record.body["file_sha256"]:
-            staged.unlink()
-            sync_folder(staged.parent)
-            raise OfficeError("hash-mismatch", "the bytes are not those that the camera signed; send them again", 460)
-        target = self._store.segment(device, recording, segment)
+    def deposit(self, record: Record, device: str, staged: Path, dock: str | None) -> None:
+        """Keep a complete staged file whose hash is the record's; its receipt is there then. Raises `OfficeError`."""
+        target = self._store.segment(device, record.body["recording"], record.body["segment"])
         begun = target.exists()
         if not begun:
             self._store.put(staged, target)
-        return self._acknowledge(record, device, dock, begun=begun)
+        self._acknowledge(record, device, dock, begun=begun)
 
     def recover(self) -> None:
         """Go on where a cut run left a segment in place without its receipt."""
         for device, recording, segment in list(self._store.without_receipt()):
             try:
-                self._acknowledge(self._record(device, recording, segment), device, None, begun=True)
+                record = self._journals.told(device, recording, segment)
+                self._acknowledge(record, device, None, begun=True)
             except OfficeError as error:
                 _log.error("no receipt: %s", error, extra={"device": device, "recording": recording, "part": segment})
         for row in self._catalogue.recordings():
@@ -90,12 +83,6 @@ class Receipts:
         receipt = self.get(device, recording, int(str(held["segment"])))
         if receipt is not None and held["received"] is None:
             self._catalogue.add_receipt(Receipt.read(receipt, self._signer.public_key()))
-
-    def _record(self, device: str, recording: str, segment: int) -> Record:
-        record = self._journals.segment(device, recording, segment)
-        if record is None:
-            raise OfficeError("segment-unknown", "the journal does not tell of this segment: hand it in first", 409)
-        return record
 
     def _acknowledge(self, record: Record, device: str, dock: str | None, *, begun: bool) -> bytes:
         recording, segment = record.body["recording"], record.body["segment"]
@@ -118,8 +105,8 @@ class Receipts:
                 leaf = {
                     **entry,
                     "size": told[1],
-                    "received": _text(received),
-                    "retain_until": _text(until),
+                    "received": utc(received),
+                    "retain_until": utc(until),
                     "dock": dock,
                 }
                 known = self._log.append(leaf), leaf
@@ -138,7 +125,3 @@ class Receipts:
         path.rename(folder / f"{path.parent.name}.{path.name}.{utc_now()}")
         sync_folder(folder)
         sync_folder(path.parent)
-
-
-def _text(time: datetime) -> str:
-    return shape.utc_text(int(time.timestamp() * 1000))

@@ -53,9 +53,12 @@ CREATE TABLE IF NOT EXISTS telemetry (dock TEXT, camera TEXT, payload BLOB, rece
 CREATE TABLE IF NOT EXISTS loans (
   leaf_index INTEGER PRIMARY KEY, device TEXT, officer TEXT, issued TEXT, shift_end TEXT, dock TEXT, by TEXT,
   returned TEXT, ends TEXT, met TEXT);
+CREATE INDEX IF NOT EXISTS loans_device ON loans (device, issued);
+CREATE INDEX IF NOT EXISTS loans_open ON loans (device) WHERE met IS NULL;
 CREATE TABLE IF NOT EXISTS remotes (
   leaf_index INTEGER PRIMARY KEY, device TEXT, since TEXT, until TEXT, reason TEXT, by TEXT, declared TEXT,
   returned TEXT);
+CREATE INDEX IF NOT EXISTS remotes_device ON remotes (device, since);
 CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, act TEXT, device TEXT, recording TEXT, segment INTEGER, by TEXT, at TEXT, ended TEXT);
 CREATE INDEX IF NOT EXISTS orders_open ON orders (id) WHERE ended IS NULL;

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evidence import records
 from office.errors import OfficeError
-from runtime.disk import Folders, sync_folder, write_once
+from runtime.disk import Folders, sync_folder, truncate, write_once
 
 _BLOCK = 1024 * 1024
 _READ_ONLY = 0o440
@@ -98,25 +98,22 @@ class Store:
         write_once(staged, data, _READ_ONLY)
         self.put(staged, target)
 
-    def append_journal(self, device: str, file: int, offset: int, data: bytes) -> None:
-        """Add verified bytes at `offset`, where the whole lines end; durable when this returns.
-
-        What stands beyond is half a line that a power cut left. Raises OSError, with nothing added.
-        """
+    def append_journal(self, device: str, file: int, data: bytes) -> None:
+        """Add verified bytes; durable when this returns. Raises OSError, with nothing added."""
         target = self.journal(device, file)
         self._folders.make(target.parent)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            if not offset:  # ahead of its bytes: a file that has some has a durable name
+            before = os.fstat(fd).st_size
+            if not before:  # ahead of its bytes: a file that has some has a durable name
                 sync_folder(target.parent)
-            os.ftruncate(fd, offset)
             try:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(fd, view) :]
                 os.fdatasync(fd)
             except OSError:
-                os.ftruncate(fd, offset)
+                os.ftruncate(fd, before)
                 raise
         finally:
             os.close(fd)
@@ -130,12 +127,7 @@ class Store:
 
     def cut_journal(self, device: str, file: int, size: int) -> None:
         """Take a torn end off a journal file; durable when this returns."""
-        fd = os.open(self.journal(device, file), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.ftruncate(fd, size)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        truncate(self.journal(device, file), size)
 
     def read_back(self, path: Path) -> tuple[str, int]:
         """SHA-256 and size of what the disk holds: the page cache is dropped first."""

@@ -18,7 +18,7 @@ from evidence import pki
 from evidence.pki import Role
 from provisioning.errors import ProvisioningError
 from provisioning.key_files import Say
-from provisioning.revocation import is_revoked
+from provisioning.revocation import revoked_by
 from runtime.keys import load_certificates, load_key, replace_file
 
 TERM = timedelta(days=30)
@@ -35,9 +35,9 @@ def renew(folder: Path, out: Path, days: int, now: datetime, say: Say) -> None:
     (issuing,) = load_certificates(folder / "certs" / "issuing.pem")
     key = load_key(folder / "keys" / "issuing.key.pem")
     end = min(now + timedelta(days=days), issuing.not_valid_after_utc - TERM)
-    count = 0
+    count, revoked = 0, revoked_by(folder, issuing)
     for path, device, known in _current(folder):
-        if is_revoked(folder, known[0]):
+        if known[0].serial_number in revoked:
             say(f"revoked, nothing signed: {device}")
             continue
         starts = _missing(known, now, end)

@@ -6,7 +6,7 @@ A list is public. It goes to the office by `--install`, from there into each exp
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -59,8 +59,13 @@ def revoke(
 def is_revoked(agency: Path, certificate: x509.Certificate) -> bool:
     """Tell whether the agency has taken back a certificate that its issuing key made."""
     (issuing,) = load_certificates(agency / "certs" / "issuing.pem")
+    return certificate.serial_number in revoked_by(agency, issuing)
+
+
+def revoked_by(agency: Path, issuing: x509.Certificate) -> Container[int]:
+    """Serial numbers of the certificates that the issuing key has taken back."""
     found = read_list(agency / "certs" / "issuing.crl", issuing)
-    return found is not None and certificate.serial_number in found.entries
+    return found.entries if found else ()
 
 
 def copy_lists(source: Path, out: Path) -> None:
@@ -73,30 +78,34 @@ def copy_lists(source: Path, out: Path) -> None:
 def check_lists(answer: Path, folder: Path, issuers: Iterable[x509.Certificate]) -> dict[Path, bytes]:
     """Take the lists of `answer` for `folder`: those that one of the issuers signed and that are no step back."""
     files: dict[Path, bytes] = {}
+    known = list(issuers)
     for path in [answer / name for name in LISTS if (answer / name).exists()]:
-        found = [one for issuer in issuers if (one := read_list(path, issuer, required=False))]
-        if not found:
+        found = _parse(path)
+        if not any(map(found.is_by, known)):
             raise ProvisioningError(os.EX_DATAERR, f"{path}: no list of this agency")
         there = folder / path.name
         former = revocation.parse_lists(there.read_bytes())[0] if there.exists() else None
-        if former is None or former.age <= found[0].age:
+        if former is None or former.age <= found.age:
             files[there] = path.read_bytes()
     return files
 
 
-def read_list(path: Path, issuer: x509.Certificate, *, required: bool = True) -> RevocationList | None:
-    """Read the list at `path`, if there is one, by `issuer`; by another it is refused, or None if not `required`."""
+def read_list(path: Path, issuer: x509.Certificate) -> RevocationList | None:
+    """Read the list at `path`, if there is one, by `issuer`; by another it is refused."""
     if not path.exists():
         return None
+    found = _parse(path)
+    if not found.is_by(issuer):
+        raise ProvisioningError(os.EX_DATAERR, f"{path}: was not signed by {'/'.join(pki.role_and_id(issuer))}")
+    return found
+
+
+def _parse(path: Path) -> RevocationList:
     try:
         (found,) = revocation.parse_lists(path.read_bytes())
     except (EvidenceError, ValueError) as error:
         raise ProvisioningError(os.EX_DATAERR, f"{path}: cannot be read as one revocation list ({error})") from error
-    if found.is_by(issuer):
-        return found
-    if required:
-        raise ProvisioningError(os.EX_DATAERR, f"{path}: was not signed by {'/'.join(pki.role_and_id(issuer))}")
-    return None
+    return found
 
 
 def _entry(

@@ -111,12 +111,7 @@ class PosixDisk:
             os.close(fd)
 
     def truncate(self, path: str, size: int) -> None:
-        fd = os.open(self._path(path), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.ftruncate(fd, size)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        truncate(self._path(path), size)
 
     def list(self, folder: str) -> list[str]:
         try:
@@ -164,6 +159,16 @@ def make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
     sync_folder(folder.parent)
+
+
+def truncate(path: Path | str, size: int) -> None:
+    """Cut a file off at `size` and make that durable."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:

@@ -244,7 +244,6 @@ def connected(world: World) -> Iterator[None]:
         (asyncio, "to_thread", _at_once),
         (time, "monotonic", lambda: world.now_ns / 1e9),
         (office.catalogue, "datetime", _WorldTime),
-        (office.ingest, "datetime", _WorldTime),
         (office.receipts, "datetime", _WorldTime),
     ]
     before = [getattr(module, name) for module, name, _ in replaced]
