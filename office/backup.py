@@ -26,14 +26,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
-
-from evidence import records
+from evidence import jose
+from evidence.documents import Receipt
 from office import rebuild
 from office.archive import Archive
 from office.catalogue import utc_now
 from office.errors import OfficeError
-from office.schema import SEGMENTS
 from runtime.disk import sync_folder
 
 ABOUT: Final = "backup.json"
@@ -43,6 +41,7 @@ TOLD: Final = "told.jsonl"
 DATA: Final = "data"
 _FORMAT: Final = 1
 _WRITTEN_ONCE = re.compile(rf"{DATA}/store/[^/]+/(segments|receipts)/")
+_RECEIPT = re.compile(rf"{DATA}/store/[^/]+/receipts/")
 _SEGMENT = re.compile(rf"{DATA}/store/[^/]+/segments/")
 _BLOCK = 1024 * 1024
 _PRIVATE = 0o700
@@ -90,8 +89,7 @@ def backup(archive: Archive, folder: Path, by: str, *, whole: bool) -> Made:
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     before = max((path.parent for path in folder.glob(f"*/{ABOUT}")), default=None)
-    if before is not None and About.read(before).origin != archive.log.origin:
-        raise OfficeError("backup", f"{folder} holds backups of another office: name a folder of its own")
+    _refuse_other(archive, before)
     with archive.book.turn() as turn:
         turn.enter("backup", by=by, folder=str(folder.absolute()), whole=whole)
     made = utc_now()
@@ -104,7 +102,6 @@ def backup(archive: Archive, folder: Path, by: str, *, whole: bool) -> Made:
             frozen = time.monotonic()
             copy.take(log=True)
             held_up = time.monotonic() - frozen
-        _write_segments(archive, half / HELD)
         _write_told(archive, half / TOLD)
         about = About(_FORMAT, archive.office, archive.log.origin, made, whole, leaves, root.hex())
         copy.close(about)
@@ -118,6 +115,14 @@ def backup(archive: Archive, folder: Path, by: str, *, whole: bool) -> Made:
     return Made(target, about, len(copy.sums), copy.copied, copy.linked, time.monotonic() - started, held_up)
 
 
+def _refuse_other(archive: Archive, before: Path | None) -> None:
+    """A folder of backups is of one log: another office's, or one that was put back and went on, shows here."""
+    about = None if before is None else About.read(before)
+    if about is not None and (about.leaves > archive.log.size or archive.log.root(about.leaves).hex() != about.root):
+        raise OfficeError("backup", f"{before} is of a log that this office's does not continue: ask why, or name a "
+                          "new folder")  # fmt: skip
+
+
 class _Copy:
     """Of an office's folder into `half`; may be taken again when something has changed."""
 
@@ -127,6 +132,7 @@ class _Copy:
         self._data, self._half, self._whole = data, half, whole
         self._before = before or half
         self._known = dict(read_sums(before / SUMS)) if before else {}
+        self._known_held = dict(read_sums(before / HELD)) if before else {}
         self._seen: dict[str, tuple[int, int]] = {}
 
     def take(self, *, log: bool = False) -> None:
@@ -179,10 +185,20 @@ class _Copy:
 
     def close(self, about: About) -> None:
         """Write the lists, the backup's own last."""
+        held = sorted((name, sha256) for name, sha256 in map(self._held, filter(_RECEIPT.match, self.sums)))
+        (self._half / HELD).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in held))
         for name in (TOLD, HELD):
             self.sums[name] = hashlib.sha256((self._half / name).read_bytes()).hexdigest()
         (self._half / SUMS).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self.sums.items())))
         (self._half / ABOUT).write_text(json.dumps(asdict(about), indent=1) + "\n")
+
+    def _held(self, receipt: str) -> tuple[str, str]:
+        """Name and hash of the segment that a receipt is for."""
+        name = receipt.replace("/receipts/", "/segments/").removesuffix(".jws") + ".mp4.age"
+        if (known := self._known_held.get(name)) is not None:
+            return name, known
+        signed = jose.parse((self._half / receipt).read_bytes(), Receipt.TYP)
+        return name, Receipt.from_payload(signed.payload).sha256
 
 
 def read_sums(path: Path) -> Iterator[tuple[str, str]]:
@@ -203,16 +219,6 @@ def _files(data: Path, *, log: bool) -> Iterator[Path]:
             derived = name.startswith("catalogue.sqlite") or name.endswith((".lock", ".part"))
             if not derived and path.is_file() and not path.is_symlink():
                 yield path
-
-
-def _write_segments(archive: Archive, path: Path) -> None:
-    """By the receipts: hash and place of each segment that is held."""
-    of = SEGMENTS.c
-    held = select(of.device, of.recording, of.segment, of.sha256).where(of.received.is_not(None))
-    with path.open("w", encoding="utf-8") as file:
-        for row in archive.catalogue.rows(held.order_by(of.device, of.recording, of.segment)):
-            name = f"{DATA}/store/{row['device']}/{records.segment_path(row['recording'], row['segment'])}"
-            file.write(f"{row['sha256']}  {name}\n")
 
 
 def _write_told(archive: Archive, path: Path) -> None:

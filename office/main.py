@@ -58,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         required=True,
         metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|rebuild|backup|restore",
-       ,
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)

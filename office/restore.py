@@ -87,7 +87,7 @@ def _refuse_loss(config: OfficeConfig, about: About) -> None:
     known = max(there, entered(config))
     if known > about.leaves:
         raise OfficeError(
-            "restore-newer", f"this office's log has {known} entries, that of the backup {about.leaves}: what came after "
+            "restore-newer", f"this office's log has {known} entries, the backup's {about.leaves}: what came after "
             "would be lost; if it is lost already, move folder and catalogue away, and say why",
         )  # fmt: skip
     if there or any((config.data / "store").glob("*")):
@@ -158,29 +158,30 @@ def _changed(path: Path) -> OfficeError:
 def _prove(archive: Archive, held: dict[str, str], copied: dict[str, str]) -> tuple[int, int]:
     """Hold receipts against the log and the files; how many there are, and of how many the segment's bytes lack."""
     receipts = lacking = 0
-    for receipt in _receipts(archive):
+    missing = set(held)
+    for receipt in _receipts(archive):  # one may be more than was listed: the segment was there, and is receipted now
         receipts += 1
         name = f"{DATA}/store/{receipt.device}/{records.segment_path(receipt.recording, receipt.segment)}"
-        if held.get(name) != receipt.sha256 or copied.get(name, receipt.sha256) != receipt.sha256:
+        missing.discard(name)
+        if held.get(name, receipt.sha256) != receipt.sha256 or copied.get(name, receipt.sha256) != receipt.sha256:
             raise OfficeError("backup-changed", f"{name} is not what its receipt says: take another backup, ask why")
         lacking += name not in copied
     with archive.database.read() as db:
         known = db.scalar(select(func.count()).select_from(SEGMENTS).where(SEGMENTS.c.received.is_not(None)))
-    if not receipts == known == len(held):
-        raise OfficeError(
-            "backup-changed", f"{receipts} receipts, {known} in the catalogue, {len(held)} in the list: ask why"
-        )
+    if missing or receipts != known:
+        told = f"{receipts} receipts, {known} in the catalogue, {len(missing)} of those listed are missing"
+        raise OfficeError("backup-changed", f"{told}: take another backup, ask why")
     return receipts, lacking
 
 
 def _receipts(archive: Archive) -> Iterator[Receipt]:
     """All of them, each proven: signed by this office, and its leaf in the log is of this segment."""
-    leaves = {index: leaf for index, leaf in archive.log.entries("ingest")}
+    leaves = {index: leaf["sha256"] for index, leaf in archive.log.entries("ingest")}
     for path in sorted(archive.store.root.glob("*/receipts/*/*.jws")):
         try:
             receipt = Receipt.read(path.read_bytes(), archive.signer.public_key())
         except EvidenceError as error:
             raise OfficeError("backup-changed", f"{path} is no receipt of this office: {error}") from error
-        if leaves.get(receipt.leaf_index, {}).get("sha256") != receipt.sha256:
+        if leaves.get(receipt.leaf_index) != receipt.sha256:
             raise OfficeError("backup-changed", f"{path}: the log does not tell of it: ask why")
         yield receipt

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test run's own: on a unix socket in a temporary folder, without network and without syncs."""
+"""A PostgreSQL server of a test run's own: on a unix socket in a temporary folder, without network and syncs."""
 
 from __future__ import annotations
 
