@@ -77,6 +77,8 @@ class Receipts:
                 _log.error("no receipt: %s", error, extra={"device": device, "recording": recording, "part": segment})
         for missing in self._catalogue.missing():
             if (receipt := self.get(*missing)) is not None:
+                # Signed and in place, but whether its name is durable nobody knows; from here on it is given out.
+                self._store.persist(self._store.receipt(*missing))
                 self._catalogue.add_receipt(Receipt.read(receipt, self._signer.public_key()))
 
     def _acknowledge(self, record: Record, device: str, dock: str | None, *, begun: bool) -> bytes:
