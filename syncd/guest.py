@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import threading
 from datetime import UTC, datetime
 
 from evidence.standing import Standing
@@ -14,6 +16,9 @@ from syncd.handin import Dock, HandIn
 from syncd.office import Office
 from syncd.quarantine import Quarantine
 from syncd.returns import Returns
+
+_UNJUDGED = judge(Seen(Standing.GOOD, handed_in=False, papers=None, lists=None, link_seconds=math.inf))
+"""Of a camera that has just come: it is not offered before it was looked at."""
 
 
 class Guest:
@@ -30,18 +35,25 @@ class Guest:
         )
         self.standing = Standing.GOOD
         self.offer = EMPTY
+        self._lock = threading.Lock()
+        self._host: object = None  # the bay that saw it last
 
-    def begin(self) -> None:
-        """The camera has come."""
-        if self._returns is not None and self._quarantine is not None:
-            self._returns.begin()
-            self._quarantine.begin()
-        self.handin.begin()
+    def begin(self, host: object) -> None:
+        """The camera has come to the bay `host`."""
+        with self._lock:
+            self._host = host
+            if self._returns is not None and self._quarantine is not None:
+                self._returns.begin()
+                self._quarantine.begin()
+                self.offer = _UNJUDGED
+            self.handin.begin()
 
-    def lost(self, away: AwayError) -> None:
-        """The camera has gone, or cannot be worked with."""
-        self.offer = EMPTY
-        self.handin.lost(away)
+    def lost(self, away: AwayError, host: object) -> None:
+        """The camera has gone from `host`, or cannot be worked with. If another bay has it by now, nothing is lost."""
+        with self._lock:
+            if self._host is host:
+                self.offer = EMPTY
+                self.handin.lost(away)
 
     def visit(self, camera: Camera, office: Office) -> None:
         """Do all that can be done now. Raises `AwayError` of the camera, and `Stopped`."""
