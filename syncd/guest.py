@@ -8,7 +8,6 @@ import threading
 from datetime import UTC, datetime
 
 from evidence.standing import Standing
-from syncd.attempts import Attempts
 from syncd.camera import Camera, CameraPapers
 from syncd.errors import AwayError
 from syncd.gate import EMPTY, Seen, judge
@@ -28,7 +27,7 @@ class Guest:
         self.handin = handin
         self.device = handin.device
         self._lists = dock.lists
-        tries = Attempts(self.device, dock.events, dock.retries, dock.stopping)
+        tries = handin.tries
         self._returns = None if dock.lists is None else Returns(self.device, dock.lists, tries)
         self._quarantine = (
             None if dock.lists is None else Quarantine(self.device, dock.name, dock.roots, dock.lists.now, tries)

@@ -68,7 +68,7 @@ class HandIn:
         self._lock = threading.Lock()
         self._reader: JournalReader | None = None
         self._wanted = threading.Event()  # a bay waits for the drain to leave off
-        self._tries = Attempts(device, dock.events, dock.retries, dock.stopping)
+        self.tries = Attempts(device, dock.events, dock.retries, dock.stopping)
         self._agenda = Agenda(dock.holds)
         self._telemetry = CameraTelemetry()
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
@@ -85,7 +85,7 @@ class HandIn:
     def lost(self, away: AwayError) -> None:
         """The camera has gone, or cannot be worked with. A fault unless it had nothing left to hand in."""
         if not self._told_done or away.code != "camera-lost":
-            self._tries.fault(away)
+            self.tries.fault(away)
 
     def visit(self, camera: Camera, office: Office) -> bool:
         """Do all that can be done now; whether that was everything. Raises `AwayError` of the camera, and `Stopped`."""
@@ -104,12 +104,12 @@ class HandIn:
         """Whether everything that the camera had is handed in and known to it."""
         self._gave = False
         state = camera.state()
-        complete = self._tries.attempt("journal", lambda: self._pull_journal(camera, state))
+        complete = self.tries.attempt("journal", lambda: self._pull_journal(camera, state))
         if (figures := self._telemetry.news()) is not None:
             self._dock.events.telemetry(figures, self.device)
         complete &= self._deliver_journal(office)
         for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
-            complete &= listed.key in self._given or self._tries.attempt(
+            complete &= listed.key in self._given or self.tries.attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
             )
@@ -127,7 +127,7 @@ class HandIn:
             if not self._deliver_journal(office):
                 return
             for key in self._agenda.order(self._spool.waiting(), self.known):
-                self._tries.attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
+                self.tries.office_attempt(_upload_of(key), lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
         except GaveWay:
             return
         finally:
@@ -184,7 +184,7 @@ class HandIn:
     def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
         reader = self._verified()
         rest = b""
-        for block in self._tries.watched(camera.journal(file, start, size)):
+        for block in self.tries.watched(camera.journal(file, start, size)):
             data = rest + block
             before = reader.good_len(file)
             try:
@@ -208,14 +208,12 @@ class HandIn:
             raise
 
     def _deliver_journal(self, office: Office) -> bool:
-        return self._tries.office_ready() and self._tries.attempt(
-            "journal-upload", lambda: self._upload_journal(office)
-        )
+        return self.tries.office_attempt("journal-upload", lambda: self._upload_journal(office))
 
     def _upload_journal(self, office: Office) -> None:
-        if self._tries.doubtful:
+        if self.tries.doubtful:
             self._at_office.clear()
-            self._tries.doubtful = False
+            self.tries.doubtful = False
         for file in self._spool.journal_files():
             size = self._verified().good_len(file)
             if self._at_office.get(file, -1) >= size:
@@ -223,10 +221,10 @@ class HandIn:
             upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
             offset = office.uploads.offset(upload)
             for piece in whole_lines(self._spool.journal(file, offset)):
-                self._tries.check_stop()
+                self.tries.check_stop()
                 offset = office.uploads.append(upload, offset, piece)
             self._at_office[file] = offset
-            self._dock.retries.worked("office")
+            self.tries.office_worked("journal-upload")
 
     # --- segments
 
@@ -254,15 +252,15 @@ class HandIn:
                     self._forward_sound(office, key, record)
                 elif step is Step.STORE and self._spool.fits(key, listed.size):
                     start = self._spool.partial_size(key)
-                    self._spool.take(key, self._tries.watched(camera.segment(listed, start)), record)
-                elif self._tries.office_ready():
+                    self._spool.take(key, self.tries.watched(camera.segment(listed, start)), record)
+                elif self.tries.office_ready(_upload_of(key)):
                     self._upload(office, record, lambda start: camera.segment(listed, start))
                 else:
                     raise DockError("spool-full", "the office is away and the spool is full; it stays on the camera")
             except AwayError as away:
                 if away.side == "camera":
                     raise
-                self._tries.office_failed(away)
+                self.tries.office_failed(away, _upload_of(key))
         return False
 
     def _next(self, key: _Key, record: Record) -> Step:
@@ -270,7 +268,7 @@ class HandIn:
             receipt=self._receipt(key, record) is not None,
             whole=self._spool.holds(key),
             via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
-            office=self._tries.office_ready() and self._journal_delivered(),
+            office=self.tries.office_ready(_upload_of(key)) and self._journal_delivered(),
             begun=key in self._begun,
         )
 
@@ -323,14 +321,14 @@ class HandIn:
         # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
         digest = hashlib.sha256() if offset == 0 else None
         weight = self._agenda.urgency(record).weight
-        for block in ahead(hashed(self._tries.watched(source(offset)), digest)):
+        for block in ahead(hashed(self.tries.watched(source(offset)), digest)):
             if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
                 raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
             with office.share.turn(len(block), weight):
                 offset = office.uploads.append(upload, offset, block)
             self._begun.note((recording, segment))
         receipt = office.receipt(device, recording, segment, sha256, size)
-        self._dock.retries.worked("office")
+        self.tries.office_worked(_upload_of((recording, segment)))
         self._spool.put_certificates(self._dock.signer_pem)
         self._spool.put_receipt((recording, segment), receipt)
         self._begun.forget((recording, segment))
@@ -346,9 +344,9 @@ class HandIn:
         nonce = state.nonce
         if nonce is None:
             return True
-        if not (self._tries.office_ready() and self._journal_delivered()):
-            return False
-        return self._tries.attempt("anchor", lambda: self._give_anchor(camera, office, nonce))
+        return self._journal_delivered() and self.tries.office_attempt(
+            "anchor", lambda: self._give_anchor(camera, office, nonce)
+        )
 
     def _give_anchor(self, camera: Camera, office: Office, nonce: str) -> None:
         camera.give_anchor(office.anchor(self.device, nonce))
@@ -357,3 +355,8 @@ class HandIn:
     def _journal_delivered(self) -> bool:
         reader = self._verified()
         return all(self._at_office.get(file, -1) >= reader.good_len(file) for file in self._spool.journal_files())
+
+
+def _upload_of(key: _Key) -> str:
+    """Apart from what else may fail of a segment: while the office has trouble with it, the spool takes it."""
+    return f"upload-{key[0]}/{key[1]}"
