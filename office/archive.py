@@ -61,10 +61,10 @@ class Archive:
         self.book = Book(config.data, self.log, self.database, {})
         self.ledger = Ledger(self.catalogue, self.log)
         self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
-        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
+        self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
+        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine, lambda: self.revoked.now)
         self.heads = Heads(self.journals, self.log, self.catalogue, config.clock_error_ms)
         self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
-        self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,

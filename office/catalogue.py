@@ -96,11 +96,15 @@ class Catalogue:
                  receipt.device, receipt.recording, receipt.segment),
             )  # fmt: skip
 
-    def add_fork(self, device: str, sha256: str, file: int, size: int, dock: str) -> bool:
-        """A journal that does not extend the one held; False if it was known."""
+    def add_fork(self, device: str, sha256: str, file: int, size: int, dock: str) -> None:
+        """A journal that does not extend the one held."""
         row = (device, sha256, file, size, utc_now(), dock)
         with self.transaction() as db:
-            return db.execute("INSERT OR IGNORE INTO forks VALUES (?,?,?,?,?,?)", row).rowcount > 0
+            db.execute("INSERT OR IGNORE INTO forks VALUES (?,?,?,?,?,?)", row)
+
+    def knows_fork(self, device: str, sha256: str) -> bool:
+        """Whether `add_fork` was done."""
+        return bool(self.rows("SELECT 1 FROM forks WHERE device=? AND sha256=?", device, sha256))
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Keep messages, each once."""

@@ -132,12 +132,15 @@ class Ingest:
                 self._archive.heads.note(upload.device, dock)
 
     def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
-        """Keep a fork in quarantine, and say so in the log."""
+        """Keep a fork in quarantine, and say so in the log. As `Journals.keep_fork`."""
         with _disk():
             journals = self._archive.journals
-            sha256 = journals.keep_fork(upload.device, upload.file, data, dock)
+            sha256 = journals.keep_fork(upload.device, data)
+            if journals.knows_fork(upload.device, sha256):  # brought again and again, it is one act
+                return
             leaf = {"act": "fork", "device": upload.device, "file": upload.file, "sha256": sha256, "dock": dock}
             self._archive.log.append(leaf)
+            journals.note_fork(upload.device, sha256, upload.file, len(data), dock)
 
     def open(self, upload: SegmentUpload) -> StagedFile:
         """The staged file of a segment, to append to."""

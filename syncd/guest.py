@@ -59,15 +59,14 @@ class Guest:
         if self._returns is None or self._quarantine is None:
             self.handin.visit(camera, office)
             return
-        self.standing = self._returns.standing(camera, office)
-        papers: CameraPapers | None = None
-        if self.standing is not Standing.GOOD:
-            self._quarantine.visit(camera, office, self.standing)
-            complete = False
-        else:
-            complete = self.handin.visit(camera, office)
-            if complete:
-                papers = self._returns.bring(camera, office)
+        standing = self._returns.standing(camera, office)
+        complete = standing is Standing.GOOD and not self.handin.barred and self.handin.visit(camera, office)
+        if standing is Standing.GOOD and self.handin.barred:
+            standing = Standing.REVOKED
+        self.standing = standing
+        if standing is not Standing.GOOD:
+            self._quarantine.visit(camera, office, standing)
+        papers = self._returns.bring(camera, office) if complete else None
         self.offer = judge(self._seen(camera, papers, complete=complete))
 
     def _seen(self, camera: Camera, papers: CameraPapers | None, *, complete: bool) -> Seen:

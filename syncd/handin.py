@@ -22,10 +22,11 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
+from evidence.session import Session, accepting
 from syncd.attempts import Attempts
 from syncd.blocks import GaveWay, ahead, giving_way, hashed, whole_lines
 from syncd.camera import Camera, CameraState, Listed
-from syncd.errors import AwayError, DockError
+from syncd.errors import AwayError, DockError, RefusedError
 from syncd.events import Events
 from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
@@ -74,12 +75,13 @@ class HandIn:
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._begun = Begun()
+        self.barred = False  # a key behind a boot of its journal was taken back: it hands in to quarantine
         self._told_done = False
         self._gave = False  # whether the camera was given anything in this pass
 
     def begin(self) -> None:
         """The camera has come."""
-        self._told_done = False
+        self._told_done = self.barred = False
         self._dock.events.handin(self.device, "started")
 
     def lost(self, away: AwayError) -> None:
@@ -104,10 +106,12 @@ class HandIn:
         """Whether everything that the camera had is handed in and known to it."""
         self._gave = False
         state = camera.state()
-        complete = self.tries.attempt("journal", lambda: self._pull_journal(camera, state))
+        complete = self.tries.attempt("journal", lambda: self._pull_journal(camera, office, state))
         if (figures := self._telemetry.news()) is not None:
             self._dock.events.telemetry(figures, self.device)
         complete &= self._deliver_journal(office)
+        if self.barred:
+            return False
         for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
             complete &= listed.key in self._given or self.tries.attempt(
                 f"{listed.recording}/{listed.segment}",
@@ -150,10 +154,12 @@ class HandIn:
             self._reader = reader
         return self._reader
 
-    def _feed(self, reader: JournalReader, file: int, data: bytes) -> None:
+    def _feed(
+        self, reader: JournalReader, file: int, data: bytes, accept: Callable[[Session], None] | None = None
+    ) -> None:
         start = 0
         while (end := data.find(b"\n", start) + 1) > 0:  # not splitlines: a carriage return ends no line
-            for record in reader.feed(file, data[start:end]):
+            for record in reader.feed(file, data[start:end], accept):
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
@@ -165,30 +171,42 @@ class HandIn:
             receipt = Receipt.from_payload(jose.parse(record.body["receipt"], Receipt.TYP).payload)
             self._given.add((receipt.recording, receipt.segment))
 
-    def _pull_journal(self, camera: Camera, state: CameraState) -> None:
+    def _pull_journal(self, camera: Camera, office: Office, state: CameraState) -> None:
         """Take in every line that verifies. Raises `DockError` for one that does not, after all that could be had."""
         failures: dict[int, DockError] = {}
         for file, size in state.journal:
-            start = self._verified().good_len(file)
-            if size < start:
+            if size < self._verified().good_len(file):
                 failures[file] = DockError("journal-shorter", f"journal file {file}: lines seen before are gone")
                 continue
             try:
-                self._pull_file(camera, file, start, size)
+                self._pull_allowed(camera, office, file, size)
             except EvidenceError as error:
+                self.barred |= error.code == "certificate-revoked"
                 failures[file] = DockError(error.code, f"journal file {file}: {error.message}")
         # What could not be read may be a torn tail that a later file declares.
         for file in sorted(failures.keys() - self._verified().torn.keys()):
             raise failures[file]
 
-    def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
+    def _pull_allowed(self, camera: Camera, office: Office, file: int, size: int) -> None:
+        """Take in a file; of boots of keys that were taken back only what the office held before it knew."""
+        accept = None if self._dock.lists is None else accepting(self._dock.lists.now())
+        try:
+            self._pull_file(camera, file, size, accept)
+        except EvidenceError as error:
+            held = self._held(office, file)[1] if error.code == "certificate-revoked" else 0
+            if held <= self._verified().good_len(file):
+                raise
+            self._pull_file(camera, file, min(held, size), None)
+            self._pull_file(camera, file, size, accept)
+
+    def _pull_file(self, camera: Camera, file: int, stop: int, accept: Callable[[Session], None] | None) -> None:
         reader = self._verified()
         rest = b""
-        for block in self.tries.watched(camera.journal(file, start, size)):
+        for block in self.tries.watched(camera.journal(file, reader.good_len(file), stop)):
             data = rest + block
             before = reader.good_len(file)
             try:
-                self._feed(reader, file, data)
+                self._feed(reader, file, data, accept)
             finally:
                 good = data[: reader.good_len(file) - before]
                 self._keep_lines(file, good)
@@ -214,17 +232,28 @@ class HandIn:
         if self.tries.doubtful:
             self._at_office.clear()
             self.tries.doubtful = False
+        try:
+            self._upload_lines(office)
+        except RefusedError as refusal:
+            self.barred |= refusal.reason == "quarantine-boot"  # its lists are newer than those here
+            raise
+
+    def _upload_lines(self, office: Office) -> None:
         for file in self._spool.journal_files():
             size = self._verified().good_len(file)
             if self._at_office.get(file, -1) >= size:
                 continue
-            upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
-            offset = office.uploads.offset(upload)
+            upload, offset = self._held(office, file)
             for piece in whole_lines(self._spool.journal(file, offset)):
                 self.tries.check_stop()
                 offset = office.uploads.append(upload, offset, piece)
             self._at_office[file] = offset
             self.tries.office_worked("journal-upload")
+
+    def _held(self, office: Office, file: int) -> tuple[str, int]:
+        """A journal file at the office, and how much of it is held there."""
+        upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
+        return upload, office.uploads.offset(upload)
 
     # --- segments
 

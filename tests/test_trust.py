@@ -276,6 +276,59 @@ def _link(camera: PaperedCamera) -> tuple[Path, Path]:
     return camera.provisioned / "certs/camera.pem", camera.provisioned / "keys/camera.key.pem"
 
 
+# --- evidence keys that were taken back ---------------------------------------------------------------------------
+
+
+def test_what_a_key_tells_after_it_was_taken_back_joins_no_chain(site: Site) -> None:
+    name = "BWC-0025"
+    camera = site.camera(name)
+    camera.record(1000)
+    assert offer(visit(site.dock(), camera)) == ("green", [])
+    held = (site.office.data / f"store/{name}/journal/00000000.jws").read_bytes()
+    site.agency.revoke(f"evidence/{name}")
+    camera.record(1000)
+    dock = visit(site.dock(), camera)
+    assert offer(dock) == ("red", ["standing-revoked"])
+    # The boot that is there now is of the same key: it cannot prove even to quarantine who it is.
+    assert {"certificate-revoked", "camera-quarantine", "camera-unproven"} == set(dock.told.faults())
+    assert dock.spool.device(name).journal(0) == held, "of what is held elsewhere a dock may have a copy"
+    assert (site.office.data / f"store/{name}/journal/00000000.jws").read_bytes() == held
+    assert len(on_card(camera)) == len(site.stored(name)) == 1
+
+
+def test_a_camera_with_new_keys_hands_what_the_old_ones_told_in_to_quarantine(site: Site) -> None:
+    name = "BWC-0026"
+    camera = site.camera(name)
+    camera.record(1000)
+    site.agency.revoke(f"evidence/{name}")
+    camera.boot_with(site.agency.exchange_keys(name))
+    dock = visit(site.dock(), camera)
+    assert offer(dock) == ("red", ["standing-revoked"])
+    assert set(dock.told.faults()) == {"certificate-revoked", "camera-quarantine"}
+    assert site.stored(name) == []
+    assert site.quarantined(name) == on_card(camera)
+    assert (camera.given, camera.anchors) == ([], [])
+    report = Verifier(DiskFolder(site.office.data / "quarantine/cameras/store" / name),
+                      load_certificates(camera.provisioned / "certs/root.pem")).run()  # fmt: skip
+    assert report.findings == []
+
+
+def test_a_dock_without_lists_is_refused_by_the_office_and_takes_it_to_quarantine(site: Site) -> None:
+    name = "BWC-0027"
+    camera = site.camera(name)
+    camera.record(1000)
+    dock = site.dock()
+    site.agency.revoke(f"evidence/{name}")
+    dock.lists.refresh = lambda office: None  # type: ignore[method-assign]  # noqa: ARG005 - it has not heard of it yet
+    visit(dock, camera)
+    refusals = [one["detail"].split(":")[0] for one in dock.told.handin() if one.get("code") == "office-refused"]
+    assert refusals[0] == "409 quarantine-boot"
+    assert set(refusals[1:]) == {"422 certificate-revoked"}, "nor does it prove anything there"
+    assert offer(dock) == ("red", ["standing-revoked"])
+    assert site.stored(name) == []
+    assert (camera.given, camera.anchors) == ([], [])
+
+
 # --- docks ------------------------------------------------------------------------------------------------------------
 
 
