@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
 _FORKS = 64  # of one camera
 _FORK_BYTES = 4 * FILE_LIMIT  # of one camera, together
+Note = Callable[[str, tuple[int, str], str | None], None]
+"""Device, its head, and the dock that brought it: `office.heads.Heads.note`."""
 _PLACE = 4  # step of the specification: a line that fails there is well signed and of this camera
 
 
@@ -46,14 +48,19 @@ class Journals:
         catalogue: Catalogue,
         roots: Sequence[x509.Certificate],
         quarantine: Path,
+        note: Note = lambda *_: None,
         revoked: Callable[[], Revoked] | None = None,
     ) -> None:
-        """`revoked`: whose boots are not gone on with; None: all are taken, as quarantine does."""
+        """`note`: called with each head that is durable, before the catalogue tells of it.
+
+        `revoked`: whose boots are not gone on with; None: all are taken, as quarantine does.
+        """
         self._revoked = revoked
         self._store = store
         self._catalogue = catalogue
         self._roots = roots
         self._quarantine = quarantine
+        self._note = note
         self._readers: dict[str, JournalReader] = {}
         self._locks: dict[str, threading.Lock] = {}
 
@@ -93,7 +100,7 @@ class Journals:
             try:
                 if found:
                     self._store.append_journal(device, file, data[:length])
-                    self._catalogue.add_records(device, found, dock)
+                    self._take(device, found, dock)
             except BaseException:
                 del self._readers[device]
                 raise
@@ -104,6 +111,13 @@ class Journals:
             if failure is not None:
                 raise failure
             return length
+
+    def _take(self, device: str, found: Sequence[tuple[Record, bool]], dock: str | None) -> None:
+        """What is durable goes into the log, then into the catalogue."""
+        if found:
+            last = found[-1][0]
+            self._note(device, (last.seq, last.sha256), dock)
+            self._catalogue.add_records(device, found, dock)
 
     def keep_fork(self, device: str, data: bytes) -> str:
         """Keep a fork beside, durable; its SHA-256. The same one is kept once.
@@ -122,16 +136,8 @@ class Journals:
                     message = f"{len(kept)} forks of {device} are kept, and no more is: keep the camera, read its card"
                     raise OfficeError("forks-full", message, 409)
                 write_once(path, data, 0o440)
+                _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
         return sha256
-
-    def knows_fork(self, device: str, sha256: str) -> bool:
-        """Whether `note_fork` was done."""
-        return self._catalogue.knows_fork(device, sha256)
-
-    def note_fork(self, device: str, sha256: str, file: int, size: int, dock: str) -> None:
-        """Take a fork that is kept into the catalogue."""
-        self._catalogue.add_fork(device, sha256, file, size, dock)
-        _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
 
     def _of(self, device: str) -> threading.Lock:
         return self._locks.setdefault(device, threading.Lock())
@@ -164,7 +170,7 @@ class Journals:
                 data = rest + block
                 length, found, failure = self._verify(reader, file, data)
                 rest = data[length:]
-                self._catalogue.add_records(device, found, None)
+                self._take(device, found, None)
         if self._store.size(path) > reader.good_len(file):
             told = self._catalogue.head_seq(device)
             if not last or told > (reader.head[0] if reader.head else -1):
