@@ -15,7 +15,7 @@ from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
 from office import catalogue, ledger, orders
-from office.book import Book
+from office.book import Book, leaves
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
 from office.database import Database, sqlite_url
@@ -92,8 +92,20 @@ class Archive:
 
 def look(config: OfficeConfig) -> Catalogue:
     """The catalogue alone, to look into; an empty one if the office never ran. Raises `OfficeError`."""
-    ran = config.database or _file(config).exists()
-    return Catalogue(_database(config) if ran else Database("sqlite://"))
+    return Catalogue(_looked_into(config))
+
+
+def entered(config: OfficeConfig) -> int:
+    """How many leaves of the log the catalogue knows, if there is one. Raises `OfficeError`."""
+    database = _looked_into(config)
+    try:
+        return leaves(database)
+    finally:
+        database.close()
+
+
+def _looked_into(config: OfficeConfig) -> Database:
+    return _database(config) if config.database or _file(config).exists() else Database("sqlite://")
 
 
 def _database(config: OfficeConfig) -> Database:
