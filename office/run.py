@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from evidence.standing import Standing
 from office.archive import Archive
@@ -46,7 +47,9 @@ def run(config: OfficeConfig, service: Service) -> None:
     context = tls.server_context(config.certificate, config.key, config.roots)
     _allow_connections()
     with _only_one(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
-        asyncio.run(_Office(config, service, archive).serve(listener, context))
+        # uvloop reads TLS records in C; asyncio does so one by one in Python, which costs more than to decrypt them.
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_Office(config, service, archive).serve(listener, context))
 
 
 class _Office:
@@ -92,7 +95,7 @@ class _Office:
                 http=protocol(lambda: archive.revoked.now),
                 ws="none",
                 lifespan="off",
-                loop="asyncio",
+                loop="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
