@@ -46,10 +46,14 @@ def run(config: OfficeConfig, service: Service) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = tls.server_context(config.certificate, config.key, config.roots)
     _allow_connections()
-    with _only_one(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
-        # uvloop reads TLS records in C; asyncio does so one by one in Python, which costs more than to decrypt them.
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_Office(config, service, archive).serve(listener, context))
+    with (
+        _only_one(config.data),
+        contextlib.closing(Archive(config)) as archive,
+        _listen(config) as listener,
+        # It reads TLS records in C; asyncio does so one by one in Python, which costs more than to decrypt them.
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_Office(config, service, archive).serve(listener, context))
 
 
 class _Office:
