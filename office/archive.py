@@ -13,8 +13,10 @@ from cryptography import x509
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
+from office.book import Book
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
+from office.database import Database, sqlite_url
 from office.errors import OfficeError
 from office.heads import Heads
 from office.journals import Journals
@@ -53,8 +55,10 @@ class Archive:
         self.store = Store(config.data / "store")
         self.staging = Staging(config.data / "staging")
         self.catalogue = Catalogue(config.data / "catalogue.sqlite")
+        self.database = Database(sqlite_url(config.data / "catalogue.sqlite"))
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
         self.stamps = Stamps(config.data / "log" / "stamps", self.log, config, self.roots)
+        self.book = Book(config.data, self.log, self.database, {})
         self.ledger = Ledger(self.catalogue, self.log)
         self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
         self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
@@ -69,6 +73,7 @@ class Archive:
     def close(self) -> None:
         """Let go of log and catalogue."""
         self.log.close()
+        self.database.close()
         self.catalogue.close()
 
     @property

@@ -103,6 +103,14 @@ class Log:
             leaves = enumerate(map(json.loads, self._lines(0)))
             return [(index, leaf) for index, leaf in leaves if _is_of(leaf, acts) and members.items() <= leaf.items()]
 
+    def since(self, index: int) -> list[tuple[int, dict[str, Any]]]:
+        """Index and content of the leaves from `index` on."""
+        with self._exclusive():
+            if index >= self._tree.size:
+                return []
+            leaves = enumerate(map(json.loads, self._lines(self._starts[index])), index)
+            return list(leaves)
+
     def proof(self, index: int, under: tuple[int, bytes] | None = None) -> Proof:
         """Offline proof of leaf `index` against the present checkpoint, or `under` an earlier one: size and note."""
         with self._exclusive():

@@ -1,0 +1,97 @@
+"""The office's acts: each a leaf of the log first, then rows of the catalogue, made again from the leaves at any time.
+
+What people do (requests, approvals, holds, findings, …) is entered through a `Turn`: one at a time over all processes
+of the office, so that what was checked still holds when it is entered.
+
+    with book.turn() as turn:
+        row = turn.db.execute(select(requests).where(...)).one_or_none()    # may it be done?
+        if row is None: raise OfficeError(...)
+        turn.enter("view-approved", by=person.account, request=row.leaf_index)    # log, then `Enter` of that act
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, Integer, Table, insert, select, update
+
+from office.catalogue import utc_now
+from office.database import METADATA, Database
+from office.log import Log
+
+Leaf = Mapping[str, Any]
+Enter = Callable[[Connection, int, Leaf], None]
+"""Makes the rows of a leaf, by its index. Pure but for the connection: run again when the catalogue is rebuilt."""
+
+_READ: Final = Table("book", METADATA, Column("leaves", Integer, nullable=False))
+
+
+class Book:
+    """The acts over log and database. Safe for several threads and several processes."""
+
+    def __init__(self, folder: Path, log: Log, database: Database, enters: Mapping[str, Enter]) -> None:
+        """`folder` holds the lock; `enters`: by act; leaves of other acts make no rows here."""
+        self._log = log
+        self._database = database
+        self._enters = enters
+        self._lock = threading.Lock()
+        self._path = folder / "book.lock"
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """All that is entered within it is in the log when it ends, and in the catalogue."""
+        with self._alone(), self._database.begin() as db:
+            turn = Turn(self._log, db, self._enters)
+            turn.catch_up()
+            yield turn
+
+    def catch_up(self) -> None:
+        """Enter what the log has and the catalogue has not: after a cut, or what another process has logged."""
+        with self.turn():
+            pass
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(fd)
+
+
+class Turn:
+    """`db`: to look, and nothing else."""
+
+    def __init__(self, log: Log, db: Connection, enters: Mapping[str, Enter]) -> None:
+        self.db = db
+        self._log = log
+        self._enters = enters
+
+    def enter(self, act: str, *, by: str, **members: Any) -> int:
+        """Log an act, and make its rows; its leaf's index. Raises OSError.
+
+        `by`: the account of who acts. Nothing secret goes into a leaf: auditors read the log.
+        """
+        index = self._log.append({"act": act, "by": by, "at": utc_now(), **members})
+        self.catch_up()  # other processes may have logged something before it
+        return index
+
+    def catch_up(self) -> None:
+        """Make the rows of all leaves that have none yet, in the order of the log."""
+        known = self.db.execute(select(_READ.c.leaves)).scalar()
+        if known is None:
+            self.db.execute(insert(_READ).values(leaves=0))
+        leaves = self._log.since(known or 0)
+        for index, leaf in leaves:
+            if (enter := self._enters.get(leaf["act"])) is not None:
+                enter(self.db, index, leaf)
+        if leaves:
+            self.db.execute(update(_READ).values(leaves=leaves[-1][0] + 1))
