@@ -68,10 +68,12 @@ class Archive:
         self.book = Book(config.data, self.log, self.database, ENTERS)
         self.ledger = Ledger(self.book)
         self.orders = Orders(self.database, self.book, self.office, self.signer, self.signer_kid)
-        self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
-        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine, self.heads.note)
-        self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
         self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
+        self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
+        self.journals = Journals(
+            self.store, self.catalogue, self.roots, quarantine, self.heads.note, lambda: self.revoked.now
+        )
+        self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,
