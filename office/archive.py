@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -13,23 +14,28 @@ from cryptography import x509
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
-from office import retention
+from office import disposal, retention, scrub
 from office.book import Book
 from office.catalogue import Catalogue
+from office.clock import Clock
 from office.config import OfficeConfig
 from office.database import Database, sqlite_url
+from office.disposal import Disposals
 from office.errors import OfficeError
 from office.heads import Heads
 from office.journals import Journals
 from office.ledger import Ledger
+from office.locks import Locks
 from office.log import Log, load_key
 from office.orders import Orders
 from office.receipts import Receipts
 from office.register import Register
 from office.revoked import OfficeRevoked
+from office.second import Copies, Target
 from office.staging import Staging
 from office.stamps import Stamps
 from office.store import Store
+from office.stores.places import opened
 from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
@@ -53,13 +59,13 @@ class Archive:
         make_folder(config.data)
         agency = pki.role_and_id(self.roots[0])[1]
         quarantine = config.data / "quarantine"
-        self.store = Store(config.data / "store")
+        self.store = Store(config.data / "store", opened(config.store) if config.store else None)
         self.staging = Staging(config.data / "staging")
         self.catalogue = Catalogue(config.data / "catalogue.sqlite")
         self.database = Database(sqlite_url(config.data / "catalogue.sqlite"))
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
         self.stamps = Stamps(config.data / "log" / "stamps", self.log, config, self.roots)
-        self.book = Book(config.data, self.log, self.database, {**retention.ENTERS})
+        self.book = Book(config.data, self.log, self.database, {**retention.ENTERS, **disposal.ENTERS, **scrub.ENTERS})
         self.ledger = Ledger(self.catalogue, self.log)
         self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
         self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
@@ -70,6 +76,29 @@ class Archive:
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,
         )  # fmt: skip
+
+        self.clock = Clock(self.log, self.stamps)
+        second = opened(config.second) if config.second else None
+        self.places = {"store": self.store.segments, **({"second": second} if second else {})}
+        self.disposals = Disposals(self.book, self.clock, [*self.places.values()])
+        self.locks = Locks(config.data / "locks.json", self.book, self.log, [*self.places.values()])
+        self.copies = Copies(config.data / "copies.json", self.log, self.store, self._targets())
+        self.scrub = self.scrub_anew(config.data / "scrub.json")
+
+    def scrub_anew(self, progress: Path) -> scrub.Scrub:
+        """A scrub that remembers in this file where it stands."""
+        return scrub.Scrub(
+            progress, self.database, self.book, self.log, self.store, self.places, self.copies, self.roots
+        )
+
+    def _targets(self) -> Iterator[Target]:
+        """Who is to have copies: the second place; and a bucket of what else stands here only."""
+        config = self.config
+        if config.store is not None:
+            yield Target("store", self.store.segments, config.data / "scratch", segments=False)
+        if config.second is not None:
+            folder = config.second.folder
+            yield Target("second", self.places["second"], folder / ".incoming" if folder else config.data / "scratch")
 
     def close(self) -> None:
         """Let go of log and catalogue."""

@@ -200,7 +200,7 @@ def close_case(turn: Turn, *, by: str, case: str, until: datetime | None, reason
     """A case is closed, and its file is kept until then (None: for good); the leaf. Raises `OfficeError`."""
     if until is not None and within_range(until) <= _time(utc_now()):
         raise OfficeError("retention-down", "a case file's term ends in the future", 409)
-    return turn.enter("case-closed", by=by, case=case, until=until and utc(until), reason=_reason(reason))
+    return turn.enter("case-closed", by=by, case=case, until=until and utc(until), reason=reason_of(reason))
 
 
 def hold(turn: Turn, *, by: str, device: str, recording: str, reason: str) -> int:
@@ -218,13 +218,14 @@ def release_hold(turn: Turn, *, by: str, hold: int, reason: str) -> int:
 
 
 def _enter(turn: Turn, act: str, by: str, device: str, recording: str, reason: str, **members: Any) -> int:
-    return turn.enter(act, by=by, device=device, recording=recording, reason=_reason(reason), **members)
+    return turn.enter(act, by=by, device=device, recording=recording, reason=reason_of(reason), **members)
 
 
 _REASON_LIMIT = 2_000
 
 
-def _reason(told: str) -> str:
+def reason_of(told: str) -> str:
+    """What an act's reason says, without the blanks around it. Raises `OfficeError` ("reason")."""
     if not told.strip() or len(told) > _REASON_LIMIT:
         raise OfficeError("reason", f"the act wants its reason, of at most {_REASON_LIMIT} characters", 400)
     return told.strip()

@@ -167,14 +167,16 @@ def test_a_bucket_itself_refuses_what_is_locked(s3: S3Store, bucket: Bucket, tmp
 
 
 @pytest.mark.parametrize("rule", [None, {"Mode": "GOVERNANCE", "Years": 5}, {"Mode": "COMPLIANCE", "Days": 729}])
-def test_a_bucket_that_does_not_lock_by_default_is_no_archive(rule: dict[str, Any] | None) -> None:
-    with Bucket.served(rule) as bucket, pytest.raises(OfficeError, match=r"store-unlocked.*COMPLIANCE"):
-        S3Store(bucket.place)
+def test_a_bucket_that_does_not_lock_by_default_is_no_archive(rule: dict[str, Any] | None, tmp_path: Path) -> None:
+    with Bucket.served(rule) as bucket:
+        with pytest.raises(OfficeError, match=r"store-unlocked.*COMPLIANCE"):
+            put(S3Store(bucket.place), tmp_path)
+        assert bucket.versions() == []
 
 
 def test_a_bucket_that_cannot_be_reached_is_told_in_one_line(bucket: Bucket) -> None:
     with pytest.raises(OfficeError, match="store-unreachable"):
-        S3Store(bucket.away)
+        S3Store(bucket.away).exists(NAME)
 
 
 def test_names_stand_below_the_prefix(bucket: Bucket, tmp_path: Path) -> None:

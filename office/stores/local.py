@@ -30,14 +30,24 @@ _READ_ONLY = 0o440
 class LocalStore:
     """`ObjectStore` under `root`. Files to put in must lie in the same file system."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, own: bool = True) -> None:
+        """`own`: the folder is made here; another one, of a disk that may not be mounted, has to be there."""
         self.root = root
+        self._own = own
         self._lock = threading.Lock()
-        self._folders = Folders(root)
+        self._known: Folders | None = Folders(root) if own else None
 
     def path(self, name: str) -> Path:
-        """Where a file stands, or will."""
+        """Where a file stands, or will. Raises `OfficeError` ("store-unreachable")."""
+        if not self._own and not self.root.is_dir():
+            raise OfficeError("store-unreachable", f"{self.root} is not there: mount it, or make it once", 503)
         return self.root / name
+
+    @property
+    def _folders(self) -> Folders:
+        if self._known is None:
+            self._known = Folders(self.path(""))
+        return self._known
 
     def put(self, staged: Path, name: str, until: datetime | None) -> None:
         target = self.path(name)

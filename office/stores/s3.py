@@ -40,16 +40,19 @@ class S3Store:
     """`ObjectStore` in a bucket."""
 
     def __init__(self, place: Place) -> None:
-        """Raises `OfficeError`: "credentials", "store-unreachable"; "store-unlocked": no lock by default."""
+        """Asks nothing of the bucket. Raises `OfficeError` ("credentials")."""
         self._bucket = str(place.bucket)
         self._prefix = place.prefix
         self._client: Any = _client(place)
         self._known: OrderedDict[str, str] = OrderedDict()  # the version that counts, by name: it never changes
         self._lock = threading.Lock()
-        self._check()
+        self._locks_by_default = False
 
-    def _check(self) -> None:
-        """Every PUT must come under a lock in the moment it is done, whatever becomes of this program then."""
+    def check(self) -> None:
+        """Every PUT must come under a lock in the moment it is done, whatever becomes of this program then.
+
+        Raises `OfficeError`: "store-unlocked", "store-unreachable".
+        """
         try:
             with self._asking("its lock"):
                 found = self._client.get_object_lock_configuration(Bucket=self._bucket)
@@ -61,6 +64,7 @@ class S3Store:
         term = timedelta(days=rule.get("Days", 0) + 365 * rule.get("Years", 0))
         if rule.get("Mode") != "COMPLIANCE" or term < _MINIMUM:
             raise self._unlocked(f"locks by default {rule or 'nothing'}")
+        self._locks_by_default = True
 
     def _unlocked(self, why: str) -> OfficeError:
         return OfficeError(
@@ -69,6 +73,8 @@ class S3Store:
         )
 
     def put(self, staged: Path, name: str, until: datetime | None) -> None:
+        if not self._locks_by_default:
+            self.check()
         if self._version(name) is not None:
             raise FileExistsError(errno.EEXIST, "the store writes once", name)
         with self._asking(name), staged.open("rb") as body:
