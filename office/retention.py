@@ -63,7 +63,7 @@ def term(facts: Facts) -> datetime | None:
     if facts.open_cases or facts.holds or None in facts.years or None in facts.files:
         return None
     classes = [retain_until(facts.ended, years) for years in facts.years if years is not None]
-    return max(facts.promised, *classes, *(until for until in facts.files if until is not None))
+    return max([facts.promised, *classes, *(until for until in facts.files if until is not None)])
 
 
 # --- What the acts leave ---------------------------------------------------------------------------------------------
