@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from unittest import mock
 
-import boto3
 from moto import mock_aws
 from moto.s3 import models
 
@@ -27,7 +28,7 @@ class Bucket:
         self.name = NAME
         self.place = Place(bucket=NAME)
         self.away = Place(bucket=NAME, endpoint="http://127.0.0.1:9")
-        self.client: Any = boto3.client("s3", region_name="us-east-1")
+        self.client: Any = s3._client(self.place)
 
     @classmethod
     @contextlib.contextmanager
@@ -43,6 +44,16 @@ class Bucket:
 
     def below(self, prefix: str) -> Place:
         return dataclasses.replace(self.place, prefix=prefix)
+
+    def put_over(self, name: str) -> None:
+        """As an intruder with the office's keys does."""
+        data = b"over it"
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        self.client.put_object(Bucket=NAME, Key=name, Body=data, ContentMD5=md5)
+
+    def remove(self, name: str) -> None:
+        """Likewise: it leaves a marker."""
+        self.client.delete_object(Bucket=NAME, Key=name)
 
     def versions(self) -> list[str]:
         """All versions and markers."""

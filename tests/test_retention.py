@@ -350,6 +350,7 @@ def test_a_cut_between_leaf_and_removal_is_gone_on_with(held: Holdings, monkeypa
     assert len(held.acts("disposal-done")) == 1
 
 
+@pytest.mark.slow
 def test_the_commands(held: Holdings) -> None:
     """Nothing is due: what the archive does later is tested above."""
     recording = held.record()

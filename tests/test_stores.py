@@ -139,8 +139,8 @@ def test_an_object_whose_lock_is_over_goes_with_all_that_was_put_over_it(
     s3: S3Store, bucket: Bucket, tmp_path: Path
 ) -> None:
     put(s3, tmp_path)
-    bucket.client.put_object(Bucket=bucket.name, Key=NAME, Body=b"over it")
-    bucket.client.delete_object(Bucket=bucket.name, Key=NAME)
+    bucket.put_over(NAME)
+    bucket.remove(NAME)
     with bucket.years_later(10):
         s3.remove(NAME)
     assert bucket.versions() == []
@@ -148,8 +148,8 @@ def test_an_object_whose_lock_is_over_goes_with_all_that_was_put_over_it(
 
 def test_the_first_version_counts_and_what_hides_it_is_told(s3: S3Store, bucket: Bucket, tmp_path: Path) -> None:
     put(s3, tmp_path)
-    bucket.client.put_object(Bucket=bucket.name, Key=NAME, Body=b"over it")
-    bucket.client.delete_object(Bucket=bucket.name, Key=NAME)
+    bucket.put_over(NAME)
+    bucket.remove(NAME)
     fresh = S3Store(bucket.place)  # which remembers no version
     assert fresh.read_back(NAME)[0] == hashlib.sha256(BYTES).hexdigest()
     assert list(fresh.names("BWC-0001")) == [NAME]

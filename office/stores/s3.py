@@ -11,6 +11,7 @@ import base64
 import configparser
 import contextlib
 import errno
+import functools
 import hashlib
 import math
 import threading
@@ -224,6 +225,7 @@ class S3Store:
             raise OfficeError("store-unreachable", f"bucket {self._bucket} cannot be reached: {error}", 503) from error
 
 
+@functools.cache  # it reads the description of a whole service
 def _client(place: Place) -> Any:
     config = Config(
         connect_timeout=5,
