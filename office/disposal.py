@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, String, Table, func, insert, select, text, update
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Table, Text, func, insert, select, update
 
 from office.book import Book, Enter, Leaf
 from office.catalogue import utc
@@ -22,6 +22,7 @@ from office.clock import Clock
 from office.database import METADATA
 from office.errors import OfficeError
 from office.retention import facts, reason_of, term
+from office.schema import SEGMENTS
 from office.store import segment_name
 from office.stores.port import ObjectStore
 
@@ -30,18 +31,18 @@ _log = logging.getLogger(__name__)
 DISPOSALS: Final = Table(
     "disposals",
     METADATA,
-    Column("leaf_index", Integer, primary_key=True),  # of the proposal
-    Column("device", String, nullable=False, index=True),
-    Column("recording", String, nullable=False, index=True),
-    Column("term", String, nullable=False),
-    Column("proposed_by", String, nullable=False),
-    Column("proposed", String, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("withdrawn", Integer),  # the leaf
-    Column("approved_by", String),
-    Column("approved", Integer),  # the leaf
-    Column("disposed", Integer),  # the leaf: what is to go, and why it may
-    Column("removed", Integer),  # the leaf: it has gone
+    Column("leaf_index", BigInteger, primary_key=True),  # of the proposal
+    Column("device", Text, nullable=False, index=True),
+    Column("recording", Text, nullable=False, index=True),
+    Column("term", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("withdrawn", BigInteger),  # the leaf
+    Column("approved_by", Text),
+    Column("approved", BigInteger),  # the leaf
+    Column("disposed", BigInteger),  # the leaf: what is to go, and why it may
+    Column("removed", BigInteger),  # the leaf: it has gone
 )
 
 
@@ -78,14 +79,19 @@ ENTERS: Final[Mapping[str, Enter]] = {
     "disposal-done": _removed,
 }
 
-_SEGMENTS: Final = text(
-    "SELECT segment, sha256, size, leaf_index FROM segments "
-    "WHERE device=:device AND recording=:recording AND received IS NOT NULL ORDER BY segment"
-)
-_DUE: Final = text(
-    "SELECT device, recording FROM segments WHERE received IS NOT NULL GROUP BY device, recording "
-    "HAVING max(retain_until) <= :now ORDER BY max(retain_until), device, recording"
-)
+
+def held_segments(db: Connection, device: str, recording: str) -> Sequence[Any]:
+    """Rows of the segments that have a receipt, those too that were disposed of."""
+    one = SEGMENTS.c
+    found = select(SEGMENTS).where(one.device == device, one.recording == recording, one.received.is_not(None))
+    return db.execute(found.order_by(one.segment)).all()
+
+
+def _promised_until(db: Connection, now: datetime) -> Sequence[Any]:
+    """Device and id of the recordings whose receipts promise nothing beyond `now`."""
+    one, until = SEGMENTS.c, func.max(SEGMENTS.c.retain_until)
+    found = select(one.device, one.recording).where(one.received.is_not(None)).group_by(one.device, one.recording)
+    return db.execute(found.having(until <= utc(now)).order_by(until, one.device, one.recording)).all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class Disposals:
         """What may be disposed of, and neither is nor is proposed. Raises `OfficeError`."""
         now = self._clock.borne_out()
         with self._book.turn() as turn:
-            rows = turn.db.execute(_DUE, {"now": utc(now)}).all()
+            rows = _promised_until(turn.db, now)
             found = [Due(row.device, row.recording, over) for row in rows if (over := _over(turn.db, row, now))]
             return [
                 one
@@ -148,7 +154,7 @@ class Disposals:
                 raise OfficeError("same-person", f"{by} proposed it: somebody else has to approve", 403)
             over = self._require_over(turn.db, row.device, row.recording, now)
             key = {"device": row.device, "recording": row.recording}
-            segments = turn.db.execute(_SEGMENTS, key).all()
+            segments = held_segments(turn.db, **key)
             approval = turn.enter("disposal-approved", by=by, proposal=proposal, **key)
             index = turn.enter(
                 "disposed", by=by, proposal=proposal, approval=approval, proposed_by=row.proposed_by, **key,
@@ -194,7 +200,7 @@ class Disposals:
         self, db: Connection, device: str, recording: str, before: int | None = None
     ) -> Iterator[tuple[ObjectStore, str]]:
         """What is there of it; `before`: of segments that were handed in before that leaf."""
-        rows = db.execute(_SEGMENTS, {"device": device, "recording": recording}).all()
+        rows = held_segments(db, device, recording)
         for place in self._places:
             there = set(place.names(segment_name(device, recording, 0).rpartition("/")[0]))
             names = (

@@ -8,21 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from office import retention
 from office.book import Book
-from office.disposal import disposed_at
+from office.disposal import disposed_at, held_segments
 from office.follower import Follower
 from office.log import Log
 from office.store import segment_name
 from office.stores.port import ObjectStore
-
-_HELD: Final = text(
-    "SELECT segment FROM segments WHERE device=:device AND recording=:recording AND leaf_index > :disposed"
-)
 
 
 class Locks:
@@ -50,9 +45,9 @@ class Locks:
 
     def _term(self, db: Connection, device: str, recording: str) -> tuple[datetime | None, list[int]] | None:
         """Until when, and which segments; None: nothing is held of it."""
-        key = {"device": device, "recording": recording}
-        segments = [row.segment for row in db.execute(_HELD, {**key, "disposed": disposed_at(db, **key)})]
-        return (retention.term(retention.facts(db, **key)), segments) if segments else None
+        gone = disposed_at(db, device, recording)
+        segments = [row.segment for row in held_segments(db, device, recording) if row.leaf_index > gone]
+        return (retention.term(retention.facts(db, device, recording)), segments) if segments else None
 
     def _apply(self, device: str, recording: str, until: datetime | None, segments: list[int]) -> None:
         for place in self._places:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
-from sqlalchemy import Column, Connection, Integer, String, Table, insert, select, text, update
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, func, insert, select, update
 
 from evidence import jose
 from evidence.errors import EvidenceError
@@ -28,6 +28,7 @@ from office.errors import OfficeError
 from office.follower import Follower
 from office.locks import enforce, in_force
 from office.log import Log
+from office.schema import HEADS
 from office.second import Copies
 from office.store import Store, journal_name, receipt_name, segment_name
 from office.stores.port import ObjectStore
@@ -39,13 +40,13 @@ _OFFICE: Final = "office"
 FAULTS: Final = Table(
     "store_faults",
     METADATA,
-    Column("leaf_index", Integer, primary_key=True),
-    Column("place", String, nullable=False),
-    Column("name", String, nullable=False, index=True),
-    Column("code", String, nullable=False),
-    Column("detail", String, nullable=False),
-    Column("found", String, nullable=False),
-    Column("over", Integer),  # the leaf
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("name", Text, nullable=False, index=True),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("found", Text, nullable=False),
+    Column("over", BigInteger),  # the leaf
 )
 
 
@@ -59,8 +60,6 @@ def _over(db: Connection, index: int, leaf: Leaf) -> None:
 
 
 ENTERS: Final[Mapping[str, Enter]] = {"store-fault": _fault, "store-fault-over": _over}
-
-_HEADS: Final = text("SELECT max(seq) FROM heads WHERE device=:device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +186,8 @@ class Scrub:
 
     def _journals(self, device: str) -> Iterator[tuple[str, str, Fault | None]]:
         """Whether its journal verifies from the first line on, and reaches as far as the log says."""
+        with self._database.read() as db:  # before the file is read, which may grow
+            told = db.execute(select(func.max(HEADS.c.seq)).where(HEADS.c.device == device)).scalar()
         reader, file = JournalReader(self._roots, device=device, refuse_strangers=True), 0
         fault = None
         try:
@@ -197,8 +198,6 @@ class Scrub:
                             reader.feed(file, line)
         except (EvidenceError, OSError) as error:
             fault = Fault("store", journal_name(device, file), "journal", str(error))
-        with self._database.read() as db:
-            told = db.execute(_HEADS, {"device": device}).scalar()
         head = reader.head[0] if reader.head else -1
         if fault is None and told is not None and told > head:
             fault = Fault("store", journal_name(device, file), "journal", f"ends at {head}, the log knows it to {told}")

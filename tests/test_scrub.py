@@ -110,7 +110,6 @@ def test_what_was_done_to_the_store_is_found_and_told_once(
     held: Holdings, attack: Callable[[Holdings, str], None], codes: list[str]
 ) -> None:
     recording = held.record()
-    held.archive.heads.note(held.camera.device, "DOCK-1")
     assert scrub(held) == []
     attack(held, recording)
     assert [fault.code for fault in scrub(held)] == codes

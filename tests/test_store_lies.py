@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from moto.s3 import models
 
 from office.errors import OfficeError
+from office.log import Log
 from office.store import segment_name
 from tests.agency import Agency
 from tests.bucket import Bucket
@@ -114,8 +115,15 @@ def test_a_service_that_lies_gets_no_receipt(
 
 def test_a_cut_between_put_and_receipt_is_gone_on_with(held: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was put stays staged until its receipt is there: a bucket is not searched for what lacks one."""
+    append = Log.append
+
+    def until_ingest(log: Log, entry: Mapping[str, Any]) -> int:
+        if entry["act"] == "ingest":
+            raise OSError(5, "the power goes")
+        return append(log, entry)
+
     with monkeypatch.context() as patch:
-        patch.setattr(type(held.archive.log), "append", _refuse)
+        patch.setattr(Log, "append", until_ingest)
         with pytest.raises(OfficeError, match="storage-failing"):
             held.record(1)
     assert held.acts("ingest") == []
@@ -123,10 +131,6 @@ def test_a_cut_between_put_and_receipt_is_gone_on_with(held: Holdings, monkeypat
     held.reopen()
     assert len(held.acts("ingest")) == 1
     assert list(held.archive.staging.all()) == []
-
-
-def _refuse(*_: object) -> int:
-    raise OSError(5, "the power goes")
 
 
 def test_a_bucket_that_is_away_refuses_and_loses_nothing(tmp_path: Path, agency: Agency) -> None:
