@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from office.archive import Archive
-from office.errors import OfficeError
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 2.0
@@ -56,7 +55,7 @@ class Caretaker:
         while not self._stopping.is_set():
             try:
                 act()
-            except (OfficeError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
                 self._failing.add(name)
                 _log.error("%s is tried again: %s", name, error)
                 self._stopping.wait(_RETRY_SECONDS)

@@ -148,10 +148,13 @@ class _Copy:
         receipt = self._archive.receipts.get(*key)
         if receipt is None:
             return False
-        target = self._path(records.segment_path(self._order.recording, index))
-        with self._archive.store.open_segment(*key) as stored, target.open("xb") as copy:
-            shutil.copyfileobj(stored, copy)
         self._write(records.receipt_path(self._order.recording, index), receipt)
+        target = self._path(records.segment_path(self._order.recording, index))
+        try:
+            with self._archive.store.open_segment(*key) as stored, target.open("xb") as copy:
+                shutil.copyfileobj(stored, copy)
+        except FileNotFoundError:
+            return False  # it was disposed of; its receipt says what it was
         return True
 
     def _log(self, recording: RecordingAccount, held: Sequence[int], export_index: int) -> None:

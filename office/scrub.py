@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,13 +108,15 @@ class Scrub:
         """
         while not stopping.is_set() and (leaves := self._follower.leaves()):
             for index, leaf in leaves:
-                if leaf["act"] == "ingest":
-                    yield from self._noted(self._segment(index, leaf))
-                    if bytes_per_second:
-                        stopping.wait(len(self._places) * leaf["size"] / bytes_per_second)
+                if leaf["act"] != "ingest":
+                    continue
+                yield from self._noted(self._segment(index, leaf))
+                if bytes_per_second:
+                    stopping.wait(len(self._places) * leaf["size"] / bytes_per_second)
                 if stopping.is_set():
                     return
                 self._follower.done(index)
+            self._follower.done(leaves[-1][0])
         if not stopping.is_set():
             for device in self._store.devices():
                 yield from self._noted(self._journals(device))
@@ -139,12 +141,13 @@ class Scrub:
             until = in_force(db, leaf)
         for place, store in self._places.items():
             if place != "store" and not store.exists(name):
-                self._mend(leaf)
+                self._mend(lambda: self._copies.ensure(leaf))
             yield place, name, self._object(place, store, name, leaf, until)
 
-    def _mend(self, leaf: Mapping[str, Any]) -> None:
+    @staticmethod
+    def _mend(copy: Callable[[], None]) -> None:
         try:
-            self._copies.ensure(leaf)
+            copy()
         except (OfficeError, OSError) as error:
             _logger.error("no second copy: %s", error)  # noqa: TRY400 - the line says what is wrong
 
@@ -186,6 +189,7 @@ class Scrub:
 
     def _journals(self, device: str) -> Iterator[tuple[str, str, Fault | None]]:
         """Whether its journal verifies from the first line on, and reaches as far as the log says."""
+        self._mend(lambda: self._copies.ensure_journals(device))
         with self._database.read() as db:  # before the file is read, which may grow
             told = db.execute(select(func.max(HEADS.c.seq)).where(HEADS.c.device == device)).scalar()
         reader, file = JournalReader(self._roots, device=device, refuse_strangers=True), 0

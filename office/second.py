@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from runtime.disk import make_folder
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
+_RECEIPT_COMES = timedelta(hours=1)  # after its leaf; what comes later is copied by the scrub
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Copies:
         self._store = store
         self._targets = tuple(targets)
         self._late: list[Mapping[str, Any]] = []  # leaves whose receipt was not there yet
+        self._journals: dict[str, set[str]] = {}  # closed files that are in all places, by camera
 
     def follow(self) -> None:
         """Copy what has come in since. Raises `OfficeError`, OSError: it is tried again then."""
@@ -68,12 +70,13 @@ class Copies:
 
     def _take(self, leaves: list[Mapping[str, Any]]) -> None:
         for device in {leaf["device"] for leaf in leaves}:
-            self._journals(device)
+            self._copy_journals(device)
         for leaf in leaves:
             try:
                 self.ensure(leaf)
             except FileNotFoundError:
-                self._late.append(leaf)
+                if datetime.now(UTC) - datetime.fromisoformat(leaf["received"]) < _RECEIPT_COMES:
+                    self._late.append(leaf)
             except OfficeError as error:
                 if error.code != "store-damaged":
                     raise
@@ -91,15 +94,21 @@ class Copies:
                 self._copy(target, self._store.segments, segment_name(*key), leaf["sha256"])
             self._copy(target, self._store.local, receipt_name(*key), receipt)
 
-    def _journals(self, device: str) -> None:
-        for file in self._store.journal_files(device)[:-1]:
-            name = journal_name(device, file)
-            sha256 = self._store.local.read_back(name)[0] if self._lack(name) else ""
-            for target in self._targets:
-                self._copy(target, self._store.local, name, sha256)
+    def ensure_journals(self, device: str) -> None:
+        """Copy a camera's closed journal files to where they are not, whatever was there before. Raises as `ensure`."""
+        self._journals.pop(device, None)
+        self._copy_journals(device)
 
-    def _lack(self, name: str) -> bool:
-        return not all(target.store.exists(name) for target in self._targets)
+    def _copy_journals(self, device: str) -> None:
+        if device not in self._journals:
+            there = [set(target.store.names(f"{device}/journal")) for target in self._targets]
+            self._journals[device] = set.intersection(*there) if there else set()
+        for file in self._store.journal_files(device)[:-1]:
+            if (name := journal_name(device, file)) not in self._journals[device]:
+                sha256 = self._store.local.read_back(name)[0]
+                for target in self._targets:
+                    self._copy(target, self._store.local, name, sha256)
+                self._journals[device].add(name)
 
     def _copy(self, target: Target, source: ObjectStore, name: str, sha256: str) -> None:
         if target.store.exists(name):
