@@ -16,7 +16,7 @@ from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
 from office import catalogue, disposal, ledger, orders, retention, scrub
-from office.book import Book
+from office.book import Book, leaves
 from office.catalogue import Catalogue
 from office.clock import Clock
 from office.config import OfficeConfig
@@ -81,10 +81,12 @@ class Archive:
         self.book = Book(config.data, self.log, self.database, ENTERS)
         self.ledger = Ledger(self.book)
         self.orders = Orders(self.database, self.book, self.office, self.signer, self.signer_kid)
-        self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
-        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine, self.heads.note)
-        self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
         self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
+        self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
+        self.journals = Journals(
+            self.store, self.catalogue, self.roots, quarantine, self.heads.note, lambda: self.revoked.now
+        )
+        self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
         self.receipts = Receipts(
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,
@@ -103,6 +105,11 @@ class Archive:
         return scrub.Scrub(
             progress, self.database, self.book, self.log, self.store, self.places, self.copies, self.roots
         )
+
+    def lacking_segments(self) -> int:
+        """How many segments are not where they belong, of those that have a receipt and were not disposed of."""
+        with self.database.read() as db:
+            return sum(1 for _ in self.copies.lacking_segments(disposal.gone(db)))
 
     def _targets(self) -> Iterator[Target]:
         """Who is to have copies: the second place; and a bucket of what else stands here only."""
@@ -126,8 +133,20 @@ class Archive:
 
 def look(config: OfficeConfig) -> Catalogue:
     """The catalogue alone, to look into; an empty one if the office never ran. Raises `OfficeError`."""
-    ran = config.database or _file(config).exists()
-    return Catalogue(_database(config) if ran else Database("sqlite://"))
+    return Catalogue(_looked_into(config))
+
+
+def entered(config: OfficeConfig) -> int:
+    """How many leaves of the log the catalogue knows, if there is one. Raises `OfficeError`."""
+    database = _looked_into(config)
+    try:
+        return leaves(database)
+    finally:
+        database.close()
+
+
+def _looked_into(config: OfficeConfig) -> Database:
+    return _database(config) if config.database or _file(config).exists() else Database("sqlite://")
 
 
 def _database(config: OfficeConfig) -> Database:

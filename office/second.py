@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,32 +142,41 @@ class Copies:
 
     def lacking(self, gone: Mapping[tuple[str, str], int]) -> Iterator[Lack]:
         """What lacks in which place. `gone`: the leaves at which recordings were disposed of, by device and id."""
+        yield from self.lacking_segments(gone)
         for device in self._store.devices():
             journals = [journal_name(device, file) for file in self._store.journal_files(device)[:-1]]
             yield from self._missing(f"{device}/journal", journals, segments=False)
-            receipts = self._store.root / device / "receipts"
-            for folder in sorted(receipts.glob("*/")):
-                yield from self._recording(device, folder, gone.get((device, folder.name), -1))
+        for device, recording, receipts in self._receipts():
+            names = [receipt_name(device, recording, int(path.stem)) for path in receipts]
+            yield from self._missing(f"{device}/receipts/{recording}", names, segments=False)
+            names = _segments(device, recording, receipts, gone)
+            yield from self._missing(f"{device}/segments/{recording}", names, segments=True)
 
-    def _recording(self, device: str, receipts: Path, gone: int) -> Iterator[Lack]:
-        paths = sorted(receipts.glob("*.jws"))
-        yield from self._missing(
-            f"{device}/receipts/{receipts.name}",
-            [receipt_name(device, receipts.name, int(path.stem)) for path in paths],
-            segments=False,
-        )
-        kept = [path for path in paths if gone < 0 or _leaf_index(path) > gone]
-        names = [segment_name(device, receipts.name, int(path.stem)) for path in kept]
-        folder = f"{device}/segments/{receipts.name}"
-        there = set(self._store.segments.names(folder))
-        yield from (Lack("store", name) for name in names if name not in there)
-        yield from self._missing(folder, names, segments=True)
+    def lacking_segments(self, gone: Mapping[tuple[str, str], int]) -> Iterator[Lack]:
+        """The segments that are not where they belong in the first place; likewise."""
+        for device, recording, receipts in self._receipts():
+            there = set(self._store.segments.names(f"{device}/segments/{recording}"))
+            names = _segments(device, recording, receipts, gone)
+            yield from (Lack("store", name) for name in names if name not in there)
+
+    def _receipts(self) -> Iterator[tuple[str, str, list[Path]]]:
+        """Device, recording and the receipts of its segments."""
+        for device in self._store.devices():
+            for folder in sorted((self._store.root / device / "receipts").glob("*/")):
+                yield device, folder.name, sorted(folder.glob("*.jws"))
 
     def _missing(self, folder: str, names: list[str], *, segments: bool) -> Iterator[Lack]:
         for target in self._targets:
             if target.segments or not segments:
                 there = set(target.store.names(folder))
                 yield from (Lack(target.place, name) for name in names if name not in there)
+
+
+def _segments(device: str, recording: str, receipts: Sequence[Path], gone: Mapping[tuple[str, str], int]) -> list[str]:
+    """Names of the segments that these receipts are for, but for what was disposed of."""
+    until = gone.get((device, recording), -1)
+    kept = [path for path in receipts if until < 0 or _leaf_index(path) > until]
+    return [segment_name(device, recording, int(path.stem)) for path in kept]
 
 
 def _leaf_index(receipt: Path) -> int:
