@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence.documents import TimeAnchor
 from evidence.records import Record
+from office.book import Book
 from office.catalogue import utc_now
 from office.config import OfficeConfig
 from office.errors import OfficeError
@@ -23,20 +25,6 @@ from office.tus import JournalUpload, SegmentUpload, Upload
 
 _log = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class Recovers(Protocol):
-    """Makes again after a cut what it derives, as `office.ledger.Ledger` does."""
-
-    def recover(self) -> None:
-        """See there."""
-
-
-class Heads(Recovers, Protocol):
-    """`office.heads.Heads`."""
-
-    def note(self, device: str, dock: str | None) -> None:
-        """See there."""
 
 
 class Deposits(Protocol):
@@ -68,13 +56,13 @@ class Holdings(Protocol):
     @property
     def journals(self) -> Journals: ...
     @property
-    def ledger(self) -> Recovers: ...
-    @property
-    def heads(self) -> Heads: ...
+    def book(self) -> Book: ...
     @property
     def receipts(self) -> Deposits: ...
     @property
     def log(self) -> Log: ...
+    @property
+    def apart(self) -> bool: ...  # quarantine
 
 
 class Ingest:
@@ -82,6 +70,8 @@ class Ingest:
 
     def __init__(self, archive: Holdings) -> None:
         self._archive = archive
+        self._lock = threading.Lock()
+        self._forks: set[tuple[str, str, bool]] | None = None  # that the log tells of: device, hash, in quarantine
 
     def create(self, upload: Upload, length: int | None) -> None:
         """Open an upload; opening it again is the same act. Raises `OfficeError`."""
@@ -126,25 +116,36 @@ class Ingest:
     def append_journal(self, upload: JournalUpload, data: bytes, dock: str) -> int:
         """Verify and keep whole lines of what follows the offset; their length. As `Journals.append`."""
         with _disk():
-            try:
-                return self._archive.journals.append(upload.device, upload.file, data, dock)
-            finally:  # after a bad line, too: the good ones before it are held
-                self._archive.heads.note(upload.device, dock)
+            return self._archive.journals.append(upload.device, upload.file, data, dock)
 
     def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
-        """Keep a fork in quarantine, and say so in the log."""
+        """Keep a fork in quarantine, and say so in the log. As `Journals.keep_fork`."""
         with _disk():
-            journals = self._archive.journals
-            sha256 = journals.keep_fork(upload.device, upload.file, data, dock)
-            leaf = {"act": "fork", "device": upload.device, "file": upload.file, "sha256": sha256, "dock": dock}
+            sha256 = self._archive.journals.keep_fork(upload.device, data)
+            with self._lock:
+                self._tell_fork(upload, sha256, len(data), dock)
+            self._archive.book.catch_up()
+
+    def _tell_fork(self, upload: JournalUpload, sha256: str, size: int, dock: str) -> None:
+        """Say it in the log once, however often it is brought."""
+        if self._forks is None:
+            leaves = [leaf for _, leaf in self._archive.log.entries("fork")]
+            self._forks = {(leaf["device"], leaf["sha256"], leaf.get("quarantine", False)) for leaf in leaves}
+        fork = upload.device, sha256, self._archive.apart
+        if fork not in self._forks:
+            leaf = {
+                "act": "fork", "device": upload.device, "file": upload.file, "size": size, "sha256": sha256,
+                "at": utc_now(), "dock": dock, **({"quarantine": True} if self._archive.apart else {}),
+            }  # fmt: skip
             self._archive.log.append(leaf)
+            self._forks.add(fork)
 
     def open(self, upload: SegmentUpload) -> StagedFile:
         """The staged file of a segment, to append to."""
         with _disk():
             return self._archive.staging.open(upload)
 
-    def append(self, staged: StagedFile, data: bytes | bytearray) -> None:
+    def append(self, staged: StagedFile, data: bytes | memoryview) -> None:
         """Write to a staged file."""
         with _disk():
             staged.append(data)
@@ -176,16 +177,14 @@ class Ingest:
         head = self._archive.journals.head(device)
         if head is None:
             raise OfficeError("journal-unknown", "hand in the camera's journal before asking for the time", 409)
-        self._archive.heads.note(device, None)
         config = self._archive.config
         anchor = TimeAnchor(self._archive.office, device, nonce, *head, utc_now(), config.clock_error_ms)
         return anchor.sign(self._archive.signer, self._archive.signer_kid).encode()
 
     def recover(self) -> None:
         """Finish what a cut run left half done."""
-        self._archive.ledger.recover()
+        self._archive.book.catch_up()  # before the journals: when the office had them stands in the log
         self._archive.journals.recover()
-        self._archive.heads.recover()
         self._archive.receipts.recover()
         for upload in list(self._archive.staging.all()):
             if self._stored(upload):

@@ -32,8 +32,8 @@ HOUR = timedelta(hours=1)
 class Unit:
     """An office whose catalogue is filled by hand, and one camera. Times are hours before now."""
 
-    def __init__(self, folder: Path, agency: Agency) -> None:
-        self.kit = OfficeKit(folder, agency)
+    def __init__(self, folder: Path, agency: Agency, database: str | None) -> None:
+        self.kit = OfficeKit(folder, agency, database=database)
         self.now = datetime.now(UTC)
         self.archive = Archive(load(self.kit.config, OfficeConfig))
         self.camera = Camera(agency, RECIPIENTS)
@@ -90,8 +90,8 @@ class Unit:
 
 
 @pytest.fixture
-def unit(tmp_path: Path, agency: Agency) -> Iterator[Unit]:
-    unit = Unit(tmp_path, agency)
+def unit(tmp_path: Path, agency: Agency, database: str | None) -> Iterator[Unit]:
+    unit = Unit(tmp_path, agency, database)
     yield unit
     with contextlib.suppress(Exception):
         unit.archive.close()
@@ -260,7 +260,7 @@ def test_the_ledger_is_made_again_from_the_log(unit: Unit) -> None:
         path.unlink()
     unit.archive = Archive(load(unit.kit.config, OfficeConfig))
     for _ in range(2):
-        unit.archive.ledger.recover()
+        unit.archive.book.catch_up()
     unit.taken = 0
     unit.hand_in()
     assert [describe(one) for one in unit.found(done=True)] == before

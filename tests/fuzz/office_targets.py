@@ -12,10 +12,12 @@ from typing import Any, cast
 from evidence import jose, pki
 from evidence.certificate import Role
 from evidence.journal import JournalReader
+from evidence.revoked import Revoked
 from office import alerts, direct, listing, tus
 from office.archive import Archive
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
+from office.database import Database
 from office.errors import OfficeError
 from office.events import Hints
 from office.ingest import Ingest
@@ -153,7 +155,7 @@ def catalogued_journal(data: bytes) -> None:
     teller = Teller()
     for text in data.splitlines()[:200]:
         teller.tell(parsed(text))
-    catalogue, reader = Catalogue(Path(":memory:")), JournalReader([AGENCY.root], device=DEVICE)
+    catalogue, reader = Catalogue(Database("sqlite://")), JournalReader([AGENCY.root], device=DEVICE)
     for path, lines in teller.files.items():
         for text in lines.splitlines(keepends=True):
             for record in attempt(reader.feed, int(path[8:16]), text) or ():
@@ -188,7 +190,7 @@ def _told_story() -> bytes:
 
 @functools.cache
 def _catalogue() -> Catalogue:
-    return Catalogue(Path(":memory:"))
+    return Catalogue(Database("sqlite://"))
 
 
 def _lines() -> list[bytes]:
@@ -216,7 +218,7 @@ def dock_message(data: bytes) -> None:
 @target(lambda: [_lines()[0] + b"\n" + line_of(_alert()), _lines()[0] + b"\n" + _lines()[1]])
 def alert_message(data: bytes) -> None:
     """A message of a camera, as it comes."""
-    attempt(direct.judge, DEVICE, data, [AGENCY.root], also=("not-alert",))
+    attempt(direct.judge, DEVICE, data, [AGENCY.root], Revoked((AGENCY.root,)), also=("not-alert",))
     direct.line_of(data)
 
 
@@ -229,7 +231,7 @@ def _alert() -> bytes:
 def alert(data: bytes) -> None:
     """An alert that its session signed, with any content: the catalogue can keep what holds."""
     message = _lines()[0] + b"\n" + line_of(data)
-    judged = attempt(direct.judge, DEVICE, message, [AGENCY.root], also=("not-alert",))
+    judged = attempt(direct.judge, DEVICE, message, [AGENCY.root], Revoked((AGENCY.root,)), also=("not-alert",))
     if judged is not None:
         attempt(_catalogue().tell_alert, judged[0], signed=judged[1].signed, also=("fork",))
         _catalogue().alerts()
