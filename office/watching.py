@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from evidence import records
-from office import axis
+from office import axis, holdings
 from office.archive import Archive
 from office.errors import OfficeError
 from office.film import Film, Plain
@@ -215,8 +215,8 @@ class Plays:
 
 def held_segments(archive: Archive, device: str, recording: str) -> set[int]:
     """The segments that the archive has a receipt for."""
-    query = "SELECT segment FROM segments WHERE device=? AND recording=? AND received IS NOT NULL"
-    return {row["segment"] for row in archive.catalogue.rows(query, device, recording)}
+    query = "SELECT segment FROM segments WHERE device=:device AND recording=:recording AND received IS NOT NULL"
+    return {row["segment"] for row in holdings.rows(archive, query, device=device, recording=recording)}
 
 
 def stored(archive: Archive, device: str, recording: str, segment: int, start: int, size: int) -> bytes:
