@@ -40,12 +40,14 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n
 
 def account(value: Any) -> bool:
     """The name of an account: a short text without control characters."""
-    return isinstance(value, str) and 0 < len(value) <= _ACCOUNT_LIMIT and value.isprintable() and value == value.strip()
+    return (
+        isinstance(value, str) and 0 < len(value) <= _ACCOUNT_LIMIT and value.isprintable() and value == value.strip()
+    )
 
 
 def short_text(value: Any) -> bool:
     """A text that people wrote, within `REASON_LIMIT`."""
-    return isinstance(value, str) and 0 < len(value.strip()) and len(value) <= REASON_LIMIT
+    return isinstance(value, str) and len(value.strip()) > 0 and len(value) <= REASON_LIMIT
 
 
 _SHAPE: Final[Mapping[str, Check]] = {

@@ -13,6 +13,15 @@ _Port = Annotated[int, Between(0, 65_535)]
 
 
 @dataclass(frozen=True, slots=True)
+class KeydConfig:
+    """`folder`: keyd's own. `peer`: the user whose processes get an answer; None: keyd's own user."""
+
+    folder: Path
+    socket: Path
+    peer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OfficeConfig:
     """The office's own id is that of its certificate; the agency's is that of the root. Relative paths: see `load`."""
 
@@ -40,6 +49,7 @@ class OfficeConfig:
     desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # who of role `desk` may read and command
     time_zone: str = "Asia/Shanghai"  # of the county: where a day ends (rule 19)
     warn_hours: Annotated[int, Between(0, 24)] = 4  # before a deadline
+    keyd: KeydConfig | None = None  # without it nobody can watch
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Whether keyd gives a file key: every check, in one place, without IO (docs/design/keyd.md has the same numbers).
 
-What comes in is from the office's own web process, and none of it is believed: what counts is the approvers' signatures,
-the log's proof, the camera's signature over the header of its file, and keyd's own clock.
+What comes in is from the office's own web process, and none of it is believed: what counts is the approvers'
+signatures, the log's proof, the camera's signature over the header of its file, and keyd's own clock.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from evidence import age, jose, records, shape
 from evidence.checkpoint import Checkpoint, Proof
 from evidence.errors import EvidenceError
+from evidence.records import Record
 from evidence.session import open_session
 from evidence.shape import Check
 from office import approval
@@ -183,21 +184,30 @@ def _header(known: Judge, told: Mapping[str, Any], statement: Statement) -> age.
     try:
         raw = jose.unb64(told["header"].encode())
         header = age.parse_header(raw)
-        opening, line = records.parse(told["opening"].encode()), records.parse(told["line"].encode())
-        if opening.kind not in ("boot", "summary") or line.kind != "segment":
-            raise EvidenceError("shape", "these are not an opening and a segment")
-        session = open_session(opening.body, opening.device, opening.boot, known.roots)
-        if session.stranger:
-            raise EvidenceError("session-stranger", "no key of the camera stands behind this boot")
-        line.jws.verify(session.key)
+        line = _camera_word(told, known.roots)
     except EvidenceError as error:
-        raise OfficeError("header-unproven", f"the camera's word for this file does not hold: {error.message}", 403) from error
-    named = (opening.device, line.device, line.boot, line.body["recording"], line.body["segment"])
-    if named != (statement.device, statement.device, opening.boot, statement.recording, told["segment"]):
+        message = f"the camera's word for this file does not hold: {error.message}"
+        raise OfficeError("header-unproven", message, 403) from error
+    named = (line.device, line.body["recording"], line.body["segment"])
+    if named != (statement.device, statement.recording, told["segment"]):
         raise OfficeError("header-of-another", "the camera's line is of another recording or segment", 403)
     if header.size != len(raw) or header.sha256 != line.body["header_sha256"]:
         raise OfficeError("header-of-another", "the camera signed another header for this segment", 403)
     return header
+
+
+def _camera_word(told: Mapping[str, Any], roots: Sequence[x509.Certificate]) -> Record:
+    """The `segment` record, signed by a session that a key of the camera stands behind. Raises `EvidenceError`."""
+    opening, line = records.parse(told["opening"].encode()), records.parse(told["line"].encode())
+    if opening.kind not in ("boot", "summary") or line.kind != "segment":
+        raise EvidenceError("shape", "these are not an opening and a segment")
+    session = open_session(opening.body, opening.device, opening.boot, roots)
+    if session.stranger:
+        raise EvidenceError("session-stranger", "no key of the camera stands behind this boot")
+    if (line.device, line.boot) != (opening.device, opening.boot):
+        raise EvidenceError("foreign", "the line is of another camera or boot than its opening")
+    line.jws.verify(session.key)
+    return line
 
 
 def time_of(now: datetime) -> str:
