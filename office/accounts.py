@@ -1,11 +1,13 @@
 """Local accounts: a password (argon2id) and a second factor (TOTP, RFC 6238), in files for their owner only.
 
-`<data>/accounts/<SHA-256 of the account>.json`: secrets stand in no catalogue and in no log. An account begins with a code
-that the technician hands over once; with it a person chooses the password and takes over the second factor.
+`<data>/accounts/<SHA-256 of the account>.json`: secrets stand in no catalogue and in no log. An account begins with a
+code that the technician hands over once; with it a person chooses the password and takes over the second factor.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
@@ -13,7 +15,7 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,13 +66,13 @@ class Accounts:
         """A new code for this account, told once; password and second factor that it had are gone."""
         code = secrets.token_hex(_CODE_BYTES)
         until = (datetime.now(UTC) + CODE_LASTS).isoformat()
-        with self._lock:
+        with self._alone():
             self._write(_Secrets(account, hashlib.sha256(code.encode()).hexdigest(), until))
         return code
 
     def begin(self, account: str, code: str) -> str:
         """The second factor's secret of somebody who has the code. Raises `OfficeError` ("log-in")."""
-        with self._lock:
+        with self._alone():
             kept = self._invited(account, code)
             factor = kept.factor or pyotp.random_base32()
             self._write(replace(kept, factor=factor))
@@ -80,16 +82,16 @@ class Accounts:
         """Take over an account. Raises `OfficeError` ("log-in", "password")."""
         if not PASSWORD[0] <= len(password) <= PASSWORD[1]:
             raise OfficeError("password", f"a password has {PASSWORD[0]} to {PASSWORD[1]} characters", 400)
-        with self._lock:
+        with self._alone():
             kept = self._invited(account, code)
             step = _step(kept, digits)
             if step is None:
                 raise _refused()
-            self._write(_Secrets(account, password=self._hasher.hash(password), factor=kept.factor, step=step))
+            self._write(_Secrets(account, password=self._hasher.hash(_bytes(password)), factor=kept.factor, step=step))
 
     def check(self, account: str, password: str, digits: str) -> None:
-        """Both factors, at once: a refusal does not tell which one failed. Raises `OfficeError` ("log-in", "locked")."""
-        with self._lock:
+        """Both factors at once: a refusal does not tell which one failed. Raises `OfficeError` ("log-in", "locked")."""
+        with self._alone():
             kept = self._read(account)
             now = datetime.now(UTC)
             if kept is not None and kept.locked_until and datetime.fromisoformat(kept.locked_until) > now:
@@ -108,7 +110,7 @@ class Accounts:
 
     def remove(self, account: str) -> None:
         """There is no log-in with this account any more."""
-        with self._lock:
+        with self._alone():
             self._path(account).unlink(missing_ok=True)
             sync_folder(self._folder)
 
@@ -117,9 +119,19 @@ class Accounts:
         kept = self._read(account)
         return kept is not None and kept.password is not None
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
+            fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(fd)
+
     def _invited(self, account: str, code: str) -> _Secrets:
         kept = self._read(account)
-        given = hashlib.sha256(code.strip().lower().encode()).hexdigest()
+        given = hashlib.sha256(_bytes(code.strip().lower())).hexdigest()
         if kept is None or kept.code is None or kept.code_until is None or not hmac.compare_digest(kept.code, given):
             raise _refused()
         if datetime.fromisoformat(kept.code_until) < datetime.now(UTC):
@@ -128,12 +140,12 @@ class Accounts:
 
     def _password(self, kept: str, told: str) -> bool:
         try:
-            return self._hasher.verify(kept, told[: PASSWORD[1]])
+            return self._hasher.verify(kept, _bytes(told[: PASSWORD[1]]))
         except (VerifyMismatchError, InvalidHashError):
             return False
 
     def _path(self, account: str) -> Path:
-        return self._folder / f"{hashlib.sha256(account.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
+        return self._folder / f"{hashlib.sha256(_bytes(account)).hexdigest()}.json"
 
     def _read(self, account: str) -> _Secrets | None:
         try:
@@ -169,6 +181,10 @@ def _step(kept: _Secrets, digits: str) -> int | None:
     totp, now = pyotp.TOTP(kept.factor), int(datetime.now(UTC).timestamp()) // _STEP_SECONDS
     steps = range(max(kept.step + 1, now - _STEPS_BESIDE), now + _STEPS_BESIDE + 1)
     return next((step for step in steps if hmac.compare_digest(totp.generate_otp(step), digits)), None)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _refused() -> OfficeError:
