@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +24,8 @@ from evidence.checkpoint import Proof
 from evidence.errors import EvidenceError
 from evidence.shape import Check
 from office import approval
-from office.catalogue import utc_now
 from office.errors import OfficeError
-from office.keyd_judge import Approver
+from office.keyd_judge import Approver, time_of
 from runtime.disk import sync_folder
 
 ENTERED: Final[Mapping[str, Check]] = {
@@ -90,6 +90,10 @@ def _leaf(proof: str, origin: str, log_key: Ed25519PublicKey, form: Mapping[str,
     return found.index, shape.require("log entry", jose.parse_json(found.entry), form)
 
 
+def _now() -> str:
+    return time_of(datetime.now(UTC))
+
+
 class Roster:
     """The roster in a file of JSON lines; what was written stays."""
 
@@ -112,7 +116,7 @@ class Roster:
     def enrol(self, card: Card, by: str) -> None:
         """Let an approver's key count from now on; an earlier one of the same person counts no more."""
         self._append(
-            {"at": utc_now(), "act": "enrol", "account": card.approver.account, "kid": card.approver.kid,
+            {"at": _now(), "act": "enrol", "account": card.approver.account, "kid": card.approver.kid,
              "spki": card.spki, "confirmed_by": card.confirmed_by, "by": by}
         )  # fmt: skip
 
@@ -120,7 +124,7 @@ class Roster:
         """Nothing that this person signs counts from now on. Raises `OfficeError` ("approver-unknown")."""
         if all(approver.account != account for approver in self.approvers().values()):
             raise OfficeError("approver-unknown", f"{account} is not in keyd's roster")
-        self._append({"at": utc_now(), "act": "withdraw", "account": account, "by": by})
+        self._append({"at": _now(), "act": "withdraw", "account": account, "by": by})
 
     def _append(self, line: dict[str, Any]) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)

@@ -19,8 +19,7 @@ from office.sessions import IDLE_SECONDS, LAST_SECONDS, Sessions
 from tests.agency import new_key
 from tests.people_kit import EVERYBODY, Town, spki
 
-
-PASSWORD = "六个好记的词，连成一句话"
+PASSWORD = "六个好记的词，连成一句话"  # noqa: S105 - of tests
 
 
 @pytest.fixture(scope="module")

@@ -11,42 +11,63 @@ import os
 import sys
 from pathlib import Path
 
-from evidence import age
+from evidence import age, pki
 from evidence.errors import EvidenceError
 from evidence.note import read_verifier_key, verifier_key
 from office import keyd
 from office.config import KeydConfig, OfficeConfig
 from office.errors import OfficeError
-from office.export import read_identity
+from office.identity import read_identity
 from office.log import load_key
 from office.roster import Roster, fingerprint, read_card
+from runtime import log
+from runtime.config import ConfigError, load
 from runtime.disk import make_folder, write_once
-from runtime.keys import load_certificates
+from runtime.keys import CredentialError, load_certificates
 from runtime.service import Service
 
 _CREDENTIAL = "office-passphrase"
 _SHORTEST = 12
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Add the command; the caller adds what all of the office's commands take."""
-    command = commands.add_parser("keyd", help="密钥进程 the process that holds the office's identity")
-    command.add_argument("deed", nargs="?", choices=_DEEDS, default="run", help="run (default), or what prepares it")
-    command.add_argument("--identity", type=Path, metavar="FILE", help="prepare: the office's age identity")
-    command.add_argument("--log-key", metavar="KEY", help="prepare: the log's public key, as `office run` tells it")
-    command.add_argument("--card", type=Path, metavar="FILE", help="enrol: what `office account card` wrote")
-    command.add_argument("--fingerprint", metavar="DIGITS", help="enrol: as the approver reads it from his browser")
-    command.add_argument("--account", metavar="NAME", help="withdraw: whose approvals are to count no more")
-    command.add_argument("--by", metavar="NAME", default=getpass.getuser(), help="经办人 (default: the login name)")
-    command.set_defaults(command=_do)
-    return command
-
-
-def _do(config: OfficeConfig, options: argparse.Namespace) -> int:
-    if config.keyd is None:
-        raise OfficeError("keyd-missing", "office.toml has no [keyd]: name its folder and socket there")
-    _DEEDS[options.deed](config, config.keyd, options)
+def main(argv: list[str]) -> int:
+    """Run one of its deeds; the exit status (docs/exit-status.md)."""
+    options = _parser().parse_args(argv)
+    log.setup("keyd")
+    try:
+        config = load(options.config, OfficeConfig)
+        if config.keyd is None:
+            raise OfficeError("keyd-missing", "office.toml has no [keyd]: name its folder and socket there")  # noqa: TRY301
+        _DEEDS[options.deed](config, config.keyd, options)
+    except (ConfigError, CredentialError, OfficeError) as error:
+        return _fail(str(error), error.exit_status)
+    except OSError as error:
+        return _fail(str(error), os.EX_CANTCREAT)
     return os.EX_OK
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write(f"bodycam office keyd: {message}\n")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bodycam office keyd", description="密钥进程 the process that holds the office's identity"
+    )
+    parser.add_argument("deed", nargs="?", choices=_DEEDS, default="run", help="run (default), or what prepares it")
+    parser.add_argument("--identity", type=Path, metavar="FILE", help="prepare: the office's age identity")
+    parser.add_argument("--log-key", metavar="KEY", help="prepare: the log's public key, as `office run` tells it")
+    parser.add_argument(
+        "--work", type=int, choices=range(10, 21), default=17, metavar="N",
+        help="prepare: guessing a passphrase takes 2^N KiB of memory each time (default 17: 128 MiB)",
+    )  # fmt: skip
+    parser.add_argument("--card", type=Path, metavar="FILE", help="enrol: what `office account card` wrote")
+    parser.add_argument("--fingerprint", metavar="DIGITS", help="enrol: as the approver reads it from his browser")
+    parser.add_argument("--account", metavar="NAME", help="withdraw: whose approvals are to count no more")
+    parser.add_argument("--by", metavar="NAME", default=getpass.getuser(), help="经办人 (default: the login name)")
+    parser.add_argument("--config", type=Path, required=True, metavar="office.toml")
+    return parser
 
 
 def _run(config: OfficeConfig, own: KeydConfig, _: argparse.Namespace) -> None:
@@ -60,11 +81,12 @@ def _prepare(config: OfficeConfig, own: KeydConfig, options: argparse.Namespace)
     identity = read_identity(options.identity)
     log_key = options.log_key or _log_key(config)
     secret = passphrase(new=True)
+    sealed = age.seal_by_passphrase(f"{identity}\n".encode(), secret, options.work)
     make_folder(own.folder)
     own.folder.chmod(0o750)
     try:
         write_once(own.folder / keyd.LOG_KEY, f"{log_key}\n".encode())
-        write_once(own.folder / keyd.IDENTITY, age.seal_by_passphrase(f"{identity}\n".encode(), secret), 0o400)
+        write_once(own.folder / keyd.IDENTITY, sealed, 0o400)
     except FileExistsError as error:
         raise OfficeError("keyd-folder", f"{own.folder} is prepared already: it is not written over") from error
     sys.stdout.write(
@@ -74,8 +96,6 @@ def _prepare(config: OfficeConfig, own: KeydConfig, options: argparse.Namespace)
 
 
 def _log_key(config: OfficeConfig) -> str:
-    from evidence import pki  # noqa: PLC0415 - for this alone
-
     agency = pki.role_and_id(load_certificates(config.roots)[0])[1]
     office = pki.role_and_id(load_certificates(config.certificate)[0])[1]
     return verifier_key(f"bodycam/{agency}/{office}", load_key(config.log_key).public_key())
