@@ -8,7 +8,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from evidence import shape
@@ -17,8 +17,7 @@ from evidence.jose import Json
 from evidence.standing import Standing
 from office import acts, alerts, listing, register
 from office import export as exporting
-from office.archive import Archive
-from office.catalogue import Catalogue
+from office.archive import Archive, look
 from office.config import OfficeConfig
 from office.errors import OfficeError
 from office.identity import read_identity
@@ -100,28 +99,17 @@ def _run(config: OfficeConfig, _: argparse.Namespace) -> int:
 
 
 def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
-    with _catalogue(config) as catalogue:
-        rows = [listing.describe(row) for row in catalogue.recordings()] if catalogue else []
+    with contextlib.closing(look(config)) as catalogue:
+        rows = [listing.describe(row) for row in catalogue.recordings()]
     _tell("recordings", rows, None if options.json else listing.table(rows))
     return os.EX_OK
 
 
 def _alerts(config: OfficeConfig, options: argparse.Namespace) -> int:
-    with _catalogue(config) as catalogue:
-        rows = [alerts.describe(row) for row in catalogue.alerts()] if catalogue else []
+    with contextlib.closing(look(config)) as catalogue:
+        rows = [alerts.describe(row) for row in catalogue.alerts()]
     _tell("alerts", rows, None if options.json else alerts.table(rows))
     return os.EX_OK
-
-
-@contextlib.contextmanager
-def _catalogue(config: OfficeConfig) -> Iterator[Catalogue | None]:
-    """The catalogue, if the office ever ran."""
-    path = config.data / "catalogue.sqlite"
-    if not path.exists():
-        yield None
-        return
-    with contextlib.closing(Catalogue(path)) as catalogue:
-        yield catalogue
 
 
 def _tell(name: str, rows: Sequence[Json], table: str | None) -> None:
