@@ -7,6 +7,7 @@ everything that counts, so that the office's page, which carries it, can neither
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -46,8 +47,13 @@ def account(value: Any) -> bool:
 
 
 def short_text(value: Any) -> bool:
-    """A text that people wrote, within `REASON_LIMIT`."""
-    return isinstance(value, str) and len(value.strip()) > 0 and len(value) <= REASON_LIMIT
+    """A text that people wrote, within `REASON_LIMIT`; of control characters, only line feeds are in it."""
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= REASON_LIMIT and no_controls(value)
+
+
+def no_controls(text: str) -> bool:
+    """Whether of control characters and lone surrogates there are only line feeds."""
+    return all(letter == "\n" or unicodedata.category(letter) not in ("Cc", "Cs") for letter in text)
 
 
 _SHAPE: Final[Mapping[str, Check]] = {

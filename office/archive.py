@@ -35,7 +35,7 @@ from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
-ENTERS: Final = {**catalogue.ENTERS, **ledger.ENTERS, **orders.ENTERS}
+ENTERS: Final = {**catalogue.ENTERS, **ledger.ENTERS, **orders.ENTERS, **people.ENTERS, **viewing_rows.ENTERS}
 """What makes the rows of each act: each domain's own."""
 
 

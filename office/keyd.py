@@ -1,8 +1,7 @@
 """`bodycam office keyd`: the process that holds the office's age identity, and gives out one file key at a time.
 
 A process of its own, of a user of its own, on a Unix socket that only the office's user gets an answer from; it has no
-other way in, no network, and reads nothing that the office's web process can write. A request and its answer are one
-JSON object each, behind their length in four bytes, big-endian; each connection carries one.
+other way in, no network, and reads nothing that the office's web process can write (`office.keyd_link`: what goes over it).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import os
 import pwd
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +27,7 @@ from evidence.note import read_verifier_key
 from office.config import KeydConfig
 from office.errors import OfficeError
 from office.keyd_judge import Judge, judge, time_of
+from office.keyd_link import REQUEST_LIMIT, receive, send
 from office.roster import Roster
 from runtime import memory
 from runtime.disk import sync_folder
@@ -38,12 +37,8 @@ IDENTITY: Final = "identity.age"
 LOG_KEY: Final = "log.vkey"
 ROSTER: Final = "roster.jsonl"
 GIVEN: Final = "given.jsonl"
-REQUEST_LIMIT: Final = 192 * 1024  # an opening has 64 KiB, a header 16, each approval and the proof some
-ANSWER_LIMIT: Final = 4096
-LENGTH: Final = struct.Struct(">I")
 
 _PEER = struct.Struct("3i")
-_SECONDS = 5.0  # that a connection may take
 _POLL_SECONDS = 0.5
 _BACKLOG = 64
 _CLOCKS = timedelta(minutes=2)
@@ -161,33 +156,6 @@ def _serve(keyd: Keyd, link: socket.socket, peer: int) -> None:
         send(link, keyd.answer(asked, datetime.now(UTC)))
     except OSError as error:
         _log.warning("a connection ended early: %s", error)
-
-
-def receive(link: socket.socket, limit: int) -> bytes:
-    """One message, within `limit` bytes and some seconds. Raises OSError."""
-    end = time.monotonic() + _SECONDS
-    (size,) = LENGTH.unpack(_exactly(link, LENGTH.size, end))
-    if size > limit:
-        raise ConnectionError(f"a message of {size} bytes")
-    return _exactly(link, size, end)
-
-
-def send(link: socket.socket, message: jose.Json) -> None:
-    """Raises OSError."""
-    data = jose.dump_json(message)
-    link.settimeout(_SECONDS)
-    link.sendall(LENGTH.pack(len(data)) + data)
-
-
-def _exactly(link: socket.socket, size: int, end: float) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        link.settimeout(max(end - time.monotonic(), 0.001))
-        part = link.recv(size - len(data))
-        if not part:
-            raise ConnectionError("the other end has gone")
-        data += part
-    return bytes(data)
 
 
 def _uid(user: str | None) -> int:

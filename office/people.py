@@ -10,94 +10,91 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Connection, Integer, Row, String, Table, delete, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Row, Table, Text, delete, insert, select, update
 
 from evidence import pki
 from office import approval, roster
 from office.book import Book, Enter, Turn
 from office.database import METADATA, Database
 from office.errors import OfficeError
+from office.person import Person, Role
 
-ROLES: Final = {
-    "officer": "执法人员 officer",
-    "section_head": "科室负责人 head of section",
-    "keeper": "保管员 keeper",
-    "director": "办公室主任 office director",
-    "case_leader": "办案负责人 leader in charge of the case",
-    "inspector": "督察员 inspector",
-    "technician": "技术员 technician",
-}
-"""The roles, with what people read."""
-
-GUARDED: Final = frozenset({"director", "case_leader", "keeper", "inspector", "technician"})
+GUARDED: Final = frozenset(Role) - {Role.OFFICER, Role.SECTION_HEAD}
 """Roles that open footage, supervise it, or give roles: given by two people."""
 
-CONFIRMING: Final = frozenset({"director", "case_leader", "technician"})
+CONFIRMING: Final = frozenset({Role.DIRECTOR, Role.CASE_LEADER, Role.TECHNICIAN})
 """Who may be the second of the two."""
 
-_KEEPS_PEOPLE: Final = "technician"
 _NAME_LIMIT = 64
 
 persons = Table(
     "persons", METADATA,
-    Column("account", String(64), primary_key=True),
-    Column("leaf_index", Integer, nullable=False),
-    Column("name", String(64), nullable=False),
-    Column("number", String(64)),
-    Column("section", String(64), nullable=False),
+    Column("account", Text, primary_key=True),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("number", Text),
+    Column("section", Text, nullable=False),
     Column("active", Boolean, nullable=False),
 )  # fmt: skip
 person_roles = Table(
     "person_roles", METADATA,
-    Column("account", String(64), primary_key=True),
-    Column("role", String(32), primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
 )  # fmt: skip
 role_asks = Table(
     "role_asks", METADATA,
-    Column("leaf_index", Integer, primary_key=True),
-    Column("account", String(64), nullable=False),
-    Column("roles", String(256), nullable=False),  # with commas between
-    Column("asked_by", String(64), nullable=False),
-    Column("at", String(24), nullable=False),
-    Column("confirmed_by", String(64)),
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("roles", Text, nullable=False),  # with commas between
+    Column("asked_by", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("confirmed_by", Text),
     Column("open", Boolean, nullable=False),  # a later change of the same person's roles closes it
 )  # fmt: skip
 approver_keys = Table(
     "approver_keys", METADATA,
-    Column("leaf_index", Integer, primary_key=True),
-    Column("account", String(64), nullable=False, index=True),
-    Column("kid", String(64), nullable=False),
-    Column("spki", String(512), nullable=False),
-    Column("at", String(24), nullable=False),
-    Column("confirmed_by", String(64)),
-    Column("confirmed", Integer),  # the leaf of that
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("account", Text, nullable=False, index=True),
+    Column("kid", Text, nullable=False),
+    Column("spki", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("confirmed_by", Text),
+    Column("confirmed", BigInteger),  # the leaf of that
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody with an account. `number`: 警号, which loans name."""
+class Member:
+    """Somebody with an account, who may have left. `number`: 警号, which loans name."""
 
-    account: str
-    name: str
+    person: Person
     number: str | None
-    section: str
     active: bool
-    roles: frozenset[str]
 
-    def require(self, *roles: str) -> None:
+    @property
+    def account(self) -> str:
+        """What the log calls this person."""
+        return self.person.account
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """What he may be; nothing if he has left."""
+        return self.person.roles
+
+    def require(self, *roles: Role) -> None:
         """Raise `OfficeError` ("not-your-role") unless he has one of these roles."""
-        if not self.active or self.roles.isdisjoint(roles):
+        if self.roles.isdisjoint(roles):
             raise OfficeError("not-your-role", f"{self.account} may not do this: it takes {' or '.join(roles)}", 403)
 
 
-def who(db: Connection, account: str) -> Person:
+def who(db: Connection, account: str) -> Member:
     """The person of an account that counts now. Raises `OfficeError` ("person-unknown")."""
     row = db.execute(select(persons).where(persons.c.account == account)).one_or_none()
     if row is None:
         raise OfficeError("person-unknown", f"nobody here has the account {account!r}", 404)
     found = db.execute(select(person_roles.c.role).where(person_roles.c.account == account)).scalars()
-    return Person(row.account, row.name, row.number, row.section, row.active, frozenset(found))
+    roles = frozenset(map(Role, found)) if row.active else frozenset[Role]()
+    return Member(Person(row.account, row.name, roles, row.section), row.number, row.active)
 
 
 def approver_key(db: Connection, account: str) -> Row[Any] | None:
@@ -114,12 +111,12 @@ class People:
         self._book = book
         self._database = database
 
-    def get(self, account: str) -> Person:
+    def get(self, account: str) -> Member:
         """As `who`."""
         with self._database.read() as db:
             return who(db, account)
 
-    def all(self) -> list[Person]:
+    def all(self) -> list[Member]:
         """Everybody, by account."""
         with self._database.read() as db:
             accounts = db.execute(select(persons.c.account).order_by(persons.c.account)).scalars().all()
@@ -158,15 +155,15 @@ class People:
         Raises `OfficeError` ("role-unknown", "own-roles").
         """
         wanted = sorted(set(roles))
-        if not ROLES.keys() >= set(wanted):
-            raise OfficeError("role-unknown", f"roles are {', '.join(ROLES)}", 400)
+        if not set(wanted) <= set(Role):
+            raise OfficeError("role-unknown", f"roles are {', '.join(Role)}", 400)
         with self._book.turn() as turn:
             _may_keep(turn, by, machine=machine)
-            person = who(turn.db, account)
+            member = who(turn.db, account)
             if account == by:
                 raise OfficeError("own-roles", "nobody gives himself roles", 403)
             members = {"account": account, "roles": wanted, "machine": machine}
-            if GUARDED.isdisjoint(set(wanted) - person.roles):
+            if GUARDED.isdisjoint(set(wanted) - member.roles):
                 turn.enter("roles", by=by, **members)
                 return True
             if machine and not _confirmers(turn.db, {account, by}):
@@ -197,7 +194,7 @@ class People:
         """The approver's own browser has made this key; its leaf. Raises `OfficeError` ("approver-key")."""
         roster.read_key(spki)
         with self._book.turn() as turn:
-            who(turn.db, account).require("case_leader")
+            who(turn.db, account).require(Role.CASE_LEADER)
             return turn.enter("approver-key", by=account, spki=spki)
 
     def confirm_key(self, key: int, *, by: str) -> None:
@@ -214,7 +211,7 @@ class People:
 
 def _may_keep(turn: Turn, by: str, *, machine: bool) -> None:
     if not machine:
-        who(turn.db, by).require(_KEEPS_PEOPLE)
+        who(turn.db, by).require(Role.TECHNICIAN)
 
 
 def _confirmers(db: Connection, but: set[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from evidence import jose, shape
+from evidence import jose
 from evidence.errors import EvidenceError
 from office import approval
 from office.approval import SECRECY, Statement
@@ -23,12 +23,13 @@ from office.book import Book, Turn
 from office.catalogue import utc, utc_now
 from office.errors import OfficeError
 from office.keyd_judge import TERM_LIMIT
-from office.people import Person, approver_key, who
+from office.people import Member, approver_key, who
+from office.person import Role
 from office.roster import read_key
 from office.viewing_rows import VIEWABLE, approvals, requests, secrecy_of, viewers_of, viewings
 
-MAY_ASK: Final = ("officer", "section_head", "case_leader", "inspector", "director")
-MAY_SUPERVISE: Final = ("inspector", "director")
+MAY_ASK: Final = (Role.OFFICER, Role.SECTION_HEAD, Role.CASE_LEADER, Role.INSPECTOR, Role.DIRECTOR)
+MAY_SUPERVISE: Final = (Role.INSPECTOR, Role.DIRECTOR)
 """Rule 9: office and Party committee, by the same door."""
 
 _SIGNING = timedelta(minutes=15)  # from the page that shows a statement to its signature
@@ -71,7 +72,7 @@ class Viewing:
         """The office director's review."""
         with self._book.turn() as turn:
             row = _open(turn, request, "asked")
-            _other(turn, row, who(turn.db, by), "director")
+            _other(turn, row, who(turn.db, by), Role.DIRECTOR)
             if not accepted:
                 return _close(turn, request, by, "refused", note)
             return turn.enter("view-reviewed", by=by, request=request, note=_note(note))
@@ -104,7 +105,7 @@ class Viewing:
     def refuse(self, request: int, *, by: str, note: str) -> int:
         """The leader in charge does not approve."""
         with self._book.turn() as turn:
-            _other(turn, _open(turn, request, "reviewed", "approved"), who(turn.db, by), "case_leader")
+            _other(turn, _open(turn, request, "reviewed", "approved"), who(turn.db, by), Role.CASE_LEADER)
             return _close(turn, request, by, "refused", note)
 
     def withdraw(self, request: int, *, by: str) -> int:
@@ -119,7 +120,7 @@ class Viewing:
         """The keeper registers viewers, reason and time: from now until the earliest end that was approved."""
         with self._book.turn() as turn:
             row = _open(turn, request, "approved")
-            _other(turn, row, who(turn.db, by), "keeper")
+            _other(turn, row, who(turn.db, by), Role.KEEPER)
             _same_secrecy(turn.db, row)
             given = turn.db.execute(
                 select(approvals).where(approvals.c.request == request).order_by("leaf_index")
@@ -138,7 +139,7 @@ class Viewing:
     def end(self, request: int, *, by: str, note: str = "") -> int:
         """Keeper or director end a registered viewing before its time."""
         with self._book.turn() as turn:
-            who(turn.db, by).require("keeper", "director")
+            who(turn.db, by).require(Role.KEEPER, Role.DIRECTOR)
             _open(turn, request, "registered")
             return _close(turn, request, by, "ended", note)
 
@@ -162,7 +163,7 @@ class Viewing:
         if not self._held(device, recording):
             raise OfficeError("recording-unknown", f"the office has no recording {recording} of {device}", 404)
         with self._book.turn() as turn:
-            who(turn.db, by).require("keeper", "director", "section_head")
+            who(turn.db, by).require(Role.KEEPER, Role.DIRECTOR, Role.SECTION_HEAD)
             return turn.enter("secrecy", by=by, device=device, recording=recording, secrecy=secrecy)
 
     def _statement(self, db: Connection, row: Row[Any], by: str, at: str, until: str) -> Statement:
@@ -174,9 +175,9 @@ class Viewing:
 
 def allowed(db: Connection, request: int, viewer: str) -> Row[Any]:
     """The request under which somebody may watch now. Raises `OfficeError` ("not-approved", "approval-expired")."""
-    person = who(db, viewer)
+    member = who(db, viewer)
     row = db.execute(select(requests).where(requests.c.leaf_index == request)).one_or_none()
-    if row is None or row.state not in VIEWABLE or viewer not in viewers_of(db, request) or not person.active:
+    if row is None or row.state not in VIEWABLE or viewer not in viewers_of(db, request) or not member.active:
         raise OfficeError("not-approved", "no registered approval lets you watch this", 403)
     if row.until <= utc_now():
         raise OfficeError("approval-expired", "the time that was approved is over: ask again", 403)
@@ -193,18 +194,18 @@ def _open(turn: Turn, request: int, *states: str) -> Row[Any]:
     return row
 
 
-def _other(turn: Turn, row: Row[Any], person: Person, role: str) -> None:
+def _other(turn: Turn, row: Row[Any], member: Member, role: Role) -> None:
     """Whoever takes a step has its role, and has no other part in this. Raises `OfficeError` ("same-person")."""
-    person.require(role)
+    member.require(role)
     given = select(approvals.c.approver).where(approvals.c.request == row.leaf_index)
     approvers = set(turn.db.execute(given).scalars())
-    if person.account in {row.requester, row.reviewer, *approvers, *viewers_of(turn.db, row.leaf_index)}:
+    if member.account in {row.requester, row.reviewer, *approvers, *viewers_of(turn.db, row.leaf_index)}:
         raise OfficeError("same-person", "who asks, watches, reviews, approves and registers are different people", 403)
 
 
 def _approver(turn: Turn, row: Row[Any], by: str) -> Row[Any]:
     """The key of somebody who may approve this. Raises `OfficeError`."""
-    _other(turn, row, who(turn.db, by), "case_leader")
+    _other(turn, row, who(turn.db, by), Role.CASE_LEADER)
     _same_secrecy(turn.db, row)
     if (key := approver_key(turn.db, by)) is None:
         raise OfficeError("no-approver-key", "your browser's key is not entered and confirmed yet", 409)
@@ -255,7 +256,7 @@ def _text(code: str, text: str) -> None:
 
 
 def _note(note: str) -> str:
-    if len(note) > _NOTE_LIMIT or not shape.text(note):
+    if len(note) > _NOTE_LIMIT or not approval.no_controls(note):
         raise OfficeError("note", f"a note has {_NOTE_LIMIT} characters at most", 400)
     return note
 

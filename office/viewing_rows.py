@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, String, Table, Text, func, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, func, insert, select, update
 
 from office.book import Enter
 from office.database import METADATA
@@ -26,55 +26,55 @@ _APPROVALS_OF_SECRETS = 2
 
 requests = Table(
     "view_requests", METADATA,
-    Column("leaf_index", Integer, primary_key=True),
-    Column("requester", String(64), nullable=False, index=True),
-    Column("device", String(32), nullable=False),
-    Column("recording", String(32), nullable=False),
-    Column("purpose", String(16), nullable=False),
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("requester", Text, nullable=False, index=True),
+    Column("device", Text, nullable=False),
+    Column("recording", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
     Column("case_name", Text),
     Column("reason", Text, nullable=False),
-    Column("secrecy", String(16), nullable=False),
-    Column("at", String(24), nullable=False),
-    Column("state", String(16), nullable=False, index=True),
-    Column("reviewer", String(64)),
-    Column("reviewed", Integer),  # leaf
+    Column("secrecy", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("state", Text, nullable=False, index=True),
+    Column("reviewer", Text),
+    Column("reviewed", BigInteger),  # leaf
     Column("review_note", Text),
-    Column("keeper", String(64)),
-    Column("registered", Integer),  # leaf
-    Column("begins", String(24)),
-    Column("until", String(24)),
-    Column("closed_by", String(64)),
+    Column("keeper", Text),
+    Column("registered", BigInteger),  # leaf
+    Column("begins", Text),
+    Column("until", Text),
+    Column("closed_by", Text),
     Column("closed_note", Text),
-    Column("closed_at", String(24)),
+    Column("closed_at", Text),
 )  # fmt: skip
 viewers = Table(
     "view_viewers", METADATA,
-    Column("request", Integer, primary_key=True),
-    Column("account", String(64), primary_key=True),
+    Column("request", BigInteger, primary_key=True),
+    Column("account", Text, primary_key=True),
 )  # fmt: skip
 approvals = Table(
     "view_approvals", METADATA,
-    Column("leaf_index", Integer, primary_key=True),
-    Column("request", Integer, nullable=False, index=True),
-    Column("approver", String(64), nullable=False),
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("request", BigInteger, nullable=False, index=True),
+    Column("approver", Text, nullable=False),
     Column("jws", Text, nullable=False),
-    Column("at", String(24), nullable=False),
-    Column("until", String(24), nullable=False),
+    Column("at", Text, nullable=False),
+    Column("until", Text, nullable=False),
 )  # fmt: skip
 viewings = Table(
     "viewings", METADATA,
-    Column("leaf_index", Integer, primary_key=True),
-    Column("request", Integer, nullable=False, index=True),
-    Column("viewer", String(64), nullable=False),
-    Column("began", String(24), nullable=False),
-    Column("ended", String(24)),
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("request", BigInteger, nullable=False, index=True),
+    Column("viewer", Text, nullable=False),
+    Column("began", Text, nullable=False),
+    Column("ended", Text),
 )  # fmt: skip
 secrecies = Table(
     "secrecies", METADATA,
-    Column("device", String(32), primary_key=True),
-    Column("recording", String(32), primary_key=True),
-    Column("secrecy", String(16), nullable=False),
-    Column("leaf_index", Integer, nullable=False),
+    Column("device", Text, primary_key=True),
+    Column("recording", Text, primary_key=True),
+    Column("secrecy", Text, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
 )  # fmt: skip
 
 

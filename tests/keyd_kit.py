@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import age, jose, pki
 from evidence.note import read_verifier_key
-from office import approval, keyd
+from office import approval, keyd, keyd_link
 from office.catalogue import utc
 from office.keyd_judge import Approver, Judge
 from office.log import Log, load_key
@@ -187,8 +187,8 @@ class KeydKit:
         """As the office's web process asks."""
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(self.socket))
-            link.sendall(keyd.LENGTH.pack(len(request)) + request)
-            return dict(json.loads(keyd.receive(link, keyd.ANSWER_LIMIT)))
+            link.sendall(keyd_link.LENGTH.pack(len(request)) + request)
+            return dict(json.loads(keyd_link.receive(link, keyd_link.ANSWER_LIMIT)))
 
     def given(self) -> list[dict[str, Any]]:
         path = self.folder / keyd.GIVEN

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evidence import age, jose
 from evidence.checkpoint import Checkpoint, Proof
-from office import keyd
+from office import keyd, keyd_link
 from office.errors import OfficeError
 from office.keyd_judge import Judge, judge
 from office.log import Log
@@ -384,8 +384,8 @@ def _knock(path: str, asked: bytes, heard: Connection) -> None:
     with socket.socket(socket.AF_UNIX) as link:
         try:
             link.connect(path)
-            link.sendall(keyd.LENGTH.pack(len(asked)) + asked)
-            heard.send(link.recv(keyd.ANSWER_LIMIT))
+            link.sendall(keyd_link.LENGTH.pack(len(asked)) + asked)
+            heard.send(link.recv(keyd_link.ANSWER_LIMIT))
         except ConnectionError:  # closed with the request unread
             heard.send(b"")
 

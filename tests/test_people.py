@@ -28,11 +28,11 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
 
 
 def test_the_people_are_made_again_from_the_log(town: Town, tmp_path: Path) -> None:
-    before = [(one.account, one.section, one.roles) for one in town.people.all()]
+    before = [(one.account, one.person.section, one.roles) for one in town.people.all()]
     again = Database(sqlite_url(tmp_path / "again.sqlite"))
     Book(tmp_path, town.log, again, {**people.ENTERS, **viewing_rows.ENTERS}).catch_up()
     after = People(town.book, again).all()
-    assert [(one.account, one.section, one.roles) for one in after] == before
+    assert [(one.account, one.person.section, one.roles) for one in after] == before
     assert {one.account for one in after} >= EVERYBODY.keys()
 
 
