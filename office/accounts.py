@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,7 +61,6 @@ class Accounts:
         self._folder = folder
         self._lock = threading.Lock()
         self._hasher = PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_hex())  # an unknown account costs what a known one does
 
     def invite(self, account: str) -> str:
         """A new code for this account, told once; password and second factor that it had are gone."""
@@ -137,6 +137,11 @@ class Accounts:
         if datetime.fromisoformat(kept.code_until) < datetime.now(UTC):
             raise OfficeError("code-expired", "this code has expired: ask the technician for another", 403)
         return kept
+
+    @cached_property
+    def _nobody(self) -> str:
+        """An unknown account costs what a known one does."""
+        return self._hasher.hash(secrets.token_hex())
 
     def _password(self, kept: str, told: str) -> bool:
         try:

@@ -37,8 +37,8 @@ class Gate:
         if found is None:
             return None
         member = self._people.get(found.account)
-        if not member.active:
-            self._sessions.close_all(found.account)
+        if not member.active or member.epoch != found.epoch:
+            self._sessions.close(token)
             return None
         return Session(found.name, member.person)
 
@@ -55,7 +55,7 @@ class Gate:
         """Who has proved who he is; the new session's token. Raises `OfficeError` ("log-in")."""
         if not self._known(account):
             raise OfficeError("log-in", f"{account!r} is nobody here: the technician enters people first", 403)
-        token, session = self._sessions.open(account)
+        token, session = self._sessions.open(account, self._people.get(account).epoch)
         with self._book.turn() as turn:
             turn.enter("log-in", by=account, how=how, session=session.name)
         return token
@@ -65,10 +65,6 @@ class Gate:
         if (session := self._sessions.close(token)) is not None:
             with self._book.turn() as turn:
                 turn.enter("log-out", by=session.account, session=session.name)
-
-    def end_all(self, account: str) -> None:
-        """End all sessions of somebody."""
-        self._sessions.close_all(account)
 
     def refused(self, person: Person, act: str, code: str) -> None:
         """Somebody who is logged in tried what he may not: a leaf, at most one a minute for the same."""

@@ -1,7 +1,7 @@
 """`bodycam office keyd`: the process that holds the office's age identity, and gives out one file key at a time.
 
-A process of its own, of a user of its own, on a Unix socket that only the office's user gets an answer from; it has no
-other way in, no network, and reads nothing that the office's web process can write (`office.keyd_link`: what goes over it).
+A process of its own, of a user of its own, on a Unix socket (`office.keyd_link`) that only the office's user gets an
+answer from; it has no other way in, no network, and reads nothing that the office's web process can write.
 """
 
 from __future__ import annotations

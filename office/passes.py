@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from sqlalchemy import Row, select
 
+from office.catalogue import utc_now
 from office.database import Database
 from office.errors import OfficeError
 from office.viewing import Viewing, allowed
@@ -20,16 +22,16 @@ class Passes:
         self._database = database
         self._viewing = viewing
 
-    def find(self, viewer: str, device: str, recording: str) -> Pass | None:
-        """The pass that holds longest, if there is one."""
-        of = (requests.c.device == device) & (requests.c.recording == recording) & requests.c.state.in_(VIEWABLE)
+    def passes(self, viewer: str) -> Sequence[Pass]:
+        """Those that hold now, the one that ends first in front."""
         mine = select(requests.c.leaf_index).join(viewers, viewers.c.request == requests.c.leaf_index)
-        mine = mine.where(of, viewers.c.account == viewer).order_by(requests.c.until.desc())
+        mine = mine.where(viewers.c.account == viewer, requests.c.state.in_(VIEWABLE), requests.c.until > utc_now())
+        found = []
         with self._database.read() as db:
-            for request in db.execute(mine).scalars():
+            for request in db.execute(mine.order_by(requests.c.until)).scalars():
                 with contextlib.suppress(OfficeError):
-                    return _pass(viewer, allowed(db, request, viewer))
-        return None
+                    found.append(_pass(viewer, allowed(db, request, viewer)))
+        return found
 
     def check(self, given: Pass) -> None:
         """Raises `OfficeError` ("not-approved", "approval-expired", "secrecy-changed")."""

@@ -6,6 +6,7 @@ who gets them; until there are others who could confirm, the technician at the m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,10 @@ CONFIRMING: Final = frozenset({Role.DIRECTOR, Role.CASE_LEADER, Role.TECHNICIAN}
 """Who may be the second of the two."""
 
 _NAME_LIMIT = 64
+ACCOUNT: Final = r"[\w.@-]{1,64}"
+"""What an account looks like: it stands in addresses of the page."""
+
+_ACCOUNT = re.compile(ACCOUNT)
 
 persons = Table(
     "persons", METADATA,
@@ -35,6 +40,7 @@ persons = Table(
     Column("number", Text),
     Column("section", Text, nullable=False),
     Column("active", Boolean, nullable=False),
+    Column("epoch", BigInteger, nullable=False),  # the leaf since when he could be logged in: of his entry, or a reset
 )  # fmt: skip
 person_roles = Table(
     "person_roles", METADATA,
@@ -65,11 +71,12 @@ approver_keys = Table(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody with an account, who may have left. `number`: 警号, which loans name."""
+    """Somebody with an account, who may have left. `number`: 警号, which loans name; `epoch`: earlier log-ins are over."""
 
     person: Person
     number: str | None
     active: bool
+    epoch: int
 
     @property
     def account(self) -> str:
@@ -94,7 +101,7 @@ def who(db: Connection, account: str) -> Member:
         raise OfficeError("person-unknown", f"nobody here has the account {account!r}", 404)
     found = db.execute(select(person_roles.c.role).where(person_roles.c.account == account)).scalars()
     roles = frozenset(map(Role, found)) if row.active else frozenset[Role]()
-    return Member(Person(row.account, row.name, roles, row.section), row.number, row.active)
+    return Member(Person(row.account, row.name, roles, row.section), row.number, row.active, row.epoch)
 
 
 def approver_key(db: Connection, account: str) -> Row[Any] | None:
@@ -139,8 +146,10 @@ class People:
 
         `machine`: by whoever is at the machine, `by` being what he says of himself.
         """
-        if not all(map(approval.account, (account, name, section, number or "-"))):
-            raise OfficeError("account", f"account, name, section: 1 to {_NAME_LIMIT} printable characters each", 400)
+        if not _ACCOUNT.fullmatch(account):
+            raise OfficeError("account", f"an account is 1 to {_NAME_LIMIT} letters, digits, or . @ - _", 400)
+        if not all(map(approval.account, (name, section, number or "-"))):
+            raise OfficeError("account", f"name, section, number: 1 to {_NAME_LIMIT} printable characters each", 400)
         with self._book.turn() as turn:
             _may_keep(turn, by, machine=machine)
             if turn.db.execute(select(persons).where(persons.c.account == account)).one_or_none() is not None:
@@ -190,6 +199,12 @@ class People:
             who(turn.db, account)
             turn.enter("person-left", by=by, account=account, machine=machine)
 
+    def reset(self, account: str, *, by: str) -> None:
+        """At the machine: who is logged in with this account is so no more, and a new code is given out."""
+        with self._book.turn() as turn:
+            who(turn.db, account)
+            turn.enter("account-reset", by=by, account=account, machine=True)
+
     def enter_key(self, account: str, spki: str) -> int:
         """The approver's own browser has made this key; its leaf. Raises `OfficeError` ("approver-key")."""
         roster.read_key(spki)
@@ -226,7 +241,9 @@ def _confirmers(db: Connection, but: set[str]) -> bool:
 
 def _person(db: Connection, index: int, leaf: Mapping[str, Any]) -> None:
     names = ("account", "name", "number", "section")
-    db.execute(insert(persons).values(leaf_index=index, active=True, **{name: leaf[name] for name in names}))
+    db.execute(
+        insert(persons).values(leaf_index=index, active=True, epoch=index, **{name: leaf[name] for name in names})
+    )
 
 
 def _roles(db: Connection, _: int, leaf: Mapping[str, Any]) -> None:
@@ -256,6 +273,10 @@ def _left(db: Connection, _: int, leaf: Mapping[str, Any]) -> None:
     db.execute(update(role_asks).where(role_asks.c.account == leaf["account"]).values(open=False))
 
 
+def _reset(db: Connection, index: int, leaf: Mapping[str, Any]) -> None:
+    db.execute(update(persons).where(persons.c.account == leaf["account"]).values(epoch=index))
+
+
 def _key(db: Connection, index: int, leaf: Mapping[str, Any]) -> None:
     kid = pki.key_id(roster.read_key(leaf["spki"]))
     db.execute(
@@ -273,6 +294,7 @@ ENTERS: Final[Mapping[str, Enter]] = {
     "roles": _roles,
     "roles-asked": _roles_asked,
     "person-left": _left,
+    "account-reset": _reset,
     "approver-key": _key,
     "approver-key-confirmed": _key_confirmed,
 }

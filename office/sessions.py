@@ -17,11 +17,11 @@ _MOST = 20  # of one account: an earlier one makes way
 
 @dataclass(slots=True)
 class Session:
-    """One log-in. `csrf` goes into each form; `name` tells it from others without being its token."""
+    """One log-in. `name` tells it from others without being its token; `epoch` is its account's, as it was then."""
 
     name: str
     account: str
-    csrf: str
+    epoch: int
     began: float
     seen: float
 
@@ -34,10 +34,10 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
 
-    def open(self, account: str) -> tuple[str, Session]:
+    def open(self, account: str, epoch: int = 0) -> tuple[str, Session]:
         """A new session with its token, which only the browser keeps."""
         token, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(secrets.token_hex(8), account, secrets.token_urlsafe(32), now, now)
+        session = Session(secrets.token_hex(8), account, epoch, now, now)
         with self._lock:
             self._forget_old(now)
             mine = sorted((one.seen, key) for key, one in self._sessions.items() if one.account == account)
