@@ -71,7 +71,7 @@ approver_keys = Table(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody with an account, who may have left. `number`: 警号, which loans name; `epoch`: earlier log-ins are over."""
+    """Somebody with an account, who may have left. `number`: 警号, as loans name it; `epoch`: earlier log-ins are over."""
 
     person: Person
     number: str | None
