@@ -15,7 +15,7 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
 from evidence.standing import Standing
-from office import account_acts, acts, alerts, listing, register
+from office import account_acts, acts, alerts, keeping, listing, register
 from office import export as exporting
 from office.archive import Archive, look
 from office.config import OfficeConfig
@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="bodycam office keyd: 密钥进程 the process that holds the office's identity, a program of its own",
     )
     commands = parser.add_subparsers(
-        required=True, metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account"
+        required=True,
+        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|rebuild|backup|"
+        "restore",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
@@ -85,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     camera.add_argument("device", metavar="ID")
     camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
     camera.set_defaults(command=_camera)
-    for command in (run, listed, alerts, export, cameras, camera, *acts.add(commands), account_acts.add(commands)):
+    of_others = (*acts.add(commands), account_acts.add(commands), *keeping.add(commands))
+    for command in (run, listed, alerts, export, cameras, camera, *of_others):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 

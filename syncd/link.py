@@ -210,11 +210,11 @@ class Link:
         if self._reason is not None:
             return self._reason()
         if isinstance(error, tls.PeerError):
-            return AwayError(self._side, "identity", str(error))
+            return AwayError(self._side, "identity", str(error), answers=False)
         if isinstance(error, ssl.SSLCertVerificationError):
-            return AwayError(self._side, "identity", f"certificate refused: {error.verify_message}")
+            return AwayError(self._side, "identity", f"certificate refused: {error.verify_message}", answers=False)
         host, port = self._address
-        return AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}")
+        return AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}", answers=self._used)
 
 
 _OWN_TROUBLE = {503: "busy", 507: "full"}

@@ -58,17 +58,17 @@ class Quarantine:
             self._tries.fault(DockError("camera-quarantine", f"the camera is {standing}: it hands in to quarantine"))
         if not self._tries.office_ready():
             return False
-        if not self._proved and not self._tries.attempt("proof", lambda: self._prove(camera, office, standing)):
+        if not self._proved and not self._tries.office_attempt("proof", lambda: self._prove(camera, office, standing)):
             return False
         state = camera.state()
         complete = True
         for file, size in state.journal:
-            complete &= self._tries.attempt(
+            complete &= self._tries.office_attempt(
                 f"quarantine-{file}",
                 lambda file=file, size=size: self._journal(camera, office, file, size),  # type: ignore[misc]
             )
         for listed in state.segments:
-            complete &= listed.key in self._held or self._tries.attempt(
+            complete &= listed.key in self._held or self._tries.office_attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
             )
