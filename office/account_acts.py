@@ -102,7 +102,7 @@ def _leave(archive: Archive, options: argparse.Namespace) -> None:
 
 
 def _card(archive: Archive, options: argparse.Namespace) -> None:
-    key = next((row for row in reversed(archive.people.keys()) if row["account"] == options.account), None)
+    key = next((row for row in reversed(archive.people.approver_keys()) if row["account"] == options.account), None)
     if key is None or key["confirmed"] is None:
         raise OfficeError("no-approver-key", f"{options.account} has no key that another person has confirmed", 404)
     leaves = {"entered": key["leaf_index"], "confirmed": key["confirmed"]}

@@ -71,7 +71,7 @@ approver_keys = Table(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody with an account, who may have left. `number`: 警号, as loans name it; `epoch`: earlier log-ins are over."""
+    """Somebody with an account, who may have left. `number`: 警号, of loans; `epoch`: earlier log-ins are over."""
 
     person: Person
     number: str | None
@@ -134,7 +134,7 @@ class People:
         with self._database.read() as db:
             return [*db.execute(select(role_asks).where(role_asks.c.open)).mappings()]
 
-    def keys(self) -> list[Mapping[str, Any]]:
+    def approver_keys(self) -> list[Mapping[str, Any]]:
         """All keys of approvers: rows of `approver_keys`."""
         with self._database.read() as db:
             return [*db.execute(select(approver_keys).order_by(approver_keys.c.leaf_index)).mappings()]

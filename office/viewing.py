@@ -32,6 +32,9 @@ MAY_ASK: Final = (Role.OFFICER, Role.SECTION_HEAD, Role.CASE_LEADER, Role.INSPEC
 MAY_SUPERVISE: Final = (Role.INSPECTOR, Role.DIRECTOR)
 """Rule 9: office and Party committee, by the same door."""
 
+MAY_END: Final = (Role.KEEPER, Role.DIRECTOR)
+MAY_CLASSIFY: Final = (Role.KEEPER, Role.DIRECTOR, Role.SECTION_HEAD)
+
 _SIGNING = timedelta(minutes=15)  # from the page that shows a statement to its signature
 _NOTE_LIMIT = 500
 _VIEWERS_LIMIT = 5
@@ -139,7 +142,7 @@ class Viewing:
     def end(self, request: int, *, by: str, note: str = "") -> int:
         """Keeper or director end a registered viewing before its time."""
         with self._book.turn() as turn:
-            who(turn.db, by).require(Role.KEEPER, Role.DIRECTOR)
+            who(turn.db, by).require(*MAY_END)
             _open(turn, request, "registered")
             return _close(turn, request, by, "ended", note)
 
@@ -163,7 +166,7 @@ class Viewing:
         if not self._held(device, recording):
             raise OfficeError("recording-unknown", f"the office has no recording {recording} of {device}", 404)
         with self._book.turn() as turn:
-            who(turn.db, by).require(Role.KEEPER, Role.DIRECTOR, Role.SECTION_HEAD)
+            who(turn.db, by).require(*MAY_CLASSIFY)
             return turn.enter("secrecy", by=by, device=device, recording=recording, secrecy=secrecy)
 
     def _statement(self, db: Connection, row: Row[Any], by: str, at: str, until: str) -> Statement:

@@ -141,7 +141,7 @@ class KeydKit:
 
     def enrol(self, town: Town, account: str) -> None:
         """Let somebody's confirmed key into the roster."""
-        row = next(row for row in town.people.keys()[::-1] if row["account"] == account)
+        row = next(row for row in town.people.approver_keys()[::-1] if row["account"] == account)
         card = self.office.folder / "card.json"
         proofs = {name: town.log.proof(row[leaf]).to_text().decode() for name, leaf in
                   (("entered", "leaf_index"), ("confirmed", "confirmed"))}  # fmt: skip

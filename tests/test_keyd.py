@@ -294,9 +294,9 @@ def test_a_key_comes_in_by_two_people_and_its_fingerprint(tmp_path: Path) -> Non
     assert (wrong.returncode, "fingerprint" in wrong.stderr) == (69, True)
     short = kit.call("enrol", "--card", str(card), "--fingerprint", next(iter(roster.approvers()))[:8])
     assert (short.returncode, "fingerprint" in short.stderr) == (69, True)
-    leaf = town.people.enter_key("zhao", town.people.keys()[0]["spki"])
+    leaf = town.people.enter_key("zhao", town.people.approver_keys()[0]["spki"])
     proof = town.log.proof(leaf).to_text().decode()
-    confirmed = town.log.proof(town.people.keys()[0]["confirmed"]).to_text().decode()
+    confirmed = town.log.proof(town.people.approver_keys()[0]["confirmed"]).to_text().decode()
     for told in ({"entered": proof, "confirmed": proof}, {"entered": proof, "confirmed": confirmed}, {}):
         with pytest.raises(OfficeError, match="card"):
             read_card(json.dumps(told).encode(), OFFICE_LOG, kit.judge().log_key)

@@ -30,7 +30,7 @@ _CODE: Final = Field("code", Text("开户码", "Code that the technician gave yo
 _CODE_AGAIN: Final = Field("code", _CODE.label, "hidden", pattern=_CODE.pattern)
 _ACCOUNT_AGAIN: Final = Field("account", _ACCOUNT.label, "hidden", pattern=ACCOUNT)
 _NEW: Final = Field("password", Text("设置口令", "Choose a password"), "password", autocomplete="new-password",
-                    hint=Text(f"至少 {PASSWORD[0]} 个字符，可用一句话", f"{PASSWORD[0]} characters at least: a sentence"),
+                    hint=Text(f"至少 {PASSWORD[0]} 个字符，可用一句话", f"{PASSWORD[0]} characters at least"),
                     limit=PASSWORD[1])  # fmt: skip
 
 

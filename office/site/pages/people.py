@@ -31,7 +31,7 @@ def _people(call: Call) -> Response:
     keys = [
         {"number": row["leaf_index"], "account": row["account"], "fingerprint": fingerprint(row["kid"]),
          "at": row["at"], "confirmed_by": row["confirmed_by"]}
-        for row in people.keys()
+        for row in people.approver_keys()
     ]  # fmt: skip
     waiting = [{**row, "roles": [Role(role) for role in row["roles"].split(",") if role]} for row in people.waiting()]
     return call.page(
@@ -77,7 +77,7 @@ def _confirm_key(call: Call) -> Response:
 
 
 def _me(call: Call) -> Response:
-    keys = [row for row in call.archive.people.keys() if row["account"] == call.person.account]
+    keys = [row for row in call.archive.people.approver_keys() if row["account"] == call.person.account]
     newest = keys[-1] if keys else None
     key = None
     if newest is not None:
