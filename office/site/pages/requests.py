@@ -204,7 +204,7 @@ REFUSALS: Final = {
     "approval-late": Text("页面停留过久，请重新批准", "The page was open for too long: approve again"),
     "secrecy-changed": Text("录像密级已变化，须重新申请", "The secrecy class has changed: ask again"),
     "term": Text("期限须在七天以内", "It lasts seven days at most"),
-    "viewers": Text("涉密录像须列明调阅人，最多五人；一般录像由申请人调阅", "Secrets name who watches; else who asks does"),
+    "viewers": Text("涉密录像须列明调阅人，最多五人；一般录像由申请人调阅", "Secrets name who watches"),
     "case": Text("办案调阅须填写案件", "Name the case"),
     "reason": Text("请写明事由", "Give the reason"),
     "note": Text("意见过长", "The note is too long"),
