@@ -145,7 +145,7 @@ class Ingest:
         with _disk():
             return self._archive.staging.open(upload)
 
-    def append(self, staged: StagedFile, data: bytes | bytearray) -> None:
+    def append(self, staged: StagedFile, data: bytes | memoryview) -> None:
         """Write to a staged file."""
         with _disk():
             staged.append(data)

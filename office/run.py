@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Iterator
 
 import uvicorn
+import uvloop
 
 from evidence.standing import Standing
 from office.alone import alone
@@ -42,8 +43,14 @@ def run(config: OfficeConfig, service: Service) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = tls.server_context(config.certificate, config.key, config.roots)
     _allow_connections()
-    with alone(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
-        asyncio.run(_Office(config, service, archive).serve(listener, context))
+    with (
+        alone(config.data),
+        contextlib.closing(Archive(config)) as archive,
+        _listen(config) as listener,
+        # It reads TLS records in C; asyncio does so one by one in Python, which costs more than to decrypt them.
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_Office(config, service, archive).serve(listener, context))
 
 
 class _Office:
@@ -89,7 +96,7 @@ class _Office:
                 http=protocol(lambda: archive.revoked.now),
                 ws="none",
                 lifespan="off",
-                loop="asyncio",
+                loop="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,

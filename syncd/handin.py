@@ -10,7 +10,6 @@ Nothing here releases anything: the camera does, on a receipt that it verifies i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from evidence.journal import JournalReader
 from evidence.records import Record
 from evidence.session import Session, accepting
 from syncd.attempts import Attempts
-from syncd.blocks import GaveWay, ahead, giving_way, hashed, whole_lines
+from syncd.blocks import GaveWay, ahead, giving_way, in_turn, verified, whole_lines
 from syncd.camera import Camera, CameraState, Listed
 from syncd.errors import AwayError, DockError, RefusedError
 from syncd.events import Events
@@ -349,16 +348,12 @@ class HandIn:
         device, recording, segment, sha256, size = self._expected(record)
         metadata = {"kind": "segment", "device": device, "recording": recording, "segment": str(segment)}
         upload = office.uploads.create(metadata, size)
-        first = offset = office.uploads.offset(upload)
-        # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
-        digest = hashlib.sha256() if offset == 0 else None
-        weight = self._agenda.urgency(record).weight
-        for block in ahead(hashed(self.tries.watched(source(offset)), digest)):
-            if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
-                raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
-            with office.share.turn(len(block), weight):
-                offset = office.uploads.append(upload, offset, block)
-            self._begun.note((recording, segment))
+        offset = office.uploads.offset(upload)
+        blocks = self.tries.watched(source(offset))
+        if offset == 0:  # the office checks the whole hash; where all bytes pass through here the dock does too
+            blocks = verified(blocks, size, sha256)
+        blocks = in_turn(ahead(blocks), office.share, self._agenda.urgency(record).weight)
+        office.uploads.complete(upload, offset, size, self._begun.noting((recording, segment), blocks))
         receipt = office.receipt(device, recording, segment, sha256, size)
         self.tries.office_worked(_upload_of((recording, segment)))
         self._spool.put_certificates(self._dock.signer_pem)
@@ -367,7 +362,7 @@ class HandIn:
         if not self._dock.keep_segments:
             self._spool.drop((recording, segment))
         self._dock.events.handin(
-            self.device, "progress", recording=recording, segment=segment, bytes=size, sent=offset - first
+            self.device, "progress", recording=recording, segment=segment, bytes=size, sent=size - offset
         )
 
     # --- time anchor

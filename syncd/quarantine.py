@@ -19,7 +19,7 @@ from evidence.jose import LINE_LIMIT
 from evidence.revoked import Revoked
 from evidence.standing import Standing
 from syncd.attempts import Attempts
-from syncd.blocks import ahead, whole_lines
+from syncd.blocks import ahead, in_turn, whole_lines
 from syncd.camera import Camera, Listed
 from syncd.errors import DockError
 from syncd.office import Office
@@ -107,7 +107,6 @@ class Quarantine:
         told = {"kind": "segment", "device": self._device, "recording": recording, "segment": str(segment)}
         upload = office.quarantine.create(told, listed.size)
         offset = office.quarantine.offset(upload)
-        for block in ahead(self._tries.watched(camera.segment(listed, offset))):
-            with office.share.turn(len(block), _WEIGHT):
-                offset = office.quarantine.append(upload, offset, block)
+        blocks = in_turn(ahead(self._tries.watched(camera.segment(listed, offset))), office.share, _WEIGHT)
+        office.quarantine.complete(upload, offset, listed.size, blocks)
         self._held.add(listed.key)
