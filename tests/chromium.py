@@ -85,6 +85,11 @@ class Tab:
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
+    def press(self, key: str, code: int) -> None:
+        """A key, by its name and the number that keyboards of PCs have for it."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
     def size(self, width: int, height: int, *, phone: bool = False, dark: bool = False) -> None:
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

@@ -35,7 +35,13 @@ def _list(call: Call) -> Response:
     wanted = Wanted(since, before, call["device"], call["activity"], call["state"])
     page = call["page"] or 1
     found, more = holdings.recordings(call.archive, wanted, page)
-    return call.page("recordings.html", {"recordings": found, "page": page, "more": more, "asked": dict(call.values)})
+    around = {"earlier": page - 1 if page > 1 else None, "later": page + 1 if more else None}
+    links = {name: number and _page(call, number) for name, number in around.items()}
+    return call.page("recordings.html", {"recordings": found, "page": page, "asked": dict(call.values), **links})
+
+
+def _page(call: Call, number: int) -> str:
+    return call.table["recordings"].address(**{**call.values, "page": number})
 
 
 def _midnight(date: str | None, days: int, zone: ZoneInfo) -> str | None:
