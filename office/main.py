@@ -15,11 +15,12 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
 from evidence.standing import Standing
-from office import acts, alerts, keeping, listing, register
+from office import account_acts, acts, alerts, keeping, listing, register
 from office import export as exporting
 from office.archive import Archive, look
 from office.config import OfficeConfig
 from office.errors import OfficeError
+from office.identity import read_identity
 from office.quarantine import held
 from office.register import MARKS
 from runtime import log
@@ -53,11 +54,14 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
+        prog="bodycam office",
+        description="档案库 receives, keeps, lists and exports recordings",
+        epilog="bodycam office keyd: 密钥进程 the process that holds the office's identity, a program of its own",
     )
     commands = parser.add_subparsers(
         required=True,
-        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|rebuild|backup|restore",
+        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|rebuild|backup|"
+        "restore",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
@@ -83,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     camera.add_argument("device", metavar="ID")
     camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
     camera.set_defaults(command=_camera)
-    for command in (run, listed, alerts, export, cameras, camera, *acts.add(commands), *keeping.add(commands)):
+    of_others = (*acts.add(commands), account_acts.add(commands), *keeping.add(commands))
+    for command in (run, listed, alerts, export, cameras, camera, *of_others):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 
@@ -131,7 +136,7 @@ def _camera(config: OfficeConfig, options: argparse.Namespace) -> int:
 
 
 def _export(config: OfficeConfig, options: argparse.Namespace) -> int:
-    identity = exporting.read_identity(options.identity) if options.identity else None
+    identity = read_identity(options.identity) if options.identity else None
     order = exporting.Order(
         options.recording,
         options.out.absolute(),

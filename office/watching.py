@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from sqlalchemy import select
+
 from evidence import records
-from office import axis, holdings
+from office import axis
 from office.archive import Archive
 from office.errors import OfficeError
 from office.film import Film, Plain
 from office.reel import Closing, Reel, Reels
+from office.schema import SEGMENTS
 
 IDLE_SECONDS: Final = 10 * 60
 """An address that nobody asks for so long is no longer one."""
@@ -215,8 +218,8 @@ class Plays:
 
 def held_segments(archive: Archive, device: str, recording: str) -> set[int]:
     """The segments that the archive has a receipt for."""
-    query = "SELECT segment FROM segments WHERE device=:device AND recording=:recording AND received IS NOT NULL"
-    return {row["segment"] for row in holdings.rows(archive, query, device=device, recording=recording)}
+    of = (SEGMENTS.c.device == device) & (SEGMENTS.c.recording == recording) & SEGMENTS.c.received.is_not(None)
+    return {row["segment"] for row in archive.catalogue.rows(select(SEGMENTS.c.segment).where(of))}
 
 
 def stored(archive: Archive, device: str, recording: str, segment: int, start: int, size: int) -> bytes:

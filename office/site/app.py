@@ -18,13 +18,13 @@ from office.archive import Archive
 from office.site.actions import Action, Table, by_path
 from office.site.frame import Frame, Refused
 from office.site.pages import frame as frame_pages
-from office.site.pages import log_in, overview, recordings, watch
+from office.site.pages import log_in, overview, people, recordings, requests, watch
 from office.site.pictures import STATIC, static_files
 from office.site.sessions import Sessions
 from office.site.text import Text
 from office.watching import Plays
 
-PAGES: Final[tuple[ModuleType, ...]] = (frame_pages, log_in, overview, recordings, watch)
+PAGES: Final[tuple[ModuleType, ...]] = (frame_pages, log_in, overview, recordings, requests, watch, people)
 """Modules of pages: each has `ACTIONS`, and may have `REFUSALS` (wordings for codes of `OfficeError`)."""
 
 _POLICY = (
