@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ import pytest
 
 from evidence import age, bech32
 from evidence.certificate import Role as DeviceRole
-from tests.chromium import Tab, chromium
+from tests.chromium import NewTab, Tab, chromium
 from tests.footage import Camera
 from tests.keyd_kit import KeydKit
 from tests.office_kit import OfficeKit, running
@@ -38,7 +38,7 @@ class Bureau:
     camera: Camera
     recording: str
     unseen: str  # another recording, which nobody is approved to watch
-    tab: Callable[[], Tab]
+    tab: NewTab
     page: str = ""
     factors: dict[str, str] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Bureau:
         return tab
 
     def log_in(self, account: str) -> Tab:
-        tab = self.tabs[account] = self.tab()
+        tab = self.tabs[account] = self.tab(alone=True)
         tab.open(f"{self.page}/log-in")
         fill(tab, "log-in-local", account=account, password=PASSWORD, digits=self.digits(account))
         tab.wait("location.pathname === '/'")
@@ -78,6 +78,7 @@ class Bureau:
 def fill(tab: Tab, action: str, **values: str) -> None:
     """Fill the form of an action in, and send it."""
     for name, value in values.items():
+        tab.wait(f"document.getElementById({json.dumps(f'{action}-{name}')}) !== null")
         tab.run(f"document.getElementById({json.dumps(f'{action}-{name}')}).value = {json.dumps(value)}")
     first = next(iter(values))
     tab.run(
@@ -126,7 +127,7 @@ def bureau(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bureau]:
 
 def enrol(bureau: Bureau, account: str, code: str) -> None:
     """Take an account over, in a browser."""
-    tab = bureau.tab()
+    tab = bureau.tab(alone=True)
     tab.open(f"{bureau.page}/take-over")
     fill(tab, "factor", account=account, code=code)
     bureau.factors[account] = tab.wait("document.querySelector('figcaption .mono')?.textContent")
