@@ -127,6 +127,11 @@ class Log:
         with self._exclusive():
             return self._tree.size, self._checkpoint()
 
+    def root(self, size: int) -> bytes:
+        """The root over the first `size` leaves. Raises `EvidenceError` ("log-range")."""
+        with self._exclusive():
+            return self._tree.root(size)
+
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
         with self._lock:
