@@ -82,6 +82,8 @@ class Receipts:
     def _catch_up(self, device: str, recording: str, held: dict[str, object]) -> None:
         receipt = self.get(device, recording, int(str(held["segment"])))
         if receipt is not None and held["received"] is None:
+            # Signed and in place, but whether its name is durable nobody knows; from here on it is given out.
+            self._store.persist(self._store.receipt(device, recording, int(str(held["segment"]))))
             self._catalogue.add_receipt(Receipt.read(receipt, self._signer.public_key()))
 
     def _acknowledge(self, record: Record, device: str, dock: str | None, *, begun: bool) -> bytes:

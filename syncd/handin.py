@@ -143,7 +143,10 @@ class HandIn:
         """The reader at the end of what the spool holds; a copy that does not verify is cut back and pulled again."""
         if self._reader is None:
             reader = JournalReader(self._dock.roots, device=self.device, refuse_strangers=True)
-            for file in self._spool.journal_files():
+            files = self._spool.journal_files()
+            for file in files[-1:]:  # lines come in the chain's order: those before were durable when it was begun
+                self._spool.persist_journal(file)
+            for file in files:
                 with contextlib.suppress(EvidenceError):
                     self._feed(reader, file, self._spool.journal(file))
                 self._spool.cut_journal(file, reader.good_len(file))

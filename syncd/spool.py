@@ -107,6 +107,11 @@ class DeviceSpool:
         """Append verified lines; durable on return."""
         _append(self.folder / records.journal_path(file), data)
 
+    def persist_journal(self, file: int) -> None:
+        """Make durable what `journal` gives: a run that was killed may have left it in memory only."""
+        with (self.folder / records.journal_path(file)).open("rb") as stream:
+            os.fsync(stream.fileno())
+
     def cut_journal(self, file: int, size: int) -> None:
         """Cut a copy back to what was verified: a power cut or bad storage left the rest. It is pulled again."""
         path = self.folder / records.journal_path(file)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 
@@ -26,11 +29,26 @@ def present_agency() -> Agency:
     return Agency(at=datetime.now(UTC))
 
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Method = Callable[Concatenate["CameraFolder", _P], _R]
+
+
+def _in_turn(method: _Method[_P, _R]) -> _Method[_P, _R]:
+    @functools.wraps(method)
+    def alone(folder: CameraFolder, /, *args: _P.args, **named: _P.kwargs) -> _R:
+        with folder.lock:
+            return method(folder, *args, **named)
+
+    return alone
+
+
 class CameraFolder:
-    """Writes an evidence folder as one boot of a camera does."""
+    """Writes an evidence folder as one boot of a camera does. Safe for several threads: a chain has one pen."""
 
     def __init__(self, folder: Path, agency: Agency, device: str = "BWC-0001", *, signed: bool = True) -> None:
         self.device = device
+        self.lock = threading.RLock()
         self.disk = PosixDisk(folder)
         self.sizes: dict[tuple[str, int], int] = {}  # segments held
         self.session = agency.issue(Role.SESSION, device)
@@ -44,6 +62,7 @@ class CameraFolder:
         self._recordings: dict[str, int] = {}
         self.rotate()
 
+    @_in_turn
     def line(self, kind: str, body: dict[str, Any]) -> records.Record:
         """Append a record, durable."""
         self._ms += 1
@@ -54,6 +73,7 @@ class CameraFolder:
         self.head = (self.chain.seq - 1, self.chain.prev)
         return records.parse(line)
 
+    @_in_turn
     def rotate(self) -> None:
         """Begin the first, or the next, journal file."""
         self.file += 1
@@ -84,6 +104,7 @@ class CameraFolder:
         }
         self.line("boot", {**opening, **boot})
 
+    @_in_turn
     def begin_recording(self) -> str:
         """Begin a recording; returns its id."""
         recording = records.recording_id(BOOT, self.chain.seq)
@@ -92,6 +113,7 @@ class CameraFolder:
         self._recordings[recording] = 0
         return recording
 
+    @_in_turn
     def segment(self, recording: str, plain_size: int) -> tuple[str, int]:
         """Write the next segment, of one fragment, and its records."""
         index = self._recordings[recording]
@@ -128,6 +150,7 @@ class CameraFolder:
         self.sizes[recording, index] = len(cipher)
         return recording, index
 
+    @_in_turn
     def release(self, key: tuple[str, int], receipt: str) -> None:
         """Write the receipt down, give the segment up."""
         self.line("receipt", {"receipt": receipt})

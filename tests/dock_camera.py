@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class DockedCamera:
         self.orders: list[Order] = []
         self.release_at_once = True
         self._signer = pki.public_key(signer)
-        self._lock = threading.Lock()
+        self._lock = self.folder.lock  # the test writes while the port serves
         self._nonce: str | None = secrets.token_hex(16)
         chain, key = agency.issue(Role.CAMERA, device).write(tmp, "camera")
         roots = tmp / "roots.pem"

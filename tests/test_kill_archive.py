@@ -155,9 +155,10 @@ def killed(tmp_path: Path) -> Iterator[Killed]:
 
 @pytest.mark.long
 def test_dock_and_office_killed_in_the_narrowest_windows(killed: Killed) -> None:
-    """The segment is in its place and nothing says so yet."""
+    """The segment, or its receipt, is in its place and nothing says so yet."""
     killed.at("dock", at("rename", "/partial/*.age"))
     killed.at("office", at("rename", "/staging/*"))
+    killed.at("office", at("rename", "/store/*/receipts/*"))
     killed.check()
 
 

@@ -37,9 +37,9 @@ def undisturbed() -> Iterator[None]:
         yield
 
 
-def run(seed: int, lives: int, numbers: range | None = None, handins: int = 24) -> Report:
-    """A campaign over all of the script's recording and some of its hand-in, the rest at random."""
-    script = campaign.sampled(seed, handins)
+def run(seed: int, lives: int, numbers: range | None = None, handins: int | None = 24) -> Report:
+    """A campaign over all of the script's recording and some (None: all) of its hand-in, the rest at random."""
+    script = campaign.script(seed) if handins is None else campaign.sampled(seed, handins)
     report = Report(seed)
     for judged in Campaign(seed, lives, script).run(1, numbers):
         report.add(judged)
@@ -67,7 +67,7 @@ def test_a_life_is_lived_again_by_its_number() -> None:
 @pytest.mark.slow
 def test_two_thousand_lives_of_a_new_seed() -> None:
     seed = random.randrange(1 << 31)
-    report = run(seed, 2000, handins=200)
+    report = run(seed, 2000, handins=None)
     assert report.held, f"{report.line()}\n{report.problems}"
 
 

@@ -18,6 +18,7 @@ import pytest
 from evidence.pki import Role
 from evidence.verify import Verifier
 from hw_sim import forgetful_fs
+from runtime.disk import sync_folder
 from runtime.folder import DiskFolder
 from tests.agency import Agency, Holder
 from tests.dock_site import MIB, Site
@@ -101,6 +102,28 @@ def spooled(tmp_path: Path, agency: Agency) -> Iterator[Spooled]:
 )
 def test_a_dock_whose_disk_failed_still_empties_the_camera(spooled: Spooled, rules: Rules, away: bool) -> None:
     spooled.life(rules, away=away)
+    spooled.finish()
+
+
+def test_lines_that_a_killed_dock_left_in_memory_do_not_vanish_with_the_next_cut(spooled: Spooled) -> None:
+    folder = spooled.site.camera.folder
+    journal = folder.disk.root / "journal" / "00000000.jws"
+    with forgetful_fs.mount(spooled.store, spooled.point) as disk:
+        copy = spooled.point / folder.device / "journal" / journal.name
+        copy.parent.mkdir(parents=True)
+        for path in (copy.parent, copy.parent.parent, spooled.point):
+            sync_folder(path)
+        copy.touch()
+        sync_folder(copy.parent)
+        copy.write_bytes(journal.read_bytes())  # and the dock is killed before it syncs
+        folder.rotate()
+        spooled.site.start_dock(keep=True)
+        spooled._look(3)
+        spooled.site.bay.close()
+        spooled.site.drain.close()
+        disk.cut_power()
+    held = spooled.store / folder.device / "journal" / journal.name
+    assert held.read_bytes() == journal.read_bytes()
     spooled.finish()
 
 

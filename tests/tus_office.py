@@ -183,6 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
             assert head is not None
             anchor = TimeAnchor("OFFICE-1", asked["device"], asked["nonce"], *head, NOW, 1000)
             self._answer(200, anchor.sign(office.signer.key, office.kid).encode())
+        elif (self.command, self.path) == ("GET", "/v1/revocations"):
+            self._answer(200, b"")
+        elif (self.command, self.path) == ("POST", "/v1/standings"):
+            (camera,) = pki.parse_certificates(body)[:1]
+            self._answer(200, {"device": pki.role_and_id(camera)[1], "standing": "good"})
+        elif parts[2] == "configurations":
+            self._answer(404, {"code": "configuration-unknown", "message": "none was signed for this camera"})
         elif parts[2] == "receipts":
             receipt = office.receipt(parts[3], parts[4], int(parts[5]))
             if receipt is None:
