@@ -13,7 +13,7 @@ from cryptography import x509
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
-from office import retention
+from office import casework, retention
 from office.book import Book
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
@@ -59,7 +59,7 @@ class Archive:
         self.database = Database(sqlite_url(config.data / "catalogue.sqlite"))
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
         self.stamps = Stamps(config.data / "log" / "stamps", self.log, config, self.roots)
-        self.book = Book(config.data, self.log, self.database, {**retention.ENTERS})
+        self.book = Book(config.data, self.log, self.database, {**retention.ENTERS, **casework.ENTERS})
         self.ledger = Ledger(self.catalogue, self.log)
         self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
         self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
