@@ -19,6 +19,7 @@ from office.book import Book, Enter, Leaf, Turn
 from office.database import METADATA
 from office.errors import OfficeError
 from office.matching import Activity, Key
+from office.rows import row, rows
 from office.words import KINDS
 
 LONGEST: Final = timedelta(hours=72)
@@ -142,10 +143,11 @@ def change_recording_kind(book: Book, by: str, device: str, recording: str, kind
         )  # fmt: skip
 
 
-def link(
-    book: Book, by: str, activity: int, device: str, recording: str, reason: str, *, linked: bool = True
-) -> int:
-    """Say that a recording is of an activity, or (`linked` false) is not. The last word counts. Raises `OfficeError`."""
+def link(book: Book, by: str, activity: int, device: str, recording: str, reason: str, *, linked: bool = True) -> int:
+    """Say that a recording is of an activity, or (`linked` false) is not; the last word counts.
+
+    Raises `OfficeError`: "activity-unknown", "recording-unknown".
+    """
     with book.turn() as turn:
         _open(turn.db, activity)
         _recorded(turn.db, device, recording)
@@ -157,15 +159,13 @@ def link(
 
 def one(db: Connection, activity: int) -> dict[str, Any]:
     """An activity, with `history`: how its kind was changed. Raises `OfficeError` ("activity-unknown")."""
-    row = db.execute(select(_ACTIVITIES).where(_ACTIVITIES.c.leaf_index == activity)).one_or_none()
-    if row is None:
+    found = row(db, select(_ACTIVITIES).where(_ACTIVITIES.c.leaf_index == activity))
+    if found is None:
         raise OfficeError("activity-unknown", f"没有编号为 {activity} 的执法活动 no activity has this number", 404)
-    kinds = db.execute(select(_KINDS).where(_KINDS.c.activity == activity).order_by(_KINDS.c.leaf_index))
-    links = db.execute(select(_LINKS).where(_LINKS.c.activity == activity).order_by(_LINKS.c.leaf_index))
     return {
-        **_described(row._mapping),  # noqa: SLF001 - SQLAlchemy's public name
-        "history": [dict(kind._mapping) for kind in kinds],  # noqa: SLF001
-        "links": [dict(link._mapping) for link in links],  # noqa: SLF001
+        **_described(found),
+        "history": rows(db, select(_KINDS).where(_KINDS.c.activity == activity).order_by(_KINDS.c.leaf_index)),
+        "links": rows(db, select(_LINKS).where(_LINKS.c.activity == activity).order_by(_LINKS.c.leaf_index)),
     }
 
 
@@ -174,35 +174,34 @@ def between(db: Connection, since: str, until: str, *, all_of_them: bool = False
     query = select(_ACTIVITIES).where(_ACTIVITIES.c.begins >= since, _ACTIVITIES.c.begins < until)
     if not all_of_them:
         query = query.where(_ACTIVITIES.c.set_aside.is_(None))
-    rows = db.execute(query.order_by(_ACTIVITIES.c.begins, _ACTIVITIES.c.leaf_index))
-    return [_described(row._mapping) for row in rows]  # noqa: SLF001
+    return [_described(each) for each in rows(db, query.order_by(_ACTIVITIES.c.begins, _ACTIVITIES.c.leaf_index))]
 
 
-def as_activity(row: Mapping[str, Any]) -> Activity:
+def as_activity(told: Mapping[str, Any]) -> Activity:
     """An activity as `office.matching` takes it."""
     return Activity(
-        row["leaf_index"], row["kind"], datetime.fromisoformat(row["begins"]), datetime.fromisoformat(row["ends"]),
-        tuple(row["officers"]), row["section"],
+        told["leaf_index"], told["kind"], datetime.fromisoformat(told["begins"]), datetime.fromisoformat(told["ends"]),
+        tuple(told["officers"]), told["section"],
     )  # fmt: skip
 
 
 def links(db: Connection) -> dict[Key, bool]:
     """What people have linked and parted."""
-    rows = db.execute(select(_LINKS.c.activity, _LINKS.c.device, _LINKS.c.recording, _LINKS.c.linked))
-    return {(row.activity, row.device, row.recording): row.linked for row in rows}
+    found = db.execute(select(_LINKS.c.activity, _LINKS.c.device, _LINKS.c.recording, _LINKS.c.linked))
+    return {(each.activity, each.device, each.recording): each.linked for each in found}
 
 
 def recording_kinds(db: Connection) -> dict[tuple[str, str], str]:
     """Kinds that people gave to recordings."""
     query = select(_KINDS).where(_KINDS.c.recording.is_not(None)).order_by(_KINDS.c.leaf_index)
-    return {(row.device, row.recording): row.kind for row in db.execute(query)}
+    return {(each.device, each.recording): each.kind for each in db.execute(query)}
 
 
 def _open(db: Connection, activity: int) -> Mapping[str, Any]:
-    row = one(db, activity)
-    if row["set_aside"] is not None:
+    found = one(db, activity)
+    if found["set_aside"] is not None:
         raise OfficeError("activity-unknown", f"执法活动 {activity} 已作废 was set aside", 404)
-    return row
+    return found
 
 
 def _recorded(db: Connection, device: str, recording: str) -> None:
@@ -210,8 +209,8 @@ def _recorded(db: Connection, device: str, recording: str) -> None:
         raise OfficeError("recording-unknown", f"没有录像 no recording {device}/{recording} was handed in", 404)
 
 
-def _described(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "officers": json.loads(row["officers"]), "parties": json.loads(row["parties"])}
+def _described(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**told, "officers": json.loads(told["officers"]), "parties": json.loads(told["parties"])}
 
 
 def _entered(db: Connection, index: int, leaf: Leaf) -> None:
@@ -221,9 +220,7 @@ def _entered(db: Connection, index: int, leaf: Leaf) -> None:
 
 
 def _set_aside(db: Connection, _: int, leaf: Leaf) -> None:
-    db.execute(
-        update(_ACTIVITIES).where(_ACTIVITIES.c.leaf_index == leaf["activity"]).values(set_aside=leaf["reason"])
-    )
+    db.execute(update(_ACTIVITIES).where(_ACTIVITIES.c.leaf_index == leaf["activity"]).values(set_aside=leaf["reason"]))
 
 
 def _kind(db: Connection, index: int, leaf: Leaf) -> None:

@@ -1,8 +1,7 @@
 """Activities from a table: CSV as spreadsheets write it (UTF-8, or GB 18030), all lines or none.
 
-The first line names the columns, in any order: 编号 类别 地点 开始 结束 科室 执法人员 当事人, or number kind place begins
-ends section officers parties. A line whose number is in the ledger already is passed over, so that a table may be
-brought again with new lines.
+The first line names the columns, in any order: 编号 类别 地点 开始 结束 科室 执法人员 当事人, or number kind place
+begins ends section officers parties. A line whose number is in the ledger is passed over: a table may come again.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from office.database import METADATA
 from office.errors import OfficeError
 from office.retention import CASES as _BOUND
 from office.retention import HOLDS as _HOLDS
+from office.rows import row, rows
 
 _CASES: Final = Table(
     "cases", METADATA,
@@ -84,7 +85,7 @@ def bind_activity(book: Book, by: str, number: str, activity: int) -> int:
 
 
 def close_case(book: Book, by: str, number: str, until: datetime | None, reason: str) -> int:
-    """Close a case; its file, and the recordings with it, are kept until then (None: for good). Raises `OfficeError`."""
+    """Close a case; its file, and the recordings with it, kept until then (None: for good). Raises `OfficeError`."""
     with book.turn() as turn:
         _open(turn.db, number)
         return retention.close_case(turn, by=by, case=number, until=until, reason=reason)
@@ -111,24 +112,25 @@ def release(book: Book, by: str, hold: int, reason: str) -> int:
     with book.turn() as turn:
         asked_by = _in_force(turn.db, hold)["asked_by"]
         if asked_by is None or asked_by == by:
-            raise OfficeError("two-people", "解除须由两人办理：先由他人申请 another person has to ask for it first", 403)
+            raise OfficeError(
+                "two-people", "解除须由两人办理：先由他人申请 another person has to ask for it first", 403
+            )
         return retention.release_hold(turn, by=by, hold=hold, reason=entry.text("理由 reason", reason))
 
 
 def all_of_them(db: Connection) -> list[dict[str, Any]]:
     """All cases, the last one first."""
-    rows = db.execute(select(_CASES).order_by(_CASES.c.leaf_index.desc()))
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    return rows(db, select(_CASES).order_by(_CASES.c.leaf_index.desc()))
 
 
 def one(db: Connection, number: str) -> dict[str, Any]:
     """A case, with its `activities` and `recordings`. Raises `OfficeError` ("case-unknown")."""
-    row = db.execute(select(_CASES).where(_CASES.c.number == number)).one_or_none()
-    if row is None:
+    found = row(db, select(_CASES).where(_CASES.c.number == number))
+    if found is None:
         raise OfficeError("case-unknown", f"没有案件 there is no case {number}", 404)
     bound = db.execute(select(_BOUND.c.device, _BOUND.c.recording).where(_BOUND.c.case_no == number).distinct())
     return {
-        **row._mapping,  # noqa: SLF001
+        **found,
         "activities": _activities(db, number),
         "recordings": sorted((each.device, each.recording) for each in bound),
     }
@@ -137,7 +139,7 @@ def one(db: Connection, number: str) -> dict[str, Any]:
 def of_recording(db: Connection, device: str, recording: str) -> list[str]:
     """The cases that a recording was ever bound to."""
     of_it = (_BOUND.c.device == device) & (_BOUND.c.recording == recording)
-    return sorted({row.case_no for row in db.execute(select(_BOUND.c.case_no).where(of_it))})
+    return sorted({bound.case_no for bound in db.execute(select(_BOUND.c.case_no).where(of_it))})
 
 
 def holds(db: Connection, *, in_force: bool = True) -> list[dict[str, Any]]:
@@ -149,21 +151,15 @@ def holds(db: Connection, *, in_force: bool = True) -> list[dict[str, Any]]:
     )
     if in_force:
         query = query.where(_HOLDS.c.released.is_(None))
-    asked = {row.hold: row for row in db.execute(select(_ASKED))}
-    return [
-        {
-            **row._mapping,  # noqa: SLF001
-            "asked_by": asked[row.leaf_index].by if row.leaf_index in asked else None,
-            "asked_reason": asked[row.leaf_index].reason if row.leaf_index in asked else None,
-        }
-        for row in db.execute(query)
-    ]
+    asked = {one["hold"]: {"asked_by": one["by"], "asked_reason": one["reason"]} for one in rows(db, select(_ASKED))}
+    nobody = {"asked_by": None, "asked_reason": None}
+    return [{**held, **asked.get(held["leaf_index"], nobody)} for held in rows(db, query)]
 
 
 def _in_force(db: Connection, hold: int) -> Mapping[str, Any]:
-    for row in holds(db):
-        if row["leaf_index"] == hold:
-            return row
+    for held in holds(db):
+        if held["leaf_index"] == hold:
+            return held
     raise OfficeError("hold-unknown", f"没有有效的保全 {hold} no such hold is in force", 404)
 
 
@@ -173,8 +169,7 @@ def _open(db: Connection, number: str) -> None:
 
 
 def _activities(db: Connection, number: str) -> list[int]:
-    rows = db.execute(select(_ACTIVITIES.c.activity).where(_ACTIVITIES.c.case_no == number))
-    return sorted(row.activity for row in rows)
+    return sorted(db.execute(select(_ACTIVITIES.c.activity).where(_ACTIVITIES.c.case_no == number)).scalars())
 
 
 def _opened(db: Connection, index: int, leaf: Leaf) -> None:

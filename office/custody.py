@@ -14,6 +14,7 @@ from office import entry
 from office.book import Book, Enter, Leaf
 from office.catalogue import utc, utc_now
 from office.database import METADATA
+from office.rows import rows
 
 WORK: Final = {
     "registered": "登记", "checked": "检查", "repaired": "维修", "updated": "更新", "replenished": "增配",
@@ -72,8 +73,7 @@ def maintain(
 def at(db: Connection, when: datetime | None = None) -> dict[str, dict[str, Any]]:
     """Who looked after each camera at a time (now, if none is given), by device."""
     query = select(_CUSTODY).where(_CUSTODY.c.since <= (utc(when) if when else utc_now()))
-    rows = db.execute(query.order_by(_CUSTODY.c.since, _CUSTODY.c.leaf_index))
-    return {row.device: dict(row._mapping) for row in rows}  # noqa: SLF001 - SQLAlchemy's public name
+    return {row["device"]: row for row in rows(db, query.order_by(_CUSTODY.c.since, _CUSTODY.c.leaf_index))}
 
 
 def sections(db: Connection, when: datetime | None = None) -> dict[str, str]:
@@ -83,15 +83,11 @@ def sections(db: Connection, when: datetime | None = None) -> dict[str, str]:
 
 def history(db: Connection, device: str) -> list[dict[str, Any]]:
     """All that was entered of a camera, by the time it holds from: custodians, and what was done to it."""
-    kept = [
-        {"act": "custody", "from": row.since, **row._mapping}  # noqa: SLF001
-        for row in db.execute(select(_CUSTODY).where(_CUSTODY.c.device == device))
-    ]
-    done = [
-        {"act": "maintenance", "from": row.done, **row._mapping}  # noqa: SLF001
-        for row in db.execute(select(_MAINTENANCE).where(_MAINTENANCE.c.device == device))
-    ]
-    return sorted(kept + done, key=lambda row: (row["from"], row["leaf_index"]))
+    kept = rows(db, select(_CUSTODY).where(_CUSTODY.c.device == device))
+    done = rows(db, select(_MAINTENANCE).where(_MAINTENANCE.c.device == device))
+    acts = [{"act": "custody", "from": row["since"], **row} for row in kept]
+    acts += [{"act": "maintenance", "from": row["done"], **row} for row in done]
+    return sorted(acts, key=lambda row: (row["from"], row["leaf_index"]))
 
 
 def _device(device: str) -> str:

@@ -91,7 +91,7 @@ def _of_one(one: Footage, written: set[tuple[str, str, int | None]], state: Stat
         yield Fact(2, f"{name} 丢帧 {one.frames_dropped}", bears=True)
     late = state in (State.LATE, State.OVERDUE)
     known = {State.LATE: "逾期移交", State.OVERDUE: "逾期未移交", State.MET: "按时移交"}
-    words = known[state] if state in known else "已移交" if one.handed_in else "尚未移交完毕"
+    words = (state and known.get(state)) or ("已移交" if one.handed_in else "尚未移交完毕")
     yield Fact(3, f"{name} {words}", bears=late)
     yield Fact(3, f"{name} {'记录已签名' if one.signed else '记录未签名'}", bears=not one.signed)
     if one.officer is None:

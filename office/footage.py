@@ -1,4 +1,4 @@
-"""What the office knows of recordings without opening one: who, when, how whole, when handed in. Reads the catalogue."""
+"""What the catalogue knows of recordings without opening one: who, when, how whole, when handed in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from office.catalogue import utc
+from office.rows import rows
 
 UNEXPLAINED: Final = (None, "unanswered")
 """Reasons of a gap that are none."""
@@ -88,22 +89,19 @@ def between(db: Connection, since: datetime, until: datetime) -> list[Footage]:
 def _read(db: Connection, since: datetime, until: datetime) -> list[Footage]:
     period = {"since": utc(since), "until": utc(until)}
 
-    def rows(query: str, **values: str) -> list[Mapping[str, Any]]:
-        return [row._mapping for row in db.execute(text(query), values)]  # noqa: SLF001 - SQLAlchemy's public name
-
     def of(table: str) -> defaultdict[tuple[str, str], list[Mapping[str, Any]]]:
         grouped: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-        for row in rows(_PARTS.format(table, _IN), **period):
+        for row in rows(db, text(_PARTS.format(table, _IN)).bindparams(**period)):
             grouped[row["device"], row["recording"]].append(row)
         return grouped
 
     segments, gaps, notices, alerts = of("segments"), of("gaps"), of("notices"), of("alerts")
     loans: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows(_LOANS, until=period["until"]):
+    for row in rows(db, text(_LOANS).bindparams(until=period["until"])):
         loans[row["device"]].append(row)
     return [
         _footage(row, segments[key], gaps[key], notices[key], alerts[key], loans[row["device"]])
-        for row in rows(_RECORDINGS, **period)
+        for row in rows(db, text(_RECORDINGS).bindparams(**period))
         for key in [(row["device"], row["recording"])]
     ]
 

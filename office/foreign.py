@@ -24,6 +24,7 @@ from office import entry
 from office.book import Book, Enter, Leaf
 from office.database import METADATA
 from office.errors import OfficeError
+from office.rows import rows
 from runtime.disk import make_folder, sync_folder
 
 _BLOCK: Final = 1024 * 1024
@@ -94,7 +95,7 @@ def all_of_them(db: Connection, case: str | None = None) -> list[dict[str, Any]]
     query = select(_FOREIGN).order_by(_FOREIGN.c.leaf_index.desc())
     if case is not None:
         query = query.where(_FOREIGN.c.case_no == case)
-    return [{**row._mapping, "claims": json.loads(row.claims)} for row in db.execute(query)]  # noqa: SLF001
+    return [{**row, "claims": json.loads(row["claims"])} for row in rows(db, query)]
 
 
 def _copy(file: BinaryIO, folder: Path) -> tuple[Path, str, int]:

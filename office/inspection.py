@@ -134,7 +134,9 @@ def close(archive: Archive, by: str, inspection: int) -> int:
         drawn = [one["item"] for one in inspection_acts.sample(turn.db, inspection)]
         left = [item for item in drawn for question in range(1, 4) if (item, question) not in found]
         if left or not drawn:
-            raise OfficeError("not-judged", f"尚有 {len(left)} 项未评 findings are missing, the first of {left[:1]}", 409)
+            raise OfficeError(
+                "not-judged", f"尚有 {len(left)} 项未评 findings are missing, the first of {left[:1]}", 409
+            )
         return turn.enter("inspection-closed", by=by, inspection=inspection)
 
 

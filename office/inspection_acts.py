@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select,
 from office.book import Enter, Leaf
 from office.database import METADATA
 from office.errors import OfficeError
+from office.rows import row, rows
 
 VERDICTS: Final = {"met": "符合", "unmet": "不符合", "not-judged": "不评"}
 
@@ -58,31 +59,27 @@ _FINDINGS: Final = Table(
 
 def all_of_them(db: Connection) -> list[dict[str, Any]]:
     """All inspections, the last one first."""
-    rows = db.execute(select(_INSPECTIONS).order_by(_INSPECTIONS.c.leaf_index.desc()))
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    return rows(db, select(_INSPECTIONS).order_by(_INSPECTIONS.c.leaf_index.desc()))
 
 
 def one(db: Connection, inspection: int) -> dict[str, Any]:
     """An inspection. Raises `OfficeError` ("inspection-unknown")."""
-    row = db.execute(select(_INSPECTIONS).where(_INSPECTIONS.c.leaf_index == inspection)).one_or_none()
-    if row is None:
+    found = row(db, select(_INSPECTIONS).where(_INSPECTIONS.c.leaf_index == inspection))
+    if found is None:
         raise OfficeError("inspection-unknown", f"没有编号为 {inspection} 的检查 no inspection has this number", 404)
-    return dict(row._mapping)  # noqa: SLF001
+    return found
 
 
 def sample(db: Connection, inspection: int) -> list[dict[str, Any]]:
     """What was drawn: `section`, `item`, by section and in the order of the draw."""
     query = select(_SAMPLE).where(_SAMPLE.c.inspection == inspection).order_by(_SAMPLE.c.section, _SAMPLE.c.place)
-    return [dict(row._mapping) for row in db.execute(query)]  # noqa: SLF001
+    return rows(db, query)
 
 
 def findings(db: Connection, inspection: int) -> dict[tuple[str, int], dict[str, Any]]:
     """The findings that count: the last of each item and question."""
     query = select(_FINDINGS).where(_FINDINGS.c.inspection == inspection).order_by(_FINDINGS.c.leaf_index)
-    return {
-        (row.item, row.question): {**row._mapping, "facts": json.loads(row.facts)}  # noqa: SLF001
-        for row in db.execute(query)
-    }
+    return {(told["item"], told["question"]): {**told, "facts": json.loads(told["facts"])} for told in rows(db, query)}
 
 
 def _announced(db: Connection, index: int, leaf: Leaf) -> None:

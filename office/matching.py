@@ -98,10 +98,10 @@ def match(
     found: list[Match] = []
     for footage in recordings:
         told = links[footage.key]
-        linked = [by_leaf[leaf] for leaf, yes in told.items() if yes and leaf in by_leaf]
-        found += [_measured(one, footage, Why.LINKED) for one in linked]
+        own = [by_leaf[leaf] for leaf, yes in told.items() if yes and leaf in by_leaf]
+        found += [_measured(one, footage, Why.LINKED) for one in own]
         open_to = activities if footage.officer is None else by_officer[footage.officer]
-        found += _by_time([one for one in open_to if one.leaf not in told], footage, alone=not linked)
+        found += _by_time([one for one in open_to if one.leaf not in told], footage, alone=not own)
     order = {one.leaf: number for number, one in enumerate(sorted(activities, key=lambda one: (one.begins, one.leaf)))}
     return sorted(found, key=lambda one: (order[one.activity], str(one.footage.begins or ""), one.footage.key))
 

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select
 from office import entry
 from office.book import Book, Enter, Leaf
 from office.database import METADATA
+from office.rows import rows
 
 _NOTES: Final = Table(
     "notes", METADATA,
@@ -34,8 +35,7 @@ def add(book: Book, by: str, about: str, text: str) -> int:
 
 def of(db: Connection, about: str) -> list[dict[str, Any]]:
     """The notes on something, the first one first."""
-    rows = db.execute(select(_NOTES).where(_NOTES.c.about == about).order_by(_NOTES.c.leaf_index))
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    return rows(db, select(_NOTES).where(_NOTES.c.about == about).order_by(_NOTES.c.leaf_index))
 
 
 def _note(db: Connection, index: int, leaf: Leaf) -> None:

@@ -17,6 +17,7 @@ from office import activities, entry, footage
 from office.book import Book, Enter, Leaf
 from office.database import METADATA
 from office.errors import OfficeError
+from office.rows import row, rows
 from office.words import GROUNDS
 
 
@@ -68,9 +69,7 @@ class About:
     gap: int | None = None
 
 
-def state_unrecorded(
-    book: Book, author: str, about: About, ground: str, reason: str, basis: str, leader: str
-) -> int:
+def state_unrecorded(book: Book, author: str, about: About, ground: str, reason: str, basis: str, leader: str) -> int:
     """Rule 6: why an activity was not recorded, or a recording stopped; its leaf. Raises `OfficeError`.
 
     `ground`: one of `GROUNDS`; `basis`: what makes it one; `leader`: the account of the bureau's leader.
@@ -115,14 +114,14 @@ def review(book: Book, reviewer: str, version: int, *, taken: bool, note: str | 
     Raises `OfficeError`: "statement-unknown", "own-statement", "not-latest".
     """
     with book.turn() as turn:
-        row = _version(turn.db, version)
-        if row["author"] == reviewer:
+        read = _version(turn.db, version)
+        if read["author"] == reviewer:
             raise OfficeError("own-statement", "不得审阅本人的说明 nobody reviews a statement of his own", 403)
-        if row["state"] != State.WAITING:
-            raise OfficeError("not-latest", f"该稿{STATES[State(row['state'])]} this version does not wait", 409)
+        if read["state"] != State.WAITING:
+            raise OfficeError("not-latest", f"该稿{STATES[State(read['state'])]} this version does not wait", 409)
         words = entry.maybe("意见 note", note) if taken else entry.text("意见 note", note)
         return turn.enter(
-            "statement-reviewed", by=reviewer, version=version, statement=row["statement"],
+            "statement-reviewed", by=reviewer, version=version, statement=read["statement"],
             verdict="taken" if taken else "returned", note=words,
         )  # fmt: skip
 
@@ -130,7 +129,7 @@ def review(book: Book, reviewer: str, version: int, *, taken: bool, note: str | 
 def versions(db: Connection, statement: int) -> list[dict[str, Any]]:
     """All versions of a statement, the first one first. Raises `OfficeError` ("statement-unknown")."""
     query = select(_STATEMENTS).where(_STATEMENTS.c.statement == statement).order_by(_STATEMENTS.c.version)
-    found = [dict(row._mapping) for row in db.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+    found = rows(db, query)
     if not found:
         raise _unknown(statement)
     return found
@@ -139,25 +138,26 @@ def versions(db: Connection, statement: int) -> list[dict[str, Any]]:
 def latest(db: Connection, *states: State) -> list[dict[str, Any]]:
     """The last version of each statement, of these states (all, if none is named); earliest first."""
     query = select(_STATEMENTS).where(_STATEMENTS.c.state.in_(states or [one for one in State if one != "replaced"]))
-    rows = db.execute(query.order_by(_STATEMENTS.c.leaf_index))
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001
+    return rows(db, query.order_by(_STATEMENTS.c.leaf_index))
 
 
-def excused(rows: Sequence[Mapping[str, Any]]) -> tuple[set[int], set[tuple[str, str]]]:
-    """Activities, and recordings, with a statement of rule 6 that was not given back; `rows` as `latest` tells them."""
-    own = [row for row in rows if row["concerns"] == "unrecorded" and row["state"] in (State.WAITING, State.TAKEN)]
+def excused(latest: Sequence[Mapping[str, Any]]) -> tuple[set[int], set[tuple[str, str]]]:
+    """Activities, and recordings, with a statement of rule 6 that was not given back; of `latest`."""
+    own = [
+        each for each in latest if each["concerns"] == "unrecorded" and each["state"] in (State.WAITING, State.TAKEN)
+    ]
     return (
-        {row["activity"] for row in own if row["activity"] is not None},
-        {(row["device"], row["recording"]) for row in own if row["recording"] is not None},
+        {each["activity"] for each in own if each["activity"] is not None},
+        {(each["device"], each["recording"]) for each in own if each["recording"] is not None},
     )
 
 
-def explained(rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, str, int | None]]:
+def explained(latest: Sequence[Mapping[str, Any]]) -> set[tuple[str, str, int | None]]:
     """Gaps (or with None all of a recording) that were explained in writing, and not given back."""
     return {
-        (row["device"], row["recording"], row["gap"])
-        for row in rows
-        if row["recording"] is not None and row["state"] in (State.WAITING, State.TAKEN)
+        (each["device"], each["recording"], each["gap"])
+        for each in latest
+        if each["recording"] is not None and each["state"] in (State.WAITING, State.TAKEN)
     }
 
 
@@ -179,10 +179,10 @@ def _make(book: Book, author: str, concerns: str, about: About, words: Mapping[s
 
 
 def _version(db: Connection, leaf: int) -> Mapping[str, Any]:
-    row = db.execute(select(_STATEMENTS).where(_STATEMENTS.c.leaf_index == leaf)).one_or_none()
-    if row is None:
+    found = row(db, select(_STATEMENTS).where(_STATEMENTS.c.leaf_index == leaf))
+    if found is None:
         raise _unknown(leaf)
-    return dict(row._mapping)  # noqa: SLF001
+    return found
 
 
 def _last(db: Connection, statement: int) -> Mapping[str, Any]:
@@ -194,7 +194,19 @@ def _unknown(leaf: int) -> OfficeError:
 
 
 def _made(db: Connection, index: int, leaf: Leaf) -> None:
-    names = ("version", "concerns", "ground", "activity", "device", "recording", "gap", "reason", "basis", "leader", "at")
+    names = (
+        "version",
+        "concerns",
+        "ground",
+        "activity",
+        "device",
+        "recording",
+        "gap",
+        "reason",
+        "basis",
+        "leader",
+        "at",
+    )
     first = index if leaf["statement"] is None else leaf["statement"]
     db.execute(update(_STATEMENTS).where(_STATEMENTS.c.statement == first).values(state=State.REPLACED))
     db.execute(

@@ -1,4 +1,4 @@
-"""An office with cameras whose journals tell what a test wants, for case work and inspection. Times: hours before now."""
+"""An office with cameras whose journals tell what a test wants. Times: hours before now."""
 
 from __future__ import annotations
 

@@ -235,7 +235,12 @@ def test_a_returned_statement_is_written_anew_and_the_old_wording_stays(unit: Un
 
 def test_a_statement_owes_ground_reason_basis_and_leader(unit: Unit) -> None:
     about = About(unit.enter(6, 5))
-    for words in (("party", "r", "b", "l"), ("urgent", "", "b", "l"), ("urgent", "r", " ", "l"), ("urgent", "r", "b", "")):
+    for words in (
+        ("party", "r", "b", "l"),
+        ("urgent", "", "b", "l"),
+        ("urgent", "r", " ", "l"),
+        ("urgent", "r", "b", ""),
+    ):
         refused("entry", statements.state_unrecorded, unit.book, "zhang", about, *words)
     refused("entry", statements.state_unrecorded, unit.book, "zhang", About(), "urgent", "r", "b", "l")
     refused("activity-unknown", statements.state_unrecorded, unit.book, "z", About(99), "urgent", "r", "b", "l")

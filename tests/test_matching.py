@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,7 +106,7 @@ SOME = st.lists(st.tuples(SPANS, st.sampled_from([ONE, TWO, THREE, None])), max_
 
 
 @given(SOME, SOME)
-def test_whatever_is_entered_a_match_has_its_reason(activities: list, recordings: list) -> None:
+def test_whatever_is_entered_a_match_has_its_reason(activities: list[Any], recordings: list[Any]) -> None:
     ledger = [
         activity(begin, begin + length, officer or ONE, leaf=n)
         for n, ((begin, length), officer) in enumerate(activities)
