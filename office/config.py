@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from office.notify_config import NotifyConfig
 from runtime.config import Between, Matches
 
 _Port = Annotated[int, Between(0, 65_535)]
@@ -40,6 +41,7 @@ class OfficeConfig:
     desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # who of role `desk` may read and command
     time_zone: str = "Asia/Shanghai"  # of the county: where a day ends (rule 19)
     warn_hours: Annotated[int, Between(0, 24)] = 4  # before a deadline
+    notify: NotifyConfig | None = None  # without it nobody is told by mail or webhook
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut
 
     def __post_init__(self) -> None:
