@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Connection, Integer, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Table, Text, insert, select, update
 
 from office import entry, footage
 from office.book import Book, Enter, Leaf, Turn
@@ -26,7 +26,7 @@ LONGEST: Final = timedelta(hours=72)
 
 _ACTIVITIES: Final = Table(
     "activities", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("number", Text, index=True),  # the agency's own
     Column("kind", Text, nullable=False),
     Column("place", Text, nullable=False),
@@ -42,8 +42,8 @@ _ACTIVITIES: Final = Table(
 )  # fmt: skip
 _KINDS: Final = Table(
     "activity_kinds", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
-    Column("activity", Integer, index=True),  # or a recording:
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("activity", BigInteger, index=True),  # or a recording:
     Column("device", Text),
     Column("recording", Text, index=True),
     Column("kind", Text, nullable=False),
@@ -54,11 +54,11 @@ _KINDS: Final = Table(
 )  # fmt: skip
 _LINKS: Final = Table(
     "activity_links", METADATA,
-    Column("activity", Integer, primary_key=True, autoincrement=False),
+    Column("activity", BigInteger, primary_key=True, autoincrement=False),
     Column("device", Text, primary_key=True),
     Column("recording", Text, primary_key=True),
     Column("linked", Boolean, nullable=False),
-    Column("leaf_index", Integer, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("at", Text, nullable=False),

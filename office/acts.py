@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo
 
 from evidence import shape
 from evidence.documents import ORDERS
-from office.archive import Archive
-from office.catalogue import Catalogue
+from office.archive import Archive, look
 from office.config import OfficeConfig
 from office.duties import OPEN, deadlines, describe, table
 from office.errors import OfficeError
@@ -87,11 +86,8 @@ def at_time(text: str | None, zone: ZoneInfo, after: datetime) -> datetime | Non
 def _deadlines(config: OfficeConfig, options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     since = now - timedelta(days=_DAYS) if options.all else None
-    path = config.data / "catalogue.sqlite"
-    found = []
-    if path.exists():
-        with contextlib.closing(Catalogue(path)) as catalogue:
-            found = deadlines(catalogue, now, config.zone, timedelta(hours=config.warn_hours), done_since=since)
+    with contextlib.closing(look(config)) as catalogue:
+        found = deadlines(catalogue, now, config.zone, timedelta(hours=config.warn_hours), done_since=since)
     if options.json:
         sys.stdout.write(json.dumps({"deadlines": [*map(describe, found)]}, ensure_ascii=False, indent=1) + "\n")
     else:

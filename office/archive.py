@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
-from office import casework, retention
+from office import casework, catalogue, ledger, orders, retention
 from office.book import Book
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
@@ -34,9 +35,16 @@ from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
+ENTERS: Final = {
+    **catalogue.ENTERS, **ledger.ENTERS, **orders.ENTERS, **retention.ENTERS, **casework.ENTERS,
+}  # fmt: skip
+"""What makes the rows of each act: each domain's own."""
+
 
 class Archive:
     """The office's holdings. Building it opens everything and changes nothing that is held."""
+
+    apart: Final = False  # as quarantine is
 
     def __init__(self, config: OfficeConfig) -> None:
         """Raises `OfficeError`, `CredentialError`."""
@@ -55,15 +63,15 @@ class Archive:
         quarantine = config.data / "quarantine"
         self.store = Store(config.data / "store")
         self.staging = Staging(config.data / "staging")
-        self.catalogue = Catalogue(config.data / "catalogue.sqlite")
-        self.database = Database(sqlite_url(config.data / "catalogue.sqlite"))
+        self.database = _database(config)
+        self.catalogue = Catalogue(self.database)
         self.log = Log(config.data / "log", f"bodycam/{agency}/{self.office}", load_key(config.log_key))
         self.stamps = Stamps(config.data / "log" / "stamps", self.log, config, self.roots)
-        self.book = Book(config.data, self.log, self.database, {**retention.ENTERS, **casework.ENTERS})
-        self.ledger = Ledger(self.catalogue, self.log)
-        self.orders = Orders(self.catalogue, self.log, self.office, self.signer, self.signer_kid)
-        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine)
-        self.heads = Heads(self.journals, self.log, self.catalogue, config.clock_error_ms)
+        self.book = Book(config.data, self.log, self.database, ENTERS)
+        self.ledger = Ledger(self.book)
+        self.orders = Orders(self.database, self.book, self.office, self.signer, self.signer_kid)
+        self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
+        self.journals = Journals(self.store, self.catalogue, self.roots, quarantine, self.heads.note)
         self.register = Register(config.cameras, self.office, self.signer_chain[0], self.roots)
         self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
         self.receipts = Receipts(
@@ -75,12 +83,25 @@ class Archive:
         """Let go of log and catalogue."""
         self.log.close()
         self.database.close()
-        self.catalogue.close()
 
     @property
     def revocation_lists(self) -> list[Path]:
         """The agency's lists, which lie beside the signer's certificate: of today, since they come when they come."""
         return sorted(self.config.signer_certificate.parent.glob("*.crl"))
+
+
+def look(config: OfficeConfig) -> Catalogue:
+    """The catalogue alone, to look into; an empty one if the office never ran. Raises `OfficeError`."""
+    ran = config.database or _file(config).exists()
+    return Catalogue(_database(config) if ran else Database("sqlite://"))
+
+
+def _database(config: OfficeConfig) -> Database:
+    return Database(config.database or sqlite_url(_file(config)))
+
+
+def _file(config: OfficeConfig) -> Path:
+    return config.data / "catalogue.sqlite"
 
 
 def _identity(chain: list[x509.Certificate], roots: list[x509.Certificate], role: Role) -> str:

@@ -19,17 +19,27 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select, update
 
 from office.catalogue import utc_now
 from office.database import METADATA, Database
+from office.errors import OfficeError
 from office.log import Log
 
 Leaf = Mapping[str, Any]
 Enter = Callable[[Connection, int, Leaf], None]
-"""Makes the rows of a leaf, by its index. Pure but for the connection: run again when the catalogue is rebuilt."""
+"""Makes the rows of a leaf, by its index. Pure but for the connection: run again when the catalogue is rebuilt.
 
-_READ: Final = Table("book", METADATA, Column("leaves", Integer, nullable=False))
+It must not need what journals and receipts tell (recordings, segments, …): a rebuild reads the log before them.
+"""
+
+_READ: Final = Table(
+    "book",
+    METADATA,
+    Column("leaves", BigInteger, nullable=False),  # entered
+    Column("root", Text, nullable=False),  # of the log over them
+    Column("acts", BigInteger, nullable=False),  # leaves up to the last act of a person
+)
 
 
 class Book:
@@ -55,6 +65,11 @@ class Book:
         """Enter what the log has and the catalogue has not: after a cut, or what another process has logged."""
         with self.turn():
             pass
+
+    def version(self) -> int:
+        """Another number after an act of a person, in whichever process."""
+        with self._database.read() as db:
+            return db.scalar(select(_READ.c.acts)) or 0
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -86,12 +101,18 @@ class Turn:
 
     def catch_up(self) -> None:
         """Make the rows of all leaves that have none yet, in the order of the log."""
-        known = self.db.execute(select(_READ.c.leaves)).scalar()
+        known = self.db.execute(select(_READ)).one_or_none()
+        leaves = self._log.since(known.leaves if known else 0)
         if known is None:
-            self.db.execute(insert(_READ).values(leaves=0))
-        leaves = self._log.since(known or 0)
+            self.db.execute(insert(_READ).values(leaves=0, root=self._log.root(0).hex(), acts=0))
+        elif known.leaves > self._log.size or self._log.root(known.leaves).hex() != known.root:
+            raise OfficeError(
+                "catalogue-log", "the catalogue was made from another log: ask why, then bodycam office rebuild"
+            )
         for index, leaf in leaves:
             if (enter := self._enters.get(leaf["act"])) is not None:
                 enter(self.db, index, leaf)
         if leaves:
-            self.db.execute(update(_READ).values(leaves=leaves[-1][0] + 1))
+            size = leaves[-1][0] + 1
+            acts = max((index + 1 for index, leaf in leaves if "by" in leaf), default=_READ.c.acts)
+            self.db.execute(update(_READ).values(leaves=size, root=self._log.root(size).hex(), acts=acts))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select
 
 from office import activities, entry, retention
 from office.book import Book, Enter, Leaf
@@ -22,7 +22,7 @@ from office.rows import row, rows
 
 _CASES: Final = Table(
     "cases", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("number", Text, nullable=False, unique=True),  # the agency's own
     Column("title", Text, nullable=False),
     Column("leader", Text, nullable=False),  # who leads it
@@ -34,21 +34,21 @@ _CASES: Final = Table(
 )  # fmt: skip
 _ACTIVITIES: Final = Table(
     "case_activities", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("case_no", Text, nullable=False, index=True),
-    Column("activity", Integer, nullable=False),
+    Column("activity", BigInteger, nullable=False),
 )  # fmt: skip
 _ASKED: Final = Table(
     "hold_releases", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
-    Column("hold", Integer, nullable=False, index=True),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("hold", BigInteger, nullable=False, index=True),
     Column("reason", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("at", Text, nullable=False),
 )  # fmt: skip
 _HOLD_ACTS: Final = Table(
     "hold_acts", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("by", Text, nullable=False),
     Column("at", Text, nullable=False),
 )  # fmt: skip

@@ -1,28 +1,49 @@
-"""The catalogue: what the office holds, found quickly. SQLite; derived from journals and store, and rebuildable.
+"""The catalogue: what the office holds, found quickly. Derived from journals, store and log, and rebuildable.
 
 Only `events`, and `alerts` that are not handed in yet, hold what stands nowhere else: hints until the journal arrives.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import bisect
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Executable, Table, exists, func, select, update
 
 from evidence import shape
 from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.records import Record
 from office.contact import Contact
-from office.errors import OfficeError
-from office.schema import SCHEMA, VERSION
+from office.database import Database, Row, put, put_new
+from office.intake import put_alert, take
+from office.schema import (
+    ALERTS,
+    BAYS,
+    DEVICES,
+    DOCKS,
+    EVENTS,
+    EXPORTS,
+    FORKS,
+    GAPS,
+    HEADS,
+    LOANS,
+    NOTICES,
+    RECORDINGS,
+    REMOTES,
+    SEGMENTS,
+    TELEMETRY,
+)  # fmt: skip
 
-_BUSY_SECONDS = 10
+_TABLES: Final = {
+    table.name: table for table in (EVENTS, EXPORTS, FORKS, DOCKS, DEVICES, BAYS, TELEMETRY, LOANS, REMOTES)
+}
+_OPENINGS = 64
+_UNVERIFIED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,96 +61,100 @@ class Event:
 
 
 class Catalogue:
-    """One connection, used by one thread at a time. Every method is one durable transaction."""
+    """Safe to use from several threads. Every method is one durable transaction, or one look."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (VERSION, 0) or (
-                version == 0 and self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
-            ):
-                raise sqlite3.DatabaseError(f"its tables are of version {version}, this program's of {VERSION}")
-            self._db.executescript(f"{SCHEMA}PRAGMA user_version={VERSION};")
-        except sqlite3.Error as error:
-            raise OfficeError("catalogue", f"{path} cannot be opened ({error}); move it away, it is rebuilt") from error
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
+        """Close the database."""
+        self._database.close()
 
     def head_seq(self, device: str) -> int:
         """Last record that was taken in; -1: none."""
-        rows = self.rows("SELECT head_seq FROM devices WHERE device = ?", device)
+        rows = self.rows(select(DEVICES.c.head_seq).where(DEVICES.c.device == device))
         return int(rows[0]["head_seq"]) if rows else -1
 
     def add_records(self, device: str, found: Sequence[tuple[Record, bool]], dock: str | None) -> None:
-        """Take in verified records in order, each with whether its session is signed. Known ones change nothing."""
+        """Take in verified records in order, each with whether its session is signed. Known ones change nothing.
+
+        `dock`: who brought them, if no head in the log tells it.
+        """
         known = self.head_seq(device)
         fresh = [(record, signed) for record, signed in found if record.seq > known]
         if not fresh:
             return
         last = fresh[-1][0]
-        with self.transaction() as db:
-            contact = Contact(db, device, utc_now())
+        with self._database.begin() as db:
+            arrivals, contact = _Arrivals(db, device, fresh[0][0].seq, last.seq), Contact(db, device)
             for record, signed in fresh:
-                _take(db, device, record, signed)
-                contact.take(record)
-            db.execute(
-                "INSERT INTO devices VALUES (?,?,?,?,?,?,?) ON CONFLICT (device) DO UPDATE SET "
-                "head_seq=excluded.head_seq, head=excluded.head, handed_in=excluded.handed_in, dock=excluded.dock, "
-                "docked_since=excluded.docked_since, contact=excluded.contact",
-                (device, last.seq, last.sha256, utc_now(), dock, contact.since, contact.last),
-            )
+                seen = arrivals.at(record.seq)
+                take(db, record, seen, signed=signed)
+                contact.take(record, seen)
+            contact.close()
+            row = {"device": device, "head_seq": last.seq, "head": last.sha256, "handed_in": arrivals.at(last.seq)}
+            put(db, DEVICES, {**row, "dock": dock}, *row)
+            if (dock := arrivals.dock or dock) is not None:
+                db.execute(update(DEVICES).where(DEVICES.c.device == device).values(dock=dock))
 
     def add_receipt(self, receipt: Receipt) -> None:
         """A segment is held. Known ones change nothing."""
-        with self.transaction() as db:
+        segment = SEGMENTS.c
+        with self._database.begin() as db:
             db.execute(
-                "UPDATE segments SET received=?, retain_until=?, leaf_index=? "
-                "WHERE device=? AND recording=? AND segment=?",
-                (receipt.received, receipt.retain_until, receipt.leaf_index,
-                 receipt.device, receipt.recording, receipt.segment),
-            )  # fmt: skip
+                update(SEGMENTS)
+                .where(
+                    segment.device == receipt.device,
+                    segment.recording == receipt.recording,
+                    segment.segment == receipt.segment,
+                )
+                .values(received=receipt.received, retain_until=receipt.retain_until, leaf_index=receipt.leaf_index)
+            )
 
-    def add_fork(self, device: str, sha256: str, file: int, size: int, dock: str) -> bool:
-        """A journal that does not extend the one held; False if it was known."""
-        row = (device, sha256, file, size, utc_now(), dock)
-        with self.transaction() as db:
-            return db.execute("INSERT OR IGNORE INTO forks VALUES (?,?,?,?,?,?)", row).rowcount > 0
+    def missing(self) -> list[tuple[str, str, int]]:
+        """Device, recording and number of the segments that journals tell of and no receipt does."""
+        segment = SEGMENTS.c
+        found = select(segment.device, segment.recording, segment.segment).where(segment.received.is_(None))
+        return [(row["device"], row["recording"], row["segment"]) for row in self.rows(found)]
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Keep messages, each once."""
-        rows = [(e.id, e.dock, e.camera, e.what, e.kind, e.seq, e.verdict, utc_now(), e.payload) for e in events]
-        with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO events VALUES (?,?,?,?,?,?,?,?,?)", rows)
+        rows = [
+            {"id": e.id, "dock": e.dock, "camera": e.camera, "class": e.what, "kind": e.kind, "seq": e.seq,
+             "verdict": e.verdict, "received": utc_now(), "payload": e.payload} for e in events
+        ]  # fmt: skip
+        if rows:
+            with self._database.begin() as db:
+                put_new(db, EVENTS, rows)
 
     def openings(self, camera: str) -> list[bytes]:
         """Lines that open sessions of a camera and verify, among the messages; the newest first."""
+        event = EVENTS.c
         found = self.rows(
-            "SELECT payload FROM events WHERE camera=? AND kind IN ('boot', 'summary') AND verdict='signed' "
-            "ORDER BY seq DESC LIMIT 64", camera,
-        )  # fmt: skip
+            select(event.payload)
+            .where(event.camera == camera, event.kind.in_(("boot", "summary")), event.verdict == "signed")
+            .order_by(event.seq.desc())
+            .limit(_OPENINGS)
+        )
         return [row["payload"] for row in found]
 
     def unverified(self, camera: str) -> list[tuple[str, bytes]]:
-        """Dock and payload of a camera's lines whose key was not known when they came."""
+        """Dock and payload of a camera's lines whose key was not known when they came; the newest ones."""
+        event = EVENTS.c
         found = self.rows(
-            "SELECT dock, payload FROM events WHERE camera=? AND class='journal' AND verdict='unverified' "
-            "ORDER BY rowid DESC LIMIT 10000", camera,
-        )  # fmt: skip
+            select(event.dock, event.payload)
+            .where(event.camera == camera, event["class"] == "journal", event.verdict == "unverified")
+            .order_by(event.received.desc())
+            .limit(_UNVERIFIED)
+        )
         return [(row["dock"], row["payload"]) for row in found]
 
     def verified(self, events: Sequence[Event]) -> None:
         """Those events are signed: their key has come meanwhile."""
-        with self.transaction() as db:
-            db.executemany(
-                "UPDATE events SET verdict='signed' WHERE dock=? AND id=?", [(event.dock, event.id) for event in events]
-            )
+        with self._database.begin() as db:
+            for event in events:
+                this = (EVENTS.c.dock == event.dock) & (EVENTS.c.id == event.id)
+                db.execute(update(EVENTS).where(this).values(verdict="signed"))
 
     def tell_alert(self, record: Record, *, signed: bool) -> bool:
         """An alert that its camera told directly; False if it was known.
@@ -137,118 +162,125 @@ class Catalogue:
         Raises `EvidenceError` ("fork") if the journal that was handed in has another line in its place. Two that were
         only told are both kept: the journal will show which one is false.
         """
-        key = (record.device, record.sha256)
-        with self.transaction() as db:
-            if db.execute("SELECT 1 FROM alerts WHERE device=? AND sha256=?", key).fetchone():
-                db.execute("UPDATE alerts SET told=coalesce(told, ?) WHERE device=? AND sha256=?", (utc_now(), *key))
+        this = (ALERTS.c.device == record.device) & (ALERTS.c.sha256 == record.sha256)
+        handed_in = (DEVICES.c.device == record.device) & (DEVICES.c.head_seq >= record.seq)
+        with self._database.begin() as db:
+            if db.scalar(select(exists().where(this))):
+                told = func.coalesce(ALERTS.c.told, utc_now())
+                db.execute(update(ALERTS).where(this).values(told=told))
                 return False
-            place = (record.device, record.seq)
-            if db.execute("SELECT 1 FROM devices WHERE device=? AND head_seq>=?", place).fetchone():
+            if db.scalar(select(exists().where(handed_in))):
                 raise EvidenceError("fork", f"another line stands at {record.seq} in the journal of {record.device}")
-            _insert_alert(db, record, signed=signed, told=utc_now(), handed_in=None)
+            put_alert(db, record, signed=signed, told=utc_now(), handed_in=None)
             return True
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts, earliest first; `covered`: the journal that was handed in reaches that far."""
-        return self.rows(
-            "SELECT alerts.*, seq <= coalesce(head_seq, -1) AS covered FROM alerts LEFT JOIN devices USING (device) "
-            "ORDER BY at, device, seq"
-        )
+        covered = (ALERTS.c.seq <= func.coalesce(DEVICES.c.head_seq, -1)).label("covered")
+        with_head = ALERTS.outerjoin(DEVICES, ALERTS.c.device == DEVICES.c.device)
+        order = (ALERTS.c.at, ALERTS.c.device, ALERTS.c.seq)
+        return self.rows(select(*ALERTS.c, covered).select_from(with_head).order_by(*order))
 
     def set_presence(self, dock: str, *, online: bool) -> None:
         """Whether a dock is connected to the broker. Its bays are not known without it."""
-        with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO docks VALUES (?,?,?)", (dock, online, utc_now()))
+        now = utc_now()
+        with self._database.begin() as db:
+            put(db, DOCKS, {"dock": dock, "online": online, "seen": now}, "online", "seen")
             if not online:
-                db.execute("UPDATE bays SET online=0, camera=NULL, since=? WHERE dock=? AND online", (utc_now(), dock))
+                there = (BAYS.c.dock == dock) & BAYS.c.online
+                db.execute(update(BAYS).where(there).values(online=False, camera=None, since=now))
 
     def set_bay(self, dock: str, bay: str, camera: str | None, *, online: bool) -> None:
         """Which camera is in a bay."""
-        with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO bays VALUES (?,?,?,?,?)", (dock, bay, online, camera, utc_now()))
+        row = {"dock": dock, "bay": bay, "online": online, "camera": camera, "since": utc_now()}
+        with self._database.begin() as db:
+            put(db, BAYS, row, "online", "camera", "since")
 
     def set_telemetry(self, dock: str, camera: str, payload: bytes) -> None:
         """How a camera is, as this dock told last, or (empty) the dock itself."""
-        with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO telemetry VALUES (?,?,?,?)", (dock, camera, payload, utc_now()))
-
-    def add_export(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
-        """Who takes out what, and why; written before anything is taken out. Known ones change nothing."""
-        with self.transaction() as db:
-            enter_export(db, leaf_index, leaf)
-
-    def add_head(self, leaf_index: int, leaf: Mapping[str, Any]) -> None:
-        """A head of a camera's chain is in the log. Known ones change nothing."""
-        with self.transaction() as db:
-            enter_head(db, leaf_index, leaf)
+        row = {"dock": dock, "camera": camera, "payload": payload, "received": utc_now()}
+        with self._database.begin() as db:
+            put(db, TELEMETRY, row, "payload", "received")
 
     def logged_seq(self, device: str) -> int | None:
         """The last record of a camera that the log holds as a head."""
-        (row,) = self.rows("SELECT max(seq) AS seq FROM heads WHERE device=?", device)
+        (row,) = self.rows(select(func.max(HEADS.c.seq).label("seq")).where(HEADS.c.device == device))
         return None if row["seq"] is None else int(row["seq"])
 
     def heads(self, device: str) -> list[dict[str, Any]]:
         """`seq` and `leaf_index` of the heads of a camera that are in the log, rising."""
-        return self.rows("SELECT seq, leaf_index FROM heads WHERE device=? ORDER BY seq", device)
+        heads = select(HEADS.c.seq, HEADS.c.leaf_index).where(HEADS.c.device == device)
+        return self.rows(heads.order_by(HEADS.c.seq))
 
-    def recordings(self, recording: str | None = None) -> list[dict[str, Any]]:
-        """Recordings with `segments`, `gaps` and `notices` of each, earliest first; or those of one id."""
-        found = self.rows(
-            "SELECT * FROM recordings WHERE recording = coalesce(?, recording) ORDER BY started, recording", recording
-        )
-        for row in found:
-            key = (row["device"], row["recording"])
-            of = "WHERE device = ? AND recording = ? ORDER BY"
-            row["segments"] = self.rows(f"SELECT * FROM segments {of} segment", *key)  # noqa: S608 - constant text
-            row["gaps"] = self.rows(f"SELECT * FROM gaps {of} seq", *key)  # noqa: S608
-            row["notices"] = self.rows(f"SELECT * FROM notices {of} seq", *key)  # noqa: S608
+    def recordings(
+        self, recording: str | None = None, *, since: str | None = None, until: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Recordings with `segments`, `gaps` and `notices` of each, earliest first: all; those of one id; of a time.
+
+        `since`, `until`: bounds of the claimed start, the latter excluded.
+        """
+        started = RECORDINGS.c.started
+        of = [] if recording is None else [RECORDINGS.c.recording == recording]
+        of += [] if since is None else [started >= since]
+        of += [] if until is None else [started < until]
+        with self._database.read() as db:
+            found = _rows(db, select(RECORDINGS).where(*of).order_by(started, RECORDINGS.c.recording))
+            for name, table in (("segments", SEGMENTS), ("gaps", GAPS), ("notices", NOTICES)):
+                parts = _parts(db, table, of)
+                for row in found:
+                    row[name] = parts[row["device"], row["recording"]]
         return found
 
     def ended(self, device: str, recording: str) -> datetime | None:
         """When a recording ended, if it has and the camera's clock was set."""
-        rows = self.rows(
-            "SELECT ended FROM recordings WHERE device=? AND recording=? AND ended_by_set_clock", device, recording
-        )
+        of = (RECORDINGS.c.device == device) & (RECORDINGS.c.recording == recording)
+        rows = self.rows(select(RECORDINGS.c.ended).where(of, RECORDINGS.c.ended_by_set_clock))
         return datetime.fromisoformat(rows[0]["ended"]) if rows else None
 
     def table(self, name: str) -> list[dict[str, Any]]:
         """All rows of one of these tables."""
-        if name not in {"events", "exports", "forks", "docks", "devices", "bays", "telemetry", "loans", "remotes"}:
-            raise ValueError(name)
-        return self.rows(f"SELECT * FROM {name} ORDER BY rowid")  # noqa: S608 - one of the names above
+        table = _TABLES[name]
+        return self.rows(select(table).order_by(*table.primary_key))
 
-    def version(self) -> int:
-        """Another number after another process has changed something."""
-        (row,) = self.rows("PRAGMA data_version")
-        return int(row["data_version"])
-
-    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def rows(self, query: Executable) -> list[dict[str, Any]]:
         """What a query finds."""
-        with self._lock:
-            return [dict(row) for row in self._db.execute(query, values)]
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Changes that are durable together, or not at all."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._database.read() as db:
+            return _rows(db, query)
 
 
-def enter_export(db: sqlite3.Connection, leaf_index: int, leaf: Mapping[str, Any]) -> None:
-    """As `Catalogue.add_export`, within a transaction."""
-    values = [leaf[name] for name in ("device", "recording", "by", "reason", "at", "decrypted", "folder")]
-    db.execute("INSERT OR IGNORE INTO exports VALUES (?,?,?,?,?,?,?,?)", (leaf_index, *values))
+def _enter_export(db: Connection, leaf_index: int, leaf: Row) -> None:
+    names = ("device", "recording", "by", "reason", "at", "decrypted", "folder")
+    put_new(db, EXPORTS, {"leaf_index": leaf_index, **{name: leaf[name] for name in names}})
 
 
-def enter_head(db: sqlite3.Connection, leaf_index: int, leaf: Mapping[str, Any]) -> None:
-    """As `Catalogue.add_head`, within a transaction."""
-    db.execute("INSERT OR IGNORE INTO heads VALUES (?,?,?)", (leaf["device"], leaf["seq"], leaf_index))
+def _enter_head(db: Connection, leaf_index: int, leaf: Row) -> None:
+    names = ("device", "seq", "at", "dock")
+    put_new(db, HEADS, {"leaf_index": leaf_index, **{name: leaf[name] for name in names}})
+
+
+def _enter_fork(db: Connection, _leaf_index: int, leaf: Row) -> None:
+    if not leaf.get("quarantine"):  # which has chains of its own
+        put_new(db, FORKS, {name: leaf.get(name) for name in ("device", "sha256", "file", "size", "dock", "at")})
+
+
+ENTERS: Final = {"export": _enter_export, "fork": _enter_fork, "head": _enter_head}
+"""What the log tells of copies and of the cameras' chains (`office.book`)."""
+
+
+class _Arrivals:
+    """When, and by whose hand, the office had the records of a camera, from `first` to `last`: its logged heads."""
+
+    def __init__(self, db: Connection, device: str, first: int, last: int) -> None:
+        seq, now = HEADS.c.seq, utc_now()
+        heads = select(seq, HEADS.c.at, HEADS.c.dock).where(HEADS.c.device == device).order_by(seq)
+        before = db.execute(heads.where(seq >= first, seq < last)).all()
+        rows = [*before, *db.execute(heads.where(seq >= last).limit(1))]
+        self._seqs = [row.seq for row in rows]
+        self._times: list[str] = [*(row.at for row in rows), now]  # now: quarantine, which logs none
+        self.dock = next((row.dock for row in reversed(rows) if row.dock), None)
+
+    def at(self, seq: int) -> str:
+        return self._times[bisect.bisect_left(self._seqs, seq)]
 
 
 def utc_now() -> str:
@@ -261,112 +293,15 @@ def utc(at: datetime) -> str:
     return shape.utc_text(int(at.timestamp() * 1000))
 
 
-def _take(db: sqlite3.Connection, device: str, record: Record, signed: bool) -> None:
-    handler = _HANDLERS.get(record.kind)
-    if handler is None:
-        return
-    handler(db, device, record)
-    if not signed:
-        _unsigned(db, device, record)
+def _rows(db: Connection, query: Executable) -> list[dict[str, Any]]:
+    return [dict(row) for row in db.execute(query).mappings()]
 
 
-def _unsigned(db: sqlite3.Connection, device: str, record: Record) -> None:
-    """An alert, or a recording, of which a boot tells whose session nothing certifies so far."""
-    recording = record.body["recording"]
-    db.execute("UPDATE alerts SET signed=0 WHERE device=? AND sha256=?", (device, record.sha256))
-    db.execute("UPDATE recordings SET signed=0 WHERE device=? AND recording=?", (device, recording))
-    told = record.sha256 if record.kind == "alert" else None  # other records have no row of their own
-    names = [(device, record.boot, name) for name in (told, recording) if name is not None]
-    db.executemany("INSERT OR IGNORE INTO unsigned VALUES (?,?,?)", names)
-
-
-def _certified(db: sqlite3.Connection, device: str, record: Record) -> None:
-    """The evidence key answered late: all that the boot told is signed, if no other boot tells of it as well."""
-    names = db.execute("SELECT name FROM unsigned WHERE device=? AND boot=?", (device, record.boot)).fetchall()
-    db.execute("DELETE FROM unsigned WHERE device=? AND boot=?", (device, record.boot))
-    for (name,) in names:
-        db.execute("UPDATE alerts SET signed=1 WHERE device=? AND sha256=?", (device, name))
-        db.execute(
-            "UPDATE recordings SET signed=1 WHERE device=? AND recording=? "
-            "AND NOT EXISTS (SELECT 1 FROM unsigned WHERE device=? AND name=?)",
-            (device, name, device, name),
-        )
-
-
-def _started(db: sqlite3.Connection, device: str, record: Record) -> None:
-    body, clock = record.body, record.clock
-    db.execute(
-        "INSERT INTO recordings VALUES (?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL,NULL,1,?) "
-        "ON CONFLICT (device, recording) DO UPDATE SET parts=max(parts, excluded.parts)",
-        (device, body["recording"], record.boot, body["activity"], shape.utc_text(clock.utc_ms), clock.source,
-         clock.error_ms, body["part"], utc_now()),
-    )  # fmt: skip
-
-
-def _ended(db: sqlite3.Connection, device: str, record: Record) -> None:
-    body, clock = record.body, record.clock
-    db.execute(
-        "UPDATE recordings SET ended=?, ended_by_set_clock=?, parts=?, "
-        "frames_delivered=?, frames_encoded=?, frames_dropped=?, seen=? WHERE device=? AND recording=?",
-        (shape.utc_text(clock.utc_ms), clock.source != "none" and clock.error_ms is not None, body["parts"],
-         body["frames_delivered"], body["frames_encoded"], body["frames_dropped"], utc_now(), device,
-         body["recording"]),
-    )  # fmt: skip
-
-
-def _segment(db: sqlite3.Connection, device: str, record: Record) -> None:
-    names = ("recording", "segment", "part", "closed", "from_ns", "to_ns", "frames", "samples")
-    body = record.body
-    # A late record is of the boot that recovered the segment: its clock does not tell when the segment ended.
-    ended = record.clock.utc_at(body["to_ns"]) if body["closed"] else record.clock.utc_ms
-    db.execute(
-        "INSERT OR IGNORE INTO segments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)",
-        (device, *(body[name] for name in names), shape.utc_text(ended), body["file_size"],
-         body["file_sha256"]),
-    )  # fmt: skip
-
-
-def _gap(db: sqlite3.Connection, device: str, record: Record) -> None:
-    names = ("recording", "after_part", "before_part", "cause", "min_ms", "max_ms")
-    values = (device, record.seq, *(record.body[name] for name in names))
-    db.execute("INSERT INTO gaps VALUES (?,?,?,?,?,?,?,?,NULL)", values)
-
-
-def _gap_reason(db: sqlite3.Connection, device: str, record: Record) -> None:
-    db.execute(
-        "UPDATE gaps SET reason=? WHERE device=? AND seq=?", (record.body["basis"], device, record.body["gap_seq"])
-    )
-
-
-def _notice(db: sqlite3.Connection, device: str, record: Record) -> None:
-    names = ("recording", "attempt", "heard", "score_permille", "from_ns", "to_ns")
-    values = (device, record.seq, *(record.body[name] for name in names))
-    db.execute("INSERT INTO notices VALUES (?,?,?,?,?,?,?,?)", values)
-
-
-def _alert(db: sqlite3.Connection, _device: str, record: Record) -> None:
-    _insert_alert(db, record, signed=True, told=None, handed_in=utc_now())
-
-
-def _insert_alert(
-    db: sqlite3.Connection, record: Record, *, signed: bool, told: str | None, handed_in: str | None
-) -> None:
-    body, clock = record.body, record.clock
-    db.execute(
-        "INSERT INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (device, sha256) DO UPDATE SET "
-        "handed_in=excluded.handed_in",
-        (record.device, record.sha256, record.seq, shape.utc_text(clock.utc_ms), clock.source, body["what"],
-         body["recording"], body["detail"], signed, told, handed_in),
-    )  # fmt: skip
-
-
-_HANDLERS = {
-    "alert": _alert,
-    "certified": _certified,
-    "recording_started": _started,
-    "recording_ended": _ended,
-    "segment": _segment,
-    "gap": _gap,
-    "gap_reason": _gap_reason,
-    "notice": _notice,
-}
+def _parts(db: Connection, table: Table, of: Sequence[ColumnElement[bool]]) -> Mapping[tuple[str, str], list[Row]]:
+    """What belongs to each of these recordings, by device and recording, in order."""
+    theirs = (table.c.device == RECORDINGS.c.device) & (table.c.recording == RECORDINGS.c.recording)
+    wanted = select(table).join(RECORDINGS, theirs).where(*of).order_by(*table.primary_key)
+    found: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in db.execute(wanted).mappings():
+        found[row["device"], row["recording"]].append(dict(row))
+    return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select
 
 from office import custody, worklists
 from office.archive import Archive
@@ -19,10 +19,8 @@ from office.deadlines import State
 from office.duties import deadlines
 from office.register import MARKS
 from office.rows import rows
+from office.schema import EXPORTS, FORKS
 from office.worklists import Item, Ledger
-
-_FORKS = "SELECT device, found FROM forks WHERE found >= :since AND found < :until ORDER BY found"
-_EXPORTS = "SELECT * FROM exports WHERE at >= :since AND at < :until ORDER BY at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,12 @@ def facts(archive: Archive, since: datetime, until: datetime) -> list[Fact]:
     now = datetime.now(UTC)
     with archive.database.read() as db:
         ledger = worklists.read(db, since, until, custody.sections(db, until))
-        period = {"since": utc(since), "until": utc(until)}
-        forks = rows(db, text(_FORKS).bindparams(**period))
-        exports = rows(db, text(_EXPORTS).bindparams(**period))
+        forks, exports = (
+            rows(db, select(table).where(table.c.at >= utc(since), table.c.at < utc(until)))
+            for table in (FORKS, EXPORTS)
+        )
     found = [*_of_recordings(ledger), *_of_worklists(worklists.items(ledger, now, archive.config.zone))]
-    found += [Fact(1, row["found"], row["device"], None, "日志链分叉：与已移交的不符") for row in forks]
+    found += [Fact(1, row["at"], row["device"], None, "日志链分叉：与已移交的不符") for row in forks]
     found += [_export(row) for row in exports]
     found += [*_lost(archive), *_late(archive, now, since)]
     return sorted(found, key=lambda one: (one.kind, one.at or "", one.device or "", one.recording or ""))

@@ -24,6 +24,7 @@ class OfficeConfig:
     signer_certificate: Path  # PEM chain of role `signer`, leaf first
     signer_key: Path
     log_key: Path  # PEM, Ed25519
+    database: Annotated[str, Matches(r"postgresql\+pg8000://\S+")] | None = None  # of the catalogue; None: a file
     cameras: Path | None = None  # the register of cameras; without it every camera of the agency is taken in
     address: str = "127.0.0.1"
     port: _Port = 8443  # 0: any free one, told when ready

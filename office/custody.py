@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select
 
 from evidence import shape
 from office import entry
@@ -24,7 +24,7 @@ WORK: Final = {
 
 _CUSTODY: Final = Table(
     "custody", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("device", Text, nullable=False, index=True),
     Column("custodian", Text, nullable=False),
     Column("section", Text, nullable=False),
@@ -35,7 +35,7 @@ _CUSTODY: Final = Table(
 )  # fmt: skip
 _MAINTENANCE: Final = Table(
     "maintenance", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("device", Text, nullable=False, index=True),
     Column("work", Text, nullable=False),
     Column("detail", Text, nullable=False),

@@ -6,15 +6,22 @@ Everything here is derived, from the store or from the office's log, and is made
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, case, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from office.errors import OfficeError
 
 METADATA: Final = MetaData()
 """All tables. A time is UTC in text as records write it; `leaf_index` is a leaf of the office's log."""
 
+Row = Mapping[str, Any]
 _BUSY_SECONDS = 10
 
 
@@ -27,9 +34,18 @@ class Database:
     """Safe for several threads and several processes."""
 
     def __init__(self, url: str) -> None:
-        """`url` as SQLAlchemy takes it: `sqlite:///FILE`, `postgresql+pg8000://…`."""
+        """`url` as SQLAlchemy takes it: `sqlite:///FILE`, `sqlite://` (in memory), `postgresql+pg8000://…`.
+
+        Raises `OfficeError` ("catalogue").
+        """
         self.engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
-        METADATA.create_all(self.engine)
+        self._one = threading.Lock()  # of this process's threads, which would else ask SQLite again and again
+        try:
+            METADATA.create_all(self.engine)
+        except SQLAlchemyError as error:
+            self.close()
+            told = f"{self.engine.url.render_as_string()} cannot be opened ({error})"
+            raise OfficeError("catalogue", f"{told}; move it away, it is rebuilt") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -38,7 +54,7 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> Iterator[Connection]:
         """Changes that are durable together, or not at all."""
-        with self.engine.connect() as db:  # which takes back what was not committed
+        with self._one, self.engine.connect() as db:  # which takes back what was not committed
             _start(db, "BEGIN IMMEDIATE")  # or two that read first and write then would refuse each other
             yield db
             db.commit()
@@ -51,13 +67,46 @@ class Database:
             yield db
 
 
+def put(db: Connection, table: Table, rows: Row | Sequence[Row], *changed: str) -> None:
+    """Insert rows; of one that is there by its key, change these columns to the new row's."""
+    statement = _insert(db, table)
+    fresh = {name: statement.excluded[name] for name in changed}
+    db.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=fresh), rows)
+
+
+def put_new(db: Connection, table: Table, rows: Row | Sequence[Row]) -> int:
+    """Insert rows, but those that are there by their keys; how many of a single one were new."""
+    statement = _insert(db, table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return db.execute(statement, rows).rowcount
+
+
+def later(one: Any, other: Any) -> ColumnElement[Any]:
+    """The greater of two values that are not null."""
+    return case((one > other, one), else_=other)
+
+
+def sooner(one: Any, other: Any) -> ColumnElement[Any]:
+    """The lesser of two values that are not null."""
+    return case((one < other, one), else_=other)
+
+
+def tellable(text: str) -> str:
+    """What a camera or dock tells in words, as every database takes it: PostgreSQL knows no NUL."""
+    return text.replace("\0", "\ufffd")
+
+
+def _insert(db: Connection, table: Table) -> Any:
+    return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
+
+
 def _start(db: Connection, sqlite: str) -> None:
     if db.dialect.name == "sqlite":
         db.exec_driver_sql(sqlite)
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    in_memory: dict[str, Any] = {"poolclass": StaticPool} if url == "sqlite://" else {}
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}, **in_memory)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:

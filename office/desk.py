@@ -79,7 +79,7 @@ class Desk:
         while not self._stopping.wait(_LOOK_SECONDS):
             try:
                 now, was = time.monotonic(), version
-                version = self._archive.catalogue.version()
+                version = self._archive.book.version()
                 if wire.connected and (version != was or now - last > _ANEW_SECONDS):
                     last = now
                     self._tell_deadlines(wire)

@@ -8,24 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import ColumnElement, Executable, Select, func, not_, select, tuple_
+
 from evidence.jose import Json
 from office.catalogue import Catalogue, utc
 from office.deadlines import Deadline, Duty, Remote, State, begin_of_duty, judge
 from office.listing import columns
+from office.schema import DEVICES, LOANS, RECORDINGS, REMOTES, SEGMENTS
 
 OPEN: Final = (State.OVERDUE, State.WARNING, State.AWAY, State.OPEN)
 """States of what is not handed in."""
 
 _KNOWN = timedelta(days=62)  # acts of the ledger before that explain nothing that is still open, but open ones
-_RECORDINGS = (
-    "SELECT r.device, r.recording, r.started, r.ended, r.ended_by_set_clock, r.clock_source, r.seen, d.dock, "
-    "count(s.segment) AS segments, count(s.received) AS held, max(s.received) AS last, max(s.ended) AS until "
-    "FROM recordings r LEFT JOIN segments s USING (device, recording) LEFT JOIN devices d USING (device) WHERE {} "
-    "GROUP BY r.device, r.recording ORDER BY r.started"
-)
-_UNDONE = (
-    "r.ended IS NULL OR (r.device, r.recording) IN (SELECT device, recording FROM segments WHERE received IS NULL)"
-)
 _STATES = {
     State.OVERDUE: "已逾期 overdue", State.WARNING: "即将到期 near", State.AWAY: "异地未返 away",
     State.OPEN: "未到期 open", State.LATE: "逾期移交 late", State.MET: "按时移交 in time",
@@ -40,7 +34,8 @@ def deadlines(
 ) -> list[Deadline]:
     """How every duty stands that is not met, the worst and most urgent first; and those since then that are."""
     recent = utc(now - _KNOWN)
-    loans = _by_device(catalogue, "SELECT * FROM loans WHERE met IS NULL OR issued>=? ORDER BY issued", recent)
+    known = LOANS.c.met.is_(None) | (LOANS.c.issued >= recent)
+    loans = _by_device(catalogue, select(LOANS).where(known).order_by(LOANS.c.issued))
     remotes = _remotes(catalogue, recent)
     duties = _recordings(catalogue, loans, done_since) + _cameras(catalogue, loans, done_since)
     found = [judge(duty, remotes[duty.device], now, zone, warn) for duty in duties]
@@ -52,9 +47,11 @@ def deadlines(
 def _recordings(
     catalogue: Catalogue, loans: Mapping[str, Sequence[Mapping[str, Any]]], done_since: datetime | None
 ) -> list[Duty]:
-    rows = catalogue.rows(_RECORDINGS.format(_UNDONE))
+    lacking = select(SEGMENTS.c.device, SEGMENTS.c.recording).where(SEGMENTS.c.received.is_(None))
+    undone = RECORDINGS.c.ended.is_(None) | tuple_(RECORDINGS.c.device, RECORDINGS.c.recording).in_(lacking)
+    rows = catalogue.rows(_sums(undone))
     if done_since is not None:
-        done = catalogue.rows(_RECORDINGS.format(f"NOT ({_UNDONE}) AND r.seen >= ?"), utc(done_since))
+        done = catalogue.rows(_sums(not_(undone) & (RECORDINGS.c.seen >= utc(done_since))))
         rows += [row for row in done if row["segments"]]
     duties = []
     for row in rows:
@@ -74,6 +71,21 @@ def _recordings(
     return duties
 
 
+def _sums(which: ColumnElement[bool]) -> Select[Any]:
+    """Those recordings, with what is told of their segments together."""
+    recording, segment = RECORDINGS.c, SEGMENTS.c
+    theirs = (segment.device == recording.device) & (segment.recording == recording.recording)
+    with_parts = RECORDINGS.outerjoin(SEGMENTS, theirs).outerjoin(DEVICES, DEVICES.c.device == recording.device)
+    sums = (
+        func.count(segment.segment).label("segments"),
+        func.count(segment.received).label("held"),
+        func.max(segment.received).label("last"),
+        func.max(segment.ended).label("until"),
+    )
+    told = select(*RECORDINGS.c, DEVICES.c.dock, *sums).select_from(with_parts).where(which)
+    return told.group_by(recording.device, recording.recording, DEVICES.c.dock).order_by(recording.started)
+
+
 def _ended(row: Mapping[str, Any]) -> datetime:
     """When a recording ended, as far as is known: never later than the office saw it, whatever a clock says."""
     known = row["ended_by_set_clock"] if row["ended"] is not None else row["clock_source"] != "none"
@@ -84,7 +96,7 @@ def _ended(row: Mapping[str, Any]) -> datetime:
 def _cameras(
     catalogue: Catalogue, loans: Mapping[str, Sequence[Mapping[str, Any]]], done_since: datetime | None
 ) -> list[Duty]:
-    docks = {row["device"]: row["dock"] for row in catalogue.rows("SELECT device, dock FROM devices")}
+    docks = {row["device"]: row["dock"] for row in catalogue.rows(select(DEVICES.c.device, DEVICES.c.dock))}
     return [
         Duty(
             device, None, loan["officer"], loan["dock"] or docks.get(device), _time(loan["ends"]),
@@ -101,17 +113,17 @@ def _loan(loans: Sequence[Mapping[str, Any]], at: datetime) -> Mapping[str, Any]
     return max((loan for loan in loans if _time(loan["issued"]) <= at), key=lambda loan: loan["issued"], default=None)
 
 
-def _by_device(catalogue: Catalogue, query: str, *values: str) -> defaultdict[str, list[Mapping[str, Any]]]:
+def _by_device(catalogue: Catalogue, query: Executable) -> defaultdict[str, list[Mapping[str, Any]]]:
     found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in catalogue.rows(query, *values):
+    for row in catalogue.rows(query):
         found[row["device"]].append(row)
     return found
 
 
 def _remotes(catalogue: Catalogue, recent: str) -> defaultdict[str, list[Remote]]:
     found: defaultdict[str, list[Remote]] = defaultdict(list)
-    query = "SELECT * FROM remotes WHERE returned IS NULL OR returned>=? ORDER BY since"
-    for device, rows in _by_device(catalogue, query, recent).items():
+    known = REMOTES.c.returned.is_(None) | (REMOTES.c.returned >= recent)
+    for device, rows in _by_device(catalogue, select(REMOTES).where(known).order_by(REMOTES.c.since)).items():
         for row in rows:
             returned, until = (_time(row[name]) if row[name] else None for name in ("returned", "until"))
             found[device].append(Remote(_time(row["since"]), returned, row["reason"], _time(row["declared"]), until))

@@ -61,12 +61,12 @@ def export(archive: Archive, order: Order) -> Exported:
     device = _device_of(archive, order)
     if order.folder.exists() and (not order.folder.is_dir() or any(order.folder.iterdir())):
         raise OfficeError("folder-not-empty", f"{order.folder} is there and not empty: name a new folder")
-    leaf = {
-        "act": "export", "device": device, "recording": order.recording, "by": order.by, "reason": order.reason,
-        "at": utc_now(), "decrypted": order.identity is not None, "folder": str(order.folder),
-    }  # fmt: skip
-    index = archive.log.append(leaf)
-    archive.catalogue.add_export(index, leaf)
+    decrypted, folder = order.identity is not None, str(order.folder)
+    with archive.book.turn() as turn:
+        index = turn.enter(
+            "export", by=order.by, device=device, recording=order.recording, reason=order.reason, decrypted=decrypted,
+            folder=folder,
+        )  # fmt: skip
     order.folder.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{order.folder.name}.", dir=order.folder.parent))
     try:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, case, select
 
 from office.catalogue import utc
+from office.database import Row
 from office.rows import rows
+from office.schema import ALERTS, GAPS, LOANS, NOTICES, RECORDINGS, SEGMENTS
 
 UNEXPLAINED: Final = (None, "unanswered")
 """Reasons of a gap that are none."""
 
 _BEFORE: Final = timedelta(hours=26)  # a recording that began so long before a period may reach into it
-_IN: Final = (
-    "((r.clock_source <> 'none' AND r.started >= :since AND r.started < :until) OR "
-    "(r.clock_source = 'none' AND r.seen >= :since AND r.seen < :until))"
-)
-_RECORDINGS: Final = f"SELECT r.* FROM recordings r WHERE {_IN} ORDER BY r.started, r.device, r.recording"  # noqa: S608
-_PARTS: Final = "SELECT p.* FROM {} p JOIN recordings r ON r.device = p.device AND r.recording = p.recording WHERE {}"
-_LOANS: Final = "SELECT * FROM loans WHERE issued < :until ORDER BY device, issued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +71,8 @@ class Footage:
 
 def known(db: Connection, device: str, recording: str) -> bool:
     """Whether such a recording was told of by its camera's journal."""
-    query = text("SELECT 1 FROM recordings WHERE device = :device AND recording = :recording")
-    return db.execute(query, {"device": device, "recording": recording}).first() is not None
+    of_it = (RECORDINGS.c.device == device) & (RECORDINGS.c.recording == recording)
+    return db.execute(select(RECORDINGS.c.device).where(of_it)).first() is not None
 
 
 def between(db: Connection, since: datetime, until: datetime) -> list[Footage]:
@@ -87,28 +82,31 @@ def between(db: Connection, since: datetime, until: datetime) -> list[Footage]:
 
 
 def _read(db: Connection, since: datetime, until: datetime) -> list[Footage]:
-    period = {"since": utc(since), "until": utc(until)}
+    at = case((RECORDINGS.c.clock_source != "none", RECORDINGS.c.started), else_=RECORDINGS.c.seen)
+    within = (at >= utc(since)) & (at < utc(until))
 
-    def of(table: str) -> defaultdict[tuple[str, str], list[Mapping[str, Any]]]:
-        grouped: defaultdict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-        for row in rows(db, text(_PARTS.format(table, _IN)).bindparams(**period)):
+    def of(table: Table) -> defaultdict[tuple[str, str], list[Row]]:
+        same = (table.c.device == RECORDINGS.c.device) & (table.c.recording == RECORDINGS.c.recording)
+        grouped: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in rows(db, select(table).join(RECORDINGS, same).where(within)):
             grouped[row["device"], row["recording"]].append(row)
         return grouped
 
-    segments, gaps, notices, alerts = of("segments"), of("gaps"), of("notices"), of("alerts")
-    loans: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows(db, text(_LOANS).bindparams(until=period["until"])):
+    segments, gaps, notices, alerts = of(SEGMENTS), of(GAPS), of(NOTICES), of(ALERTS)
+    loans: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows(db, select(LOANS).where(LOANS.c.issued < utc(until))):
         loans[row["device"]].append(row)
+    found = select(RECORDINGS).where(within).order_by(RECORDINGS.c.started, RECORDINGS.c.device, RECORDINGS.c.recording)
     return [
         _footage(row, segments[key], gaps[key], notices[key], alerts[key], loans[row["device"]])
-        for row in rows(db, text(_RECORDINGS).bindparams(**period))
+        for row in rows(db, found)
         for key in [(row["device"], row["recording"])]
     ]
 
 
 def _footage(
-    row: Mapping[str, Any], segments: Sequence[Mapping[str, Any]], gaps: Sequence[Mapping[str, Any]],
-    notices: Sequence[Mapping[str, Any]], alerts: Sequence[Mapping[str, Any]], loans: Sequence[Mapping[str, Any]],
+    row: Row, segments: Sequence[Row], gaps: Sequence[Row], notices: Sequence[Row], alerts: Sequence[Row],
+    loans: Sequence[Row],
 ) -> Footage:  # fmt: skip
     begins = _time(row["started"]) if row["clock_source"] != "none" else None
     ends = _time(row["ended"] or max((one["ended"] for one in segments), default=row["started"]))
@@ -128,7 +126,7 @@ def _footage(
     )  # fmt: skip
 
 
-def holder(loans: Sequence[Mapping[str, Any]], at: datetime) -> str | None:
+def holder(loans: Sequence[Row], at: datetime) -> str | None:
     """The number of the officer who had a camera at a time, by the ledger; `loans`: of that camera."""
     given = [loan for loan in loans if _time(loan["issued"]) <= at]
     if not given:

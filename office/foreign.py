@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select
 
 from office import entry
 from office.book import Book, Enter, Leaf
@@ -34,14 +34,14 @@ _TAGS: Final = ("creation_time", "make", "model", "encoder", "com.apple.quicktim
 
 _FOREIGN: Final = Table(
     "foreign_material", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("sha256", Text, nullable=False, unique=True),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("case_no", Text, index=True),
-    Column("activity", Integer),
+    Column("activity", BigInteger),
     Column("claims", Text, nullable=False),  # JSON
     Column("by", Text, nullable=False),
     Column("at", Text, nullable=False),

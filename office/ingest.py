@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence.documents import TimeAnchor
 from evidence.records import Record
+from office.book import Book
 from office.catalogue import utc_now
 from office.config import OfficeConfig
 from office.errors import OfficeError
@@ -23,20 +24,6 @@ from office.tus import JournalUpload, SegmentUpload, Upload
 
 _log = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class Recovers(Protocol):
-    """Makes again after a cut what it derives, as `office.ledger.Ledger` does."""
-
-    def recover(self) -> None:
-        """See there."""
-
-
-class Heads(Recovers, Protocol):
-    """`office.heads.Heads`."""
-
-    def note(self, device: str, dock: str | None) -> None:
-        """See there."""
 
 
 class Deposits(Protocol):
@@ -68,13 +55,13 @@ class Holdings(Protocol):
     @property
     def journals(self) -> Journals: ...
     @property
-    def ledger(self) -> Recovers: ...
-    @property
-    def heads(self) -> Heads: ...
+    def book(self) -> Book: ...
     @property
     def receipts(self) -> Deposits: ...
     @property
     def log(self) -> Log: ...
+    @property
+    def apart(self) -> bool: ...  # quarantine
 
 
 class Ingest:
@@ -126,18 +113,18 @@ class Ingest:
     def append_journal(self, upload: JournalUpload, data: bytes, dock: str) -> int:
         """Verify and keep whole lines of what follows the offset; their length. As `Journals.append`."""
         with _disk():
-            try:
-                return self._archive.journals.append(upload.device, upload.file, data, dock)
-            finally:  # after a bad line, too: the good ones before it are held
-                self._archive.heads.note(upload.device, dock)
+            return self._archive.journals.append(upload.device, upload.file, data, dock)
 
     def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
         """Keep a fork in quarantine, and say so in the log."""
         with _disk():
-            journals = self._archive.journals
-            sha256 = journals.keep_fork(upload.device, upload.file, data, dock)
-            leaf = {"act": "fork", "device": upload.device, "file": upload.file, "sha256": sha256, "dock": dock}
+            sha256 = self._archive.journals.keep_fork(upload.device, data)
+            leaf = {
+                "act": "fork", "device": upload.device, "file": upload.file, "size": len(data), "sha256": sha256,
+                "at": utc_now(), "dock": dock, **({"quarantine": True} if self._archive.apart else {}),
+            }  # fmt: skip
             self._archive.log.append(leaf)
+            self._archive.book.catch_up()
 
     def open(self, upload: SegmentUpload) -> StagedFile:
         """The staged file of a segment, to append to."""
@@ -176,16 +163,14 @@ class Ingest:
         head = self._archive.journals.head(device)
         if head is None:
             raise OfficeError("journal-unknown", "hand in the camera's journal before asking for the time", 409)
-        self._archive.heads.note(device, None)
         config = self._archive.config
         anchor = TimeAnchor(self._archive.office, device, nonce, *head, utc_now(), config.clock_error_ms)
         return anchor.sign(self._archive.signer, self._archive.signer_kid).encode()
 
     def recover(self) -> None:
         """Finish what a cut run left half done."""
-        self._archive.ledger.recover()
+        self._archive.book.catch_up()  # before the journals: when the office had them stands in the log
         self._archive.journals.recover()
-        self._archive.heads.recover()
         self._archive.receipts.recover()
         for upload in list(self._archive.staging.all()):
             if self._stored(upload):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select, update
 
 from office.book import Enter, Leaf
 from office.database import METADATA
@@ -17,15 +17,15 @@ VERDICTS: Final = {"met": "符合", "unmet": "不符合", "not-judged": "不评"
 
 _INSPECTIONS: Final = Table(
     "inspections", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("since", Text, nullable=False),
     Column("until", Text, nullable=False),
-    Column("permille", Integer, nullable=False),
-    Column("least", Integer, nullable=False),
+    Column("permille", BigInteger, nullable=False),
+    Column("least", BigInteger, nullable=False),
     Column("commitment", Text, nullable=False),
     Column("nonce_by", Text, nullable=False),
     Column("frame", Text, nullable=False),  # SHA-256
-    Column("size", Integer, nullable=False),  # of the frame: units
+    Column("size", BigInteger, nullable=False),  # of the frame: units
     Column("by", Text, nullable=False),
     Column("at", Text, nullable=False),
     Column("nonce", Text),
@@ -38,17 +38,17 @@ _INSPECTIONS: Final = Table(
 )  # fmt: skip
 _SAMPLE: Final = Table(
     "inspection_sample", METADATA,
-    Column("inspection", Integer, primary_key=True, autoincrement=False),
+    Column("inspection", BigInteger, primary_key=True, autoincrement=False),
     Column("item", Text, primary_key=True),
     Column("section", Text, nullable=False),
-    Column("place", Integer, nullable=False),  # in the order of the draw
+    Column("place", BigInteger, nullable=False),  # in the order of the draw
 )  # fmt: skip
 _FINDINGS: Final = Table(
     "inspection_findings", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
-    Column("inspection", Integer, nullable=False, index=True),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("inspection", BigInteger, nullable=False, index=True),
     Column("item", Text, nullable=False),
-    Column("question", Integer, nullable=False),  # 1 to 3
+    Column("question", BigInteger, nullable=False),  # 1 to 3
     Column("verdict", Text, nullable=False),
     Column("remark", Text),
     Column("facts", Text, nullable=False),  # JSON: what the machine knew then

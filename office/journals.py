@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -26,6 +26,8 @@ from runtime.disk import make_folder, write_once
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
+Note = Callable[[str, tuple[int, str], str | None], None]
+"""Device, its head, and the dock that brought it: `office.heads.Heads.note`."""
 _PLACE = 4  # step of the specification: a line that fails there is well signed and of this camera
 
 
@@ -36,11 +38,20 @@ class Fork(EvidenceError):  # noqa: N818 - the glossary's word
 class Journals:
     """All cameras' journals. Safe to use from several threads."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, roots: Sequence[x509.Certificate], quarantine: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        roots: Sequence[x509.Certificate],
+        quarantine: Path,
+        note: Note = lambda *_: None,
+    ) -> None:
+        """`note`: called with each head that is durable, before the catalogue tells of it."""
         self._store = store
         self._catalogue = catalogue
         self._roots = roots
         self._quarantine = quarantine
+        self._note = note
         self._readers: dict[str, JournalReader] = {}
         self._locks: dict[str, threading.Lock] = {}
 
@@ -79,7 +90,7 @@ class Journals:
             try:
                 if found:
                     self._store.append_journal(device, file, data[:length])
-                    self._catalogue.add_records(device, found, dock)
+                    self._take(device, found, dock)
             except BaseException:
                 del self._readers[device]
                 raise
@@ -89,14 +100,20 @@ class Journals:
                 raise failure
             return length
 
-    def keep_fork(self, device: str, file: int, data: bytes, dock: str) -> str:
+    def _take(self, device: str, found: Sequence[tuple[Record, bool]], dock: str | None) -> None:
+        """What is durable goes into the log, then into the catalogue."""
+        if found:
+            last = found[-1][0]
+            self._note(device, (last.seq, last.sha256), dock)
+            self._catalogue.add_records(device, found, dock)
+
+    def keep_fork(self, device: str, data: bytes) -> str:
         """Keep a fork beside, durable; its SHA-256. The same one is kept once."""
         sha256 = hashlib.sha256(data).hexdigest()
         folder = self._quarantine / device
         make_folder(folder)
         with contextlib.suppress(FileExistsError):
             write_once(folder / f"{sha256}.jws", data, 0o440)
-        if self._catalogue.add_fork(device, sha256, file, len(data), dock):
             _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
         return sha256
 
@@ -131,7 +148,7 @@ class Journals:
                 data = rest + block
                 length, found, failure = self._verify(reader, file, data)
                 rest = data[length:]
-                self._catalogue.add_records(device, found, None)
+                self._take(device, found, None)
         if self._store.size(path) > reader.good_len(file):
             told = self._catalogue.head_seq(device)
             if not last or told > (reader.head[0] if reader.head else -1):

@@ -6,27 +6,28 @@ a camera was given out, or when remote work was declared; the rows are made agai
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from office.catalogue import Catalogue, enter_export, enter_head, utc, utc_now
+from sqlalchemy import Connection, Table, select, update
+
+from office.book import Book, Enter, Leaf
+from office.catalogue import utc
 from office.contact import meet
+from office.database import put_new, sooner
 from office.errors import OfficeError
-from office.log import Log
+from office.schema import LOANS, REMOTES
 
 SHIFT_LIMIT: Final = timedelta(hours=24)
 _EARLY = timedelta(minutes=5)  # clocks of two machines
-Leaf = dict[str, Any]
 
 
 class Ledger:
-    """The ledger over catalogue and log."""
+    """The ledger over the office's book."""
 
-    def __init__(self, catalogue: Catalogue, log: Log) -> None:
-        self._catalogue = catalogue
-        self._log = log
+    def __init__(self, book: Book) -> None:
+        self._book = book
 
     def issue(
         self, device: str, officer: str, shift_end: datetime, by: str, *, at: datetime | None = None,
@@ -39,20 +40,19 @@ class Ledger:
         issued = _past(at)
         if not timedelta() < shift_end - issued <= SHIFT_LIMIT:
             raise OfficeError("shift-length", "a shift ends after it began, within 24 hours: declare remote work", 400)
-        self._enter(
-            {"act": "issue", "device": device, "officer": officer, "issued": utc(issued),
-             "shift_end": utc(shift_end), "dock": dock, "by": by}
-        )  # fmt: skip
+        with self._book.turn() as turn:
+            turn.enter(
+                "issue", by=by, device=device, officer=officer, issued=utc(issued), shift_end=utc(shift_end), dock=dock
+            )
 
     def give_back(self, device: str, by: str, *, at: datetime | None = None) -> None:
         """The officer has given the camera back. Raises `OfficeError`: "in-the-future", "not-issued"."""
         returned = utc(_past(at))
-        last = self._catalogue.rows(
-            "SELECT returned FROM loans WHERE device=? AND issued<=? ORDER BY issued DESC LIMIT 1", device, returned
-        )
-        if not last or last[0]["returned"] is not None:
-            raise OfficeError("not-issued", f"nobody had {device} at that time: see bodycam office deadlines", 409)
-        self._enter({"act": "return", "device": device, "returned": returned, "by": by})
+        with self._book.turn() as turn:
+            last = turn.db.execute(_last(LOANS, LOANS.c.issued, device, returned)).one_or_none()
+            if last is None or last.returned is not None:
+                raise OfficeError("not-issued", f"nobody had {device} at that time: see bodycam office deadlines", 409)
+            turn.enter("return", by=by, device=device, returned=returned)
 
     def declare_remote(
         self, device: str, reason: str, by: str, *, since: datetime | None = None, until: datetime | None = None
@@ -63,81 +63,73 @@ class Ledger:
         """
         if not reason.strip():
             raise OfficeError("reason", "remote work needs its reason", 400)
-        begin = utc(_past(since))
-        if self._catalogue.rows("SELECT 1 FROM remotes WHERE device=? AND returned IS NULL", device):
-            raise OfficeError("already-remote", f"{device} is away: enter its return first", 409)
-        self._enter(
-            {"act": "remote", "device": device, "since": begin, "until": utc(until) if until else None,
-             "reason": reason, "by": by}
-        )  # fmt: skip
+        begin, expected = utc(_past(since)), utc(until) if until else None
+        with self._book.turn() as turn:
+            if turn.db.execute(_away(device)).first():
+                raise OfficeError("already-remote", f"{device} is away: enter its return first", 409)
+            turn.enter("remote", by=by, device=device, since=begin, until=expected, reason=reason)
 
     def came_back(self, device: str, by: str, *, at: datetime | None = None) -> None:
         """Who had the camera is back at the unit. Raises `OfficeError`: "in-the-future", "not-remote"."""
         returned = utc(_past(at))
-        if not self._catalogue.rows(
-            "SELECT 1 FROM remotes WHERE device=? AND returned IS NULL AND since<=?", device, returned
-        ):
-            raise OfficeError("not-remote", f"no remote work of {device} was declared for that time", 409)
-        self._enter({"act": "back", "device": device, "returned": returned, "by": by})
-
-    def recover(self) -> None:
-        """Enter what the log has and the catalogue has not. Before the journals, which tell what has been met."""
-        leaves = self._log.entries(*_ROWS, *_OTHERS)
-        with self._catalogue.transaction() as db:
-            for index, leaf in leaves:
-                _OTHERS.get(leaf["act"], _apply)(db, index, leaf)
-
-    def _enter(self, leaf: Leaf) -> None:
-        whole = {**leaf, "at": utc_now()}
-        index = self._log.append(whole)
-        with self._catalogue.transaction() as db:
-            _apply(db, index, whole)
+        with self._book.turn() as turn:
+            if not turn.db.execute(_away(device).where(REMOTES.c.since <= returned)).first():
+                raise OfficeError("not-remote", f"no remote work of {device} was declared for that time", 409)
+            turn.enter("back", by=by, device=device, returned=returned)
 
 
-def _apply(db: sqlite3.Connection, index: int, leaf: Mapping[str, Any]) -> None:
-    """Enter a leaf; entered before, it changes nothing."""
-    _ROWS[leaf["act"]](db, index, leaf)
-    row = db.execute("SELECT docked_since, contact FROM devices WHERE device=?", (leaf["device"],)).fetchone()
-    if row and row["contact"]:  # it may have been in a dock before this was entered, and still be
-        meet(db, leaf["device"], row["docked_since"] or row["contact"], row["contact"])
+def _last(table: Table, begin: Any, device: str, at: str) -> Any:
+    """The last use, or remote work, of a camera that had begun by then."""
+    begun = select(table).where(table.c.device == device, begin <= at)
+    return begun.order_by(begin.desc(), table.c.leaf_index.desc()).limit(1)
 
 
-def _issue(db: sqlite3.Connection, index: int, leaf: Mapping[str, Any]) -> None:
+def _away(device: str) -> Any:
+    return select(REMOTES.c.leaf_index).where(REMOTES.c.device == device, REMOTES.c.returned.is_(None))
+
+
+def _of_loans(enter: Callable[[Connection, int, Leaf], None]) -> Enter:
+    """An act that changes uses of a camera: it may have been in a dock before this was entered, and still be."""
+
+    def entering(db: Connection, index: int, leaf: Leaf) -> None:
+        enter(db, index, leaf)
+        meet(db, leaf["device"])
+
+    return entering
+
+
+@_of_loans
+def _issue(db: Connection, index: int, leaf: Leaf) -> None:
+    loan, issued = LOANS.c, leaf["issued"]
     names = ("device", "officer", "issued", "shift_end", "dock", "by")
-    values = [leaf[name] for name in names]
-    db.execute("INSERT OR IGNORE INTO loans VALUES (?,?,?,?,?,?,?,NULL,?,NULL)", (index, *values, leaf["shift_end"]))
-    db.execute(
-        "UPDATE loans SET ends=? WHERE device=? AND issued<? AND ends>?",
-        (leaf["issued"], leaf["device"], leaf["issued"], leaf["issued"]),
-    )
+    put_new(db, LOANS, {"leaf_index": index, "ends": leaf["shift_end"], **{name: leaf[name] for name in names}})
+    before = (loan.device == leaf["device"]) & (loan.issued < issued) & (loan.ends > issued)
+    db.execute(update(LOANS).where(before).values(ends=issued, met=None))
 
 
-def _return(db: sqlite3.Connection, _index: int, leaf: Mapping[str, Any]) -> None:
-    db.execute(
-        "UPDATE loans SET returned=?, ends=min(ends, ?) WHERE returned IS NULL AND leaf_index="
-        "(SELECT leaf_index FROM loans WHERE device=? AND issued<=? ORDER BY issued DESC LIMIT 1)",
-        (leaf["returned"], leaf["returned"], leaf["device"], leaf["returned"]),
-    )
+@_of_loans
+def _return(db: Connection, _index: int, leaf: Leaf) -> None:
+    returned = leaf["returned"]
+    last = db.execute(_last(LOANS, LOANS.c.issued, leaf["device"], returned)).one_or_none()
+    if last is not None and last.returned is None:
+        this = LOANS.c.leaf_index == last.leaf_index
+        db.execute(update(LOANS).where(this).values(returned=returned, ends=sooner(LOANS.c.ends, returned), met=None))
 
 
-def _remote(db: sqlite3.Connection, index: int, leaf: Mapping[str, Any]) -> None:
-    values = [leaf[name] for name in ("device", "since", "until", "reason", "by", "at")]
-    db.execute("INSERT OR IGNORE INTO remotes VALUES (?,?,?,?,?,?,?,NULL)", (index, *values))
+def _remote(db: Connection, index: int, leaf: Leaf) -> None:
+    names = ("device", "since", "until", "reason", "by")
+    put_new(db, REMOTES, {"leaf_index": index, "declared": leaf["at"], **{name: leaf[name] for name in names}})
 
 
-def _back(db: sqlite3.Connection, _index: int, leaf: Mapping[str, Any]) -> None:
-    db.execute(
-        "UPDATE remotes SET returned=? WHERE returned IS NULL AND leaf_index="
-        "(SELECT leaf_index FROM remotes WHERE device=? AND since<=? ORDER BY since DESC LIMIT 1)",
-        (leaf["returned"], leaf["device"], leaf["returned"]),
-    )
+def _back(db: Connection, _index: int, leaf: Leaf) -> None:
+    last = db.execute(_last(REMOTES, REMOTES.c.since, leaf["device"], leaf["returned"])).one_or_none()
+    if last is not None and last.returned is None:
+        this = REMOTES.c.leaf_index == last.leaf_index
+        db.execute(update(REMOTES).where(this).values(returned=leaf["returned"]))
 
 
-_ROWS: Final[Mapping[str, Callable[[sqlite3.Connection, int, Mapping[str, Any]], None]]] = {
-    "issue": _issue, "return": _return, "remote": _remote, "back": _back,
-}  # fmt: skip
-_OTHERS: Final = {"head": enter_head, "export": enter_export}
-"""What the catalogue has from the log besides: heads and exports, whoever wrote them."""
+ENTERS: Final = {"issue": _issue, "return": _return, "remote": _remote, "back": _back}
+"""The ledger's rows (`office.book`)."""
 
 
 def _past(at: datetime | None) -> datetime:

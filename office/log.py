@@ -111,6 +111,10 @@ class Log:
             leaves = enumerate(map(json.loads, self._lines(self._starts[index])), index)
             return list(leaves)
 
+    def root(self, size: int) -> bytes:
+        """Root of the first `size` leaves, which are known to this process."""
+        return self._tree.root(size)
+
     def proof(self, index: int, under: tuple[int, bytes] | None = None) -> Proof:
         """Offline proof of leaf `index` against the present checkpoint, or `under` an earlier one: size and note."""
         with self._exclusive():
@@ -126,11 +130,6 @@ class Log:
         """The present number of leaves, and the checkpoint over them."""
         with self._exclusive():
             return self._tree.size, self._checkpoint()
-
-    def root(self, size: int) -> bytes:
-        """The root over the first `size` leaves. Raises `EvidenceError` ("log-range")."""
-        with self._exclusive():
-            return self._tree.root(size)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

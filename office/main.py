@@ -8,17 +8,16 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
 from evidence.standing import Standing
-from office import acts, alerts, listing, register
+from office import acts, alerts, case_commands, listing, register
 from office import export as exporting
-from office.archive import Archive
-from office.catalogue import Catalogue
+from office.archive import Archive, look
 from office.config import OfficeConfig
 from office.errors import OfficeError
 from office.quarantine import held
@@ -57,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
     )
     commands = parser.add_subparsers(
-        required=True, metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order"
+        required=True,
+        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|activities|…",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     camera.add_argument("device", metavar="ID")
     camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
     camera.set_defaults(command=_camera)
-    for command in (run, listed, alerts, export, cameras, camera, *acts.add(commands)):
+    for command in (run, listed, alerts, export, cameras, camera, *acts.add(commands), *case_commands.add(commands)):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 
@@ -97,28 +97,17 @@ def _run(config: OfficeConfig, _: argparse.Namespace) -> int:
 
 
 def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
-    with _catalogue(config) as catalogue:
-        rows = [listing.describe(row) for row in catalogue.recordings()] if catalogue else []
+    with contextlib.closing(look(config)) as catalogue:
+        rows = [listing.describe(row) for row in catalogue.recordings()]
     _tell("recordings", rows, None if options.json else listing.table(rows))
     return os.EX_OK
 
 
 def _alerts(config: OfficeConfig, options: argparse.Namespace) -> int:
-    with _catalogue(config) as catalogue:
-        rows = [alerts.describe(row) for row in catalogue.alerts()] if catalogue else []
+    with contextlib.closing(look(config)) as catalogue:
+        rows = [alerts.describe(row) for row in catalogue.alerts()]
     _tell("alerts", rows, None if options.json else alerts.table(rows))
     return os.EX_OK
-
-
-@contextlib.contextmanager
-def _catalogue(config: OfficeConfig) -> Iterator[Catalogue | None]:
-    """The catalogue, if the office ever ran."""
-    path = config.data / "catalogue.sqlite"
-    if not path.exists():
-        yield None
-        return
-    with contextlib.closing(Catalogue(path)) as catalogue:
-        yield catalogue
 
 
 def _tell(name: str, rows: Sequence[Json], table: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select
 
 from office import entry
 from office.book import Book, Enter, Leaf
@@ -14,7 +14,7 @@ from office.rows import rows
 
 _NOTES: Final = Table(
     "notes", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("about", Text, nullable=False, index=True),  # `recording/DEVICE/ID`, `activity/LEAF`, `case/NUMBER`
     Column("text", Text, nullable=False),
     Column("by", Text, nullable=False),

@@ -13,22 +13,43 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import BigInteger, Column, Connection, Index, Select, Table, Text, delete, exists, select, update
 
 from evidence import jose, shape
 from evidence.documents import Order
 from evidence.errors import EvidenceError
-from office.catalogue import Catalogue, utc, utc_now
-from office.log import Log
+from office.book import Book
+from office.catalogue import utc
+from office.database import METADATA, Database, Row, put, put_new, tellable
+from office.schema import BAYS, DOCKS
+
+ORDERS: Final = Table(
+    "orders",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("act", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("recording", Text),
+    Column("segment", BigInteger),
+    Column("by", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("ended", Text),
+    Index("orders_ended", "ended"),
+)
+ORDER_DOCKS: Final = Table(
+    "order_docks",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("dock", Text, primary_key=True),
+    Column("sent", Text, nullable=False),
+    Column("result", Text),
+    Column("code", Text),
+    Column("detail", Text),
+)
 
 _COUNTS = timedelta(minutes=5)  # an order that was sent counts for so long
 _AGAIN = timedelta(seconds=15)  # sent again, if nobody has answered
 _FIND = timedelta(minutes=1)  # whoever waits before the bays for longer has gone
-_WAITING = (  # orders, each with the docks that are there and have neither answered nor been asked since
-    "SELECT o.*, d.dock, EXISTS (SELECT 1 FROM bays b WHERE b.dock=d.dock AND b.online AND b.camera=o.device) AS here "
-    "FROM orders o JOIN docks d ON d.online LEFT JOIN order_docks a ON a.id=o.id AND a.dock=d.dock "
-    "WHERE o.ended IS NULL AND (a.result IS NULL OR (a.result='failed' AND o.act<>'find')) "
-    "AND (a.sent IS NULL OR a.sent<?) ORDER BY o.at, d.dock"
-)
 _ANSWER: dict[str, shape.Check] = {
     "order": shape.hexadecimal(32),
     "result": shape.one_of("done", "refused", "failed"),
@@ -54,30 +75,21 @@ class Sending:
 
 
 class Orders:
-    """The orders over catalogue and log."""
+    """The orders over book and database."""
 
-    def __init__(self, catalogue: Catalogue, log: Log, office: str, key: ec.EllipticCurvePrivateKey, kid: str) -> None:
-        self._catalogue = catalogue
-        self._log = log
+    def __init__(self, database: Database, book: Book, office: str, key: ec.EllipticCurvePrivateKey, kid: str) -> None:
+        self._database = database
+        self._book = book
         self._office = office
         self._key = key
         self._kid = kid
 
     def give(self, act: str, device: str, recording: str | None, segment: int | None, by: str) -> str:
         """Order something of all docks; its id. Ends an earlier order about the same. Raises `EvidenceError`."""
-        order, at = secrets.token_hex(16), utc_now()
+        order = secrets.token_hex(16)
         self.sign("DOCK-0", order, act, (device, recording, segment))  # is it one?
-        target = {"device": device, "recording": recording, "segment": segment}
-        self._log.append({"act": "order", "order": order, "does": act, **target, "by": by, "at": at})
-        with self._catalogue.transaction() as db:
-            if act != "find":
-                db.execute(
-                    "UPDATE orders SET ended=? WHERE ended IS NULL AND act<>'find' AND device=? AND recording IS ? "
-                    "AND segment IS ?", (at, device, recording, segment),
-                )  # fmt: skip
-            db.execute(
-                "INSERT INTO orders VALUES (?,?,?,?,?,?,?,NULL)", (order, act, device, recording, segment, by, at)
-            )
+        with self._book.turn() as turn:
+            turn.enter("order", by=by, order=order, does=act, device=device, recording=recording, segment=segment)
         return order
 
     def sign(self, dock: str, order: str, act: str, target: tuple[str, str | None, int | None]) -> str:
@@ -91,28 +103,21 @@ class Orders:
     def due(self) -> list[Sending]:
         """What is to be sent now; it is noted as sent. What was to be found and was not is over."""
         now = datetime.now(UTC)
-        waiting: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in self._catalogue.rows(_WAITING, utc(now - _AGAIN)):
-            waiting[row["id"]].append(row)
+        waiting: defaultdict[str, list[Row]] = defaultdict(list)
+        with self._database.read() as db:
+            for row in db.execute(_waiting(now)).mappings():
+                waiting[row["id"]].append(dict(row))
         sendings = []
         for order, rows in waiting.items():
             first = rows[0]
             if first["act"] == "find":
-                if datetime.fromisoformat(first["at"]) < now - _FIND:
-                    self._end(order)
-                    continue
                 rows = [row for row in rows if row["here"]] or rows  # noqa: PLW2901 - the docks that have it, if any
             target = (first["device"], first["recording"], first["segment"])
-            sendings += [
-                Sending(row["dock"], order, self.sign(row["dock"], order, first["act"], target)) for row in rows
-            ]
+            sendings += [Sending(row["to"], order, self.sign(row["to"], order, first["act"], target)) for row in rows]
         if sendings:
-            with self._catalogue.transaction() as db:
-                db.executemany(
-                    "INSERT INTO order_docks VALUES (?,?,?,NULL,NULL,NULL) "
-                    "ON CONFLICT (id, dock) DO UPDATE SET sent=excluded.sent",
-                    [(sending.order, sending.dock, utc(now)) for sending in sendings],
-                )
+            told = [{"id": sending.order, "dock": sending.dock, "sent": utc(now)} for sending in sendings]
+            with self._database.begin() as db:
+                put(db, ORDER_DOCKS, told, "sent")
         return sendings
 
     def answered(self, dock: str, payload: bytes) -> None:
@@ -121,27 +126,56 @@ class Orders:
             answer = shape.require("answer", jose.parse_json(payload), _ANSWER)
         except EvidenceError:
             return
-        with self._catalogue.transaction() as db:
-            db.execute(
-                "UPDATE order_docks SET result=?, code=?, detail=? WHERE id=? AND dock=?",
-                (answer["result"], answer["code"], answer["detail"], answer["order"], dock),
-            )
+        this = (ORDER_DOCKS.c.id == answer["order"]) & (ORDER_DOCKS.c.dock == dock)
+        told = {name: tellable(answer[name]) if answer[name] else None for name in ("result", "code", "detail")}
+        with self._database.begin() as db:
+            db.execute(update(ORDER_DOCKS).where(this).values(told))
 
     def came_back(self, dock: str) -> None:
         """A dock is there again, maybe with an empty disk: what is in force is told to it anew."""
-        with self._catalogue.transaction() as db:
-            db.execute(
-                "DELETE FROM order_docks WHERE dock=? AND id IN "
-                "(SELECT id FROM orders WHERE ended IS NULL AND act IN ('hold', 'first'))", (dock,),
-            )  # fmt: skip
+        in_force = select(ORDERS.c.id).where(ORDERS.c.ended.is_(None), ORDERS.c.act.in_(("hold", "first")))
+        with self._database.begin() as db:
+            db.execute(delete(ORDER_DOCKS).where(ORDER_DOCKS.c.dock == dock, ORDER_DOCKS.c.id.in_(in_force)))
 
     def answers(self, order: str) -> list[dict[str, Any]]:
         """`dock`, `result`, `code`, `detail` of each dock that it was sent to."""
-        return self._catalogue.rows("SELECT * FROM order_docks WHERE id=? ORDER BY dock", order)
+        with self._database.read() as db:
+            found = db.execute(select(ORDER_DOCKS).where(ORDER_DOCKS.c.id == order).order_by(ORDER_DOCKS.c.dock))
+            return [dict(row) for row in found.mappings()]
 
-    def _end(self, order: str) -> None:
-        with self._catalogue.transaction() as db:
-            db.execute("UPDATE orders SET ended=? WHERE id=?", (utc_now(), order))
+
+def _waiting(now: datetime) -> Select[Any]:
+    """Orders, each with the docks that are there and have neither answered nor been asked since."""
+    answer, to = ORDER_DOCKS.c, DOCKS.c.dock
+    here = exists().where(BAYS.c.dock == to, BAYS.c.online, BAYS.c.camera == ORDERS.c.device)
+    pairs = ORDERS.join(DOCKS, DOCKS.c.online).outerjoin(ORDER_DOCKS, (answer.id == ORDERS.c.id) & (answer.dock == to))
+    return (
+        select(ORDERS, to.label("to"), here.label("here"))
+        .select_from(pairs)
+        .where(
+            ORDERS.c.ended.is_(None) | (ORDERS.c.ended > utc(now)),
+            answer.result.is_(None) | ((answer.result == "failed") & (ORDERS.c.act != "find")),
+            answer.sent.is_(None) | (answer.sent < utc(now - _AGAIN)),
+        )
+        .order_by(ORDERS.c.at, to)
+    )
+
+
+def _enter(db: Connection, _index: int, leaf: Row) -> None:
+    order, at = ORDERS.c, leaf["at"]
+    target = {name: leaf[name] for name in ("device", "recording", "segment")}
+    ended = None
+    if leaf["does"] == "find":
+        ended = utc(datetime.fromisoformat(at) + _FIND)
+    else:
+        same = [order[name].is_not_distinct_from(value) for name, value in target.items()]
+        db.execute(update(ORDERS).where(order.ended.is_(None), *same).values(ended=at))
+    row = {"id": leaf["order"], "act": leaf["does"], "by": leaf["by"], "at": at, "ended": ended}
+    put_new(db, ORDERS, {**row, **target})
+
+
+ENTERS: Final = {"order": _enter}
+"""The orders (`office.book`). One to find a camera ends by itself."""
 
 
 def describe(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 A stolen camera has keys of the agency, and so may whoever copied its card. What such a one brings must not be lost, and
 must not go on with the journal that the office holds of the true camera. So it has a store, a catalogue and chains of
 its own below `<data>/quarantine/cameras`. Nothing here is given a receipt: nothing lets a camera give its footage up.
+Nor does a head of these chains go into the log, which says what the office holds of a camera's chain.
 Each camera's folder there is an evidence folder: `bodycam verify` says what it proves.
 """
 
@@ -19,6 +20,7 @@ from evidence.revoked import Revoked
 from evidence.standing import Standing
 from office.archive import Archive
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from office.errors import OfficeError
 from office.journals import Journals
 from office.staging import Staging
@@ -45,9 +47,9 @@ class Quarantine:
         self.signer, self.signer_kid, self.log = archive.signer, archive.signer_kid, archive.log
         self.store = Store(folder / "store")
         self.staging = Staging(folder / "staging")
-        self.catalogue = Catalogue(folder / "catalogue.sqlite")
+        self.catalogue = Catalogue(Database(sqlite_url(folder / "catalogue.sqlite")))
         self.journals = Journals(self.store, self.catalogue, archive.roots, folder / "forks")
-        self.heads = self.ledger = _Nothing()
+        self.book, self.apart = archive.book, True
         self.receipts = _Kept(self.store)
         self._lock = threading.Lock()
         self._open = {(leaf["device"], leaf["standing"]) for _, leaf in self.log.entries(act="quarantine")}
@@ -84,19 +86,6 @@ def held(data: Path) -> dict[str, int]:
     """How many segments are held in quarantine below `data`, by camera."""
     found = sorted((data / "quarantine" / "cameras" / "store").glob("*/"))
     return {folder.name: len(list(folder.glob("segments/*/*.mp4.age"))) for folder in found}
-
-
-class _Nothing:
-    """A head in the log says what the office holds of a camera's chain; what is in quarantine is not yet that.
-
-    Nor does it change who has which camera.
-    """
-
-    def note(self, device: str, dock: str | None) -> None:
-        pass
-
-    def recover(self) -> None:
-        pass
 
 
 class _Kept:

@@ -75,16 +75,11 @@ class Receipts:
                 self._acknowledge(record, device, None, begun=True)
             except OfficeError as error:
                 _log.error("no receipt: %s", error, extra={"device": device, "recording": recording, "part": segment})
-        for row in self._catalogue.recordings():
-            for held in row["segments"]:
-                self._catch_up(row["device"], row["recording"], held)
-
-    def _catch_up(self, device: str, recording: str, held: dict[str, object]) -> None:
-        receipt = self.get(device, recording, int(str(held["segment"])))
-        if receipt is not None and held["received"] is None:
-            # Signed and in place, but whether its name is durable nobody knows; from here on it is given out.
-            self._store.persist(self._store.receipt(device, recording, int(str(held["segment"]))))
-            self._catalogue.add_receipt(Receipt.read(receipt, self._signer.public_key()))
+        for missing in self._catalogue.missing():
+            if (receipt := self.get(*missing)) is not None:
+                # Signed and in place, but whether its name is durable nobody knows; from here on it is given out.
+                self._store.persist(self._store.receipt(*missing))
+                self._catalogue.add_receipt(Receipt.read(receipt, self._signer.public_key()))
 
     def _acknowledge(self, record: Record, device: str, dock: str | None, *, begun: bool) -> bytes:
         recording, segment = record.body["recording"], record.body["segment"]

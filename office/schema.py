@@ -1,67 +1,246 @@
-"""The catalogue's tables. Times are UTC as records write them; `*_index` is a leaf of the office's log.
+"""The catalogue's own tables: what journals, receipts, messages and the ledger tell. Times are UTC, as of records.
 
+`seen`, `handed_in`: when the office had a record, which is when it logged the first head that reaches so far.
+`dockings`: a camera's stays in docks by its own word, from the record `seq`; `last`: its last word from there.
 `loans.ends`: when the use that was planned is over: the planned end, the return, or the next issue, whichever is first;
-`loans.met`: the camera's first signed word from a dock after that. `devices.contact`: its last word from a dock, which
-it has been in since `docked_since`.
+`loans.met`: the camera's first signed word from a dock after that.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Table, Text
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS devices (
-  device TEXT PRIMARY KEY, head_seq INTEGER NOT NULL, head TEXT NOT NULL, handed_in TEXT NOT NULL, dock TEXT,
-  docked_since TEXT, contact TEXT);
-CREATE TABLE IF NOT EXISTS recordings (
-  device TEXT, recording TEXT, boot TEXT, activity TEXT, started TEXT, clock_source TEXT, clock_error_ms INTEGER,
-  parts INTEGER NOT NULL, ended TEXT, ended_by_set_clock INTEGER,
-  frames_delivered INTEGER, frames_encoded INTEGER, frames_dropped INTEGER,
-  signed INTEGER NOT NULL, seen TEXT NOT NULL, PRIMARY KEY (device, recording));
-CREATE TABLE IF NOT EXISTS segments (
-  device TEXT, recording TEXT, segment INTEGER, part INTEGER, closed INTEGER, from_ns INTEGER, to_ns INTEGER,
-  frames INTEGER, samples INTEGER, ended TEXT, size INTEGER, sha256 TEXT,
-  received TEXT, retain_until TEXT, leaf_index INTEGER, PRIMARY KEY (device, recording, segment));
-CREATE INDEX IF NOT EXISTS segments_missing ON segments (device, recording) WHERE received IS NULL;
-CREATE TABLE IF NOT EXISTS gaps (
-  device TEXT, seq INTEGER, recording TEXT, after_part INTEGER, before_part INTEGER, cause TEXT,
-  min_ms INTEGER, max_ms INTEGER, reason TEXT, PRIMARY KEY (device, seq));
-CREATE TABLE IF NOT EXISTS notices (
-  device TEXT, seq INTEGER, recording TEXT, attempt INTEGER, heard INTEGER, score_permille INTEGER,
-  from_ns INTEGER, to_ns INTEGER, PRIMARY KEY (device, seq));
-CREATE TABLE IF NOT EXISTS forks (
-  device TEXT, sha256 TEXT, file INTEGER, size INTEGER, found TEXT, dock TEXT, PRIMARY KEY (device, sha256));
-CREATE TABLE IF NOT EXISTS events (
-  id TEXT, dock TEXT, camera TEXT, class TEXT, kind TEXT, seq INTEGER, verdict TEXT, received TEXT,
-  payload BLOB, PRIMARY KEY (dock, id));
-CREATE INDEX IF NOT EXISTS events_unverified ON events (camera) WHERE verdict = 'unverified';
-CREATE INDEX IF NOT EXISTS events_openings ON events (camera) WHERE kind IN ('boot', 'summary');
-CREATE TABLE IF NOT EXISTS alerts (
-  device TEXT, sha256 TEXT, seq INTEGER, at TEXT, clock_source TEXT, what TEXT, recording TEXT, detail TEXT,
-  signed INTEGER NOT NULL, told TEXT, handed_in TEXT, PRIMARY KEY (device, sha256));
-CREATE TABLE IF NOT EXISTS unsigned (device TEXT, boot TEXT, name TEXT, PRIMARY KEY (device, boot, name));
-CREATE TABLE IF NOT EXISTS docks (dock TEXT PRIMARY KEY, online INTEGER, seen TEXT);
-CREATE TABLE IF NOT EXISTS exports (
-  leaf_index INTEGER PRIMARY KEY, device TEXT, recording TEXT, by TEXT, reason TEXT, at TEXT, decrypted INTEGER,
-  folder TEXT);
-CREATE TABLE IF NOT EXISTS heads (device TEXT, seq INTEGER, leaf_index INTEGER, PRIMARY KEY (device, seq));
-CREATE TABLE IF NOT EXISTS bays (
-  dock TEXT, bay TEXT, online INTEGER NOT NULL, camera TEXT, since TEXT, PRIMARY KEY (dock, bay));
-CREATE TABLE IF NOT EXISTS telemetry (dock TEXT, camera TEXT, payload BLOB, received TEXT, PRIMARY KEY (dock, camera));
-CREATE TABLE IF NOT EXISTS loans (
-  leaf_index INTEGER PRIMARY KEY, device TEXT, officer TEXT, issued TEXT, shift_end TEXT, dock TEXT, by TEXT,
-  returned TEXT, ends TEXT, met TEXT);
-CREATE INDEX IF NOT EXISTS loans_device ON loans (device, issued);
-CREATE INDEX IF NOT EXISTS loans_open ON loans (device) WHERE met IS NULL;
-CREATE TABLE IF NOT EXISTS remotes (
-  leaf_index INTEGER PRIMARY KEY, device TEXT, since TEXT, until TEXT, reason TEXT, by TEXT, declared TEXT,
-  returned TEXT);
-CREATE INDEX IF NOT EXISTS remotes_device ON remotes (device, since);
-CREATE TABLE IF NOT EXISTS orders (
-  id TEXT PRIMARY KEY, act TEXT, device TEXT, recording TEXT, segment INTEGER, by TEXT, at TEXT, ended TEXT);
-CREATE INDEX IF NOT EXISTS orders_open ON orders (id) WHERE ended IS NULL;
-CREATE TABLE IF NOT EXISTS order_docks (
-  id TEXT, dock TEXT, sent TEXT, result TEXT, code TEXT, detail TEXT, PRIMARY KEY (id, dock));
-"""
+from office.database import METADATA
+
+# Numbers are those of records, which have 63 bits. PostgreSQL's `Integer` has 31.
+
+DEVICES: Final = Table(
+    "devices",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("head_seq", BigInteger, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("handed_in", Text, nullable=False),
+    Column("dock", Text),
+)
+
+DOCKINGS: Final = Table(
+    "dockings",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("since", Text, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("over", Boolean, nullable=False),
+)
+
+RECORDINGS: Final = Table(
+    "recordings",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("recording", Text, primary_key=True),
+    Column("boot", Text, nullable=False),
+    Column("activity", Text),
+    Column("started", Text, nullable=False),
+    Column("clock_source", Text, nullable=False),
+    Column("clock_error_ms", BigInteger),
+    Column("parts", BigInteger, nullable=False),
+    Column("ended", Text),
+    Column("ended_by_set_clock", Boolean),
+    Column("frames_delivered", BigInteger),
+    Column("frames_encoded", BigInteger),
+    Column("frames_dropped", BigInteger),
+    Column("signed", Boolean, nullable=False),
+    Column("seen", Text, nullable=False),
+)
+
+SEGMENTS: Final = Table(
+    "segments",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("recording", Text, primary_key=True),
+    Column("segment", BigInteger, primary_key=True),
+    Column("part", BigInteger, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("from_ns", BigInteger, nullable=False),
+    Column("to_ns", BigInteger, nullable=False),
+    Column("frames", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
+    Column("ended", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("received", Text),
+    Column("retain_until", Text),
+    Column("leaf_index", BigInteger),
+)
+
+GAPS: Final = Table(
+    "gaps",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("recording", Text, nullable=False),
+    Column("after_part", BigInteger),
+    Column("before_part", BigInteger),
+    Column("cause", Text, nullable=False),
+    Column("min_ms", BigInteger, nullable=False),
+    Column("max_ms", BigInteger),
+    Column("reason", Text),
+)
+
+NOTICES: Final = Table(
+    "notices",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("recording", Text, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("heard", Boolean, nullable=False),
+    Column("score_permille", BigInteger),
+    Column("from_ns", BigInteger),
+    Column("to_ns", BigInteger),
+)
+
+FORKS: Final = Table(
+    "forks",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("file", BigInteger),
+    Column("size", BigInteger),
+    Column("dock", Text),
+    Column("at", Text),
+)
+
+EVENTS: Final = Table(
+    "events",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("dock", Text, primary_key=True),
+    Column("camera", Text, nullable=False),
+    Column("class", Text, nullable=False),
+    Column("kind", Text),
+    Column("seq", BigInteger),
+    Column("verdict", Text, nullable=False),
+    Column("received", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+ALERTS: Final = Table(
+    "alerts",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("clock_source", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("recording", Text),
+    Column("detail", Text, nullable=False),
+    Column("signed", Boolean, nullable=False),
+    Column("told", Text),
+    Column("handed_in", Text),
+)
+
+UNSIGNED: Final = Table(
+    "unsigned",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("boot", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
+DOCKS: Final = Table(
+    "docks",
+    METADATA,
+    Column("dock", Text, primary_key=True),
+    Column("online", Boolean, nullable=False),
+    Column("seen", Text, nullable=False),
+)
+
+BAYS: Final = Table(
+    "bays",
+    METADATA,
+    Column("dock", Text, primary_key=True),
+    Column("bay", Text, primary_key=True),
+    Column("online", Boolean, nullable=False),
+    Column("camera", Text),
+    Column("since", Text, nullable=False),
+)
+
+TELEMETRY: Final = Table(
+    "telemetry",
+    METADATA,
+    Column("dock", Text, primary_key=True),
+    Column("camera", Text, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    Column("received", Text, nullable=False),
+)
+
+EXPORTS: Final = Table(
+    "exports",
+    METADATA,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("device", Text, nullable=False),
+    Column("recording", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("decrypted", Boolean, nullable=False),
+    Column("folder", Text, nullable=False),
+)
+
+HEADS: Final = Table(
+    "heads",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("dock", Text),
+)
+
+LOANS: Final = Table(
+    "loans",
+    METADATA,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("device", Text, nullable=False),
+    Column("officer", Text, nullable=False),
+    Column("issued", Text, nullable=False),
+    Column("shift_end", Text, nullable=False),
+    Column("dock", Text),
+    Column("by", Text, nullable=False),
+    Column("returned", Text),
+    Column("ends", Text, nullable=False),
+    Column("met", Text),
+)
+
+REMOTES: Final = Table(
+    "remotes",
+    METADATA,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("device", Text, nullable=False),
+    Column("since", Text, nullable=False),
+    Column("until", Text),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("declared", Text, nullable=False),
+    Column("returned", Text),
+)
+
+
+def _only(name: str, table: Table, columns: str, condition: object) -> None:
+    """An index of those rows alone, which are few."""
+    Index(name, *(table.c[column] for column in columns.split()), sqlite_where=condition, postgresql_where=condition)
+
+
+_only("segments_missing", SEGMENTS, "device recording", SEGMENTS.c.received.is_(None))
+_only("events_unverified", EVENTS, "camera", EVENTS.c.verdict == "unverified")
+_only("events_openings", EVENTS, "camera", EVENTS.c.kind.in_(("boot", "summary")))
+_only("loans_open", LOANS, "device", LOANS.c.met.is_(None))
+Index("recordings_id", RECORDINGS.c.recording)
+Index("recordings_started", RECORDINGS.c.started)
+Index("loans_device", LOANS.c.device, LOANS.c.issued)
+Index("remotes_device", REMOTES.c.device, REMOTES.c.since)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select, update
 
 from office import activities, entry, footage
 from office.book import Book, Enter, Leaf
@@ -38,15 +38,15 @@ CONCERNS: Final = {"unrecorded": "未记录说明", "gap": "中断说明", "stop
 
 _STATEMENTS: Final = Table(
     "statements", METADATA,
-    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
-    Column("statement", Integer, nullable=False, index=True),  # its first version
-    Column("version", Integer, nullable=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("statement", BigInteger, nullable=False, index=True),  # its first version
+    Column("version", BigInteger, nullable=False),
     Column("concerns", Text, nullable=False),
     Column("ground", Text),  # rule 6: which of the four cases
-    Column("activity", Integer, index=True),
+    Column("activity", BigInteger, index=True),
     Column("device", Text),
     Column("recording", Text, index=True),
-    Column("gap", Integer),  # its record's number in the journal
+    Column("gap", BigInteger),  # its record's number in the journal
     Column("reason", Text, nullable=False),
     Column("basis", Text),
     Column("leader", Text),  # of the bureau: whom it is reported to

@@ -19,6 +19,7 @@ from evidence.pki import Role
 from hw_sim import control
 from hw_sim.fleet import clip as clips
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from tests.agency import Agency, Holder
 from tests.office_kit import ROOT, OfficeKit, free_port, wait_for
 from tests.relay import Relay
@@ -151,7 +152,7 @@ class Yard:
 
     def events(self) -> list[dict[str, Any]]:
         """What the office has of events."""
-        with contextlib.closing(Catalogue(self.office.data / "catalogue.sqlite")) as catalogue:
+        with contextlib.closing(Catalogue(Database(sqlite_url(self.office.data / "catalogue.sqlite")))) as catalogue:
             return catalogue.table("events")
 
     # --- how they are started

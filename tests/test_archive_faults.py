@@ -18,6 +18,7 @@ from evidence import age, records
 from evidence.documents import Receipt
 from hw_sim import forgetful_fs
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from office.journals import Journals
 from office.log import Log
 from office.staging import CHECKPOINT, Staging
@@ -267,7 +268,7 @@ def test_half_a_journal_line_that_a_power_cut_left_is_not_held(tmp_path: Path, a
     store = Store(tmp_path / "store")
 
     def journals() -> Journals:
-        catalogue = Catalogue(tmp_path / "catalogue.sqlite")
+        catalogue = Catalogue(Database(sqlite_url(tmp_path / "catalogue.sqlite")))
         return Journals(store, catalogue, [agency.root.certificate], tmp_path / "quarantine")
 
     whole = camera.journal[0]

@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from evidence import age
 from evidence.certificate import Role
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from tests.agency import Agency
 from tests.footage import Camera
 from tests.office_kit import Client, OfficeKit, alive, running, wait_for
@@ -79,7 +80,7 @@ class _Dock:
 
 
 def _events(office: OfficeKit) -> dict[str, dict[str, object]]:
-    catalogue = Catalogue(office.data / "catalogue.sqlite")
+    catalogue = Catalogue(Database(sqlite_url(office.data / "catalogue.sqlite")))
     try:
         return {row["id"]: row for row in catalogue.table("events")}
     finally:
@@ -135,7 +136,7 @@ def test_presence_reaches_the_catalogue(office: OfficeKit) -> None:
     client = office.client(Role.DOCK, "DOCK-4")
 
     def online() -> list[int]:
-        catalogue = Catalogue(office.data / "catalogue.sqlite")
+        catalogue = Catalogue(Database(sqlite_url(office.data / "catalogue.sqlite")))
         try:
             return [row["online"] for row in catalogue.table("docks") if row["dock"] == "DOCK-4"]
         finally:

@@ -11,6 +11,7 @@ import pytest
 
 from evidence.certificate import Role
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from tests.office_kit import Client, OfficeKit, running, wait_for
 from tests.test_office_attacks import STRANGERS, with_names
 
@@ -45,7 +46,7 @@ def hear(client: Client, *topics: str, options: tuple[str, ...] = ()) -> list[st
 
 def events(office: OfficeKit) -> dict[str, str]:
     """Id and verdict of what the office has kept."""
-    catalogue = Catalogue(office.data / "catalogue.sqlite")
+    catalogue = Catalogue(Database(sqlite_url(office.data / "catalogue.sqlite")))
     try:
         return {row["id"]: row["verdict"] for row in catalogue.table("events")}
     finally:
@@ -133,7 +134,7 @@ def test_a_dock_cannot_take_anothers_event_id(office: OfficeKit) -> None:
     event = json.dumps({"id": "dd" * 16, "state": "done"})
     assert publish(rogue, topic("DOCK-666"), json.dumps({"id": "dd" * 16, "state": "fault"}))
     assert publish(honest, topic("DOCK-1"), event)
-    catalogue = Catalogue(office.data / "catalogue.sqlite")
+    catalogue = Catalogue(Database(sqlite_url(office.data / "catalogue.sqlite")))
     try:
         wait_for(lambda: {row["dock"] for row in catalogue.table("events") if row["id"] == "dd" * 16} >= {"DOCK-1"})
     finally:

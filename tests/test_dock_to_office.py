@@ -15,6 +15,7 @@ import pytest
 from evidence import pki, records
 from evidence.certificate import Role
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from tests.dock_camera import DockedCamera
 from tests.office_kit import ROOT, OfficeKit, running, wait_for
 
@@ -74,7 +75,7 @@ def _line_hashes(journal: Path) -> set[str]:
 
 
 def _event_ids(office: OfficeKit) -> set[str]:
-    catalogue = Catalogue(office.data / "catalogue.sqlite")
+    catalogue = Catalogue(Database(sqlite_url(office.data / "catalogue.sqlite")))
     try:
         return {row["id"] for row in catalogue.table("events")}
     finally:

@@ -260,7 +260,7 @@ def test_the_ledger_is_made_again_from_the_log(unit: Unit) -> None:
         path.unlink()
     unit.archive = Archive(load(unit.kit.config, OfficeConfig))
     for _ in range(2):
-        unit.archive.ledger.recover()
+        unit.archive.book.catch_up()
     unit.taken = 0
     unit.hand_in()
     assert [describe(one) for one in unit.found(done=True)] == before

@@ -19,6 +19,7 @@ from evidence.documents import LogKey, Receipt
 from evidence.note import read_verifier_key
 from evidence.verify import Verifier
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from runtime.folder import DiskFolder
 from tests.agency import NOW
 from tests.evidence_media import media
@@ -206,7 +207,7 @@ def test_the_log_proves_each_ingest_and_the_export(shelf: Shelf, copy: Path) -> 
     export.verify(origin, key)
     entry = json.loads(export.entry)
     assert (entry["act"], entry["by"], entry["reason"], entry["decrypted"]) == ("export", "李四", "案卷", True)
-    catalogue = Catalogue(shelf.office.data / "catalogue.sqlite")
+    catalogue = Catalogue(Database(sqlite_url(shelf.office.data / "catalogue.sqlite")))
     assert export.index in [row["leaf_index"] for row in catalogue.table("exports")]
     catalogue.close()
 

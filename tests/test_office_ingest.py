@@ -18,6 +18,7 @@ from evidence.checkpoint import Proof
 from evidence.documents import LogKey, Receipt, TimeAnchor
 from evidence.note import read_verifier_key
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from tests.agency import Agency
 from tests.footage import Camera
 from tests.office_kit import BODY, TUS, Client, OfficeKit, free_port, running, wait_for
@@ -193,7 +194,7 @@ def test_a_fork_is_kept_beside_and_named(office: OfficeKit) -> None:
     kept = list((office.data / "quarantine" / camera.device).iterdir())
     assert [path.read_bytes() for path in kept] == [fork]
     assert client.offset(f"/v1/uploads/{camera.device}/journal/0") == len(held)
-    catalogue = Catalogue(office.data / "catalogue.sqlite")
+    catalogue = Catalogue(Database(sqlite_url(office.data / "catalogue.sqlite")))
     assert [row["device"] for row in catalogue.table("forks") if row["device"] == camera.device] == [camera.device]
     catalogue.close()
 

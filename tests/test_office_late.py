@@ -10,6 +10,7 @@ import pytest
 from evidence import age
 from evidence.journal import JournalReader
 from office.catalogue import Catalogue
+from office.database import Database, sqlite_url
 from tests.agency import Agency
 from tests.footage import Camera
 
@@ -18,7 +19,7 @@ RECIPIENTS = [age.recipient_of(age.generate_identity())]
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
-    made = Catalogue(tmp_path / "catalogue.sqlite")
+    made = Catalogue(Database(sqlite_url(tmp_path / "catalogue.sqlite")))
     yield made
     made.close()
 

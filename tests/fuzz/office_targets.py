@@ -16,6 +16,7 @@ from office import alerts, direct, listing, tus
 from office.archive import Archive
 from office.catalogue import Catalogue
 from office.config import OfficeConfig
+from office.database import Database
 from office.errors import OfficeError
 from office.events import Hints
 from office.ingest import Ingest
@@ -153,7 +154,7 @@ def catalogued_journal(data: bytes) -> None:
     teller = Teller()
     for text in data.splitlines()[:200]:
         teller.tell(parsed(text))
-    catalogue, reader = Catalogue(Path(":memory:")), JournalReader([AGENCY.root], device=DEVICE)
+    catalogue, reader = Catalogue(Database("sqlite://")), JournalReader([AGENCY.root], device=DEVICE)
     for path, lines in teller.files.items():
         for text in lines.splitlines(keepends=True):
             for record in attempt(reader.feed, int(path[8:16]), text) or ():
@@ -188,7 +189,7 @@ def _told_story() -> bytes:
 
 @functools.cache
 def _catalogue() -> Catalogue:
-    return Catalogue(Path(":memory:"))
+    return Catalogue(Database("sqlite://"))
 
 
 def _lines() -> list[bytes]:
