@@ -18,12 +18,14 @@ from office.archive import Archive
 from office.site.actions import Action, Table, by_path
 from office.site.frame import Frame, Refused
 from office.site.pages import frame as frame_pages
-from office.site.pages import log_in, overview
+from office.site.pages import activities, cases, inspections, log_in, overview, statements
 from office.site.pictures import STATIC, static_files
 from office.site.sessions import Sessions
 from office.site.text import Text
 
-PAGES: Final[tuple[ModuleType, ...]] = (frame_pages, log_in, overview)
+PAGES: Final[tuple[ModuleType, ...]] = (
+    frame_pages, log_in, overview, activities, statements, cases, inspections,
+)  # fmt: skip
 """Modules of pages: each has `ACTIONS`, and may have `REFUSALS` (wordings for codes of `OfficeError`)."""
 
 _POLICY = (
