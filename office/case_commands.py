@@ -60,9 +60,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> list[a
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, act: Act, *,
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    act: Act,
+    *,
     period: bool = False,
-) -> argparse.ArgumentParser:  # fmt: skip
+) -> argparse.ArgumentParser:
     def run(config: OfficeConfig, options: argparse.Namespace) -> int:
         with contextlib.closing(Archive(config)) as archive:
             archive.book.catch_up()
@@ -95,10 +99,17 @@ def _activities(archive: Archive, options: argparse.Namespace) -> int:
         found = activities.between(db, utc(since), utc(until))
     rows = [
         (
-            str(one["leaf_index"]), one["number"] or "—", KINDS[one["kind"]], one["place"], _local(archive, one["begins"]), _local(archive, one["ends"]), one["section"], "、".join(one["officers"]),
+            str(one["leaf_index"]),
+            one["number"] or "—",
+            KINDS[one["kind"]],
+            one["place"],
+            _local(archive, one["begins"]),
+            _local(archive, one["ends"]),
+            one["section"],
+            "、".join(one["officers"]),
         )
         for one in found
-    ]  # fmt: skip
+    ]
     return _tell(
         options,
         {"activities": found},
@@ -113,12 +124,16 @@ def _worklists(archive: Archive, options: argparse.Namespace) -> int:
     found = worklists.items(ledger, datetime.now(UTC), archive.config.zone)
     rows = [
         (
-            worklists.LISTS[one.list], _local(archive, utc(one.at) if one.at else None), one.section or "—",
-            str(one.activity or "—"), one.device or "—", one.recording or "—",
+            worklists.LISTS[one.list],
+            _local(archive, utc(one.at) if one.at else None),
+            one.section or "—",
+            str(one.activity or "—"),
+            one.device or "—",
+            one.recording or "—",
             CAUSES.get(one.detail, one.detail) + ("（可待移交）" if one.early else ""),
         )
         for one in found
-    ]  # fmt: skip
+    ]
     told = {"items": [{**dataclasses.asdict(one), "at": utc(one.at) if one.at else None} for one in found]}
     _tell(options, told, _table(("清单", "时间", "科室", "活动", "设备", "录像", "说明"), rows))
     return _CHECK_FAILED if any(not one.early for one in found) else os.EX_OK
@@ -136,17 +151,28 @@ def _conduct(archive: Archive, options: argparse.Namespace) -> int:
 
 def _custody(archive: Archive, options: argparse.Namespace) -> int:
     if options.custodian is not None:
-        custody.assign(archive.book, options.by, options.device or "", options.custodian, options.section, options.head,
-                       archive.config.zone)  # fmt: skip
+        custody.assign(
+            archive.book,
+            options.by,
+            options.device or "",
+            options.custodian,
+            options.section,
+            options.head,
+            archive.config.zone,
+        )
     with archive.database.read() as db:
         found = custody.history(db, options.device) if options.device else [*custody.at(db).values()]
     rows = [
         (
-            one["device"], one.get("custodian") or custody.WORK[one["work"]], one.get("section") or one["detail"],
-            one.get("head", "—"), _local(archive, one.get("since") or one["done"]), one["by"],
+            one["device"],
+            one.get("custodian") or custody.WORK[one["work"]],
+            one.get("section") or one["detail"],
+            one.get("head", "—"),
+            _local(archive, one.get("since") or one["done"]),
+            one["by"],
         )
         for one in found
-    ]  # fmt: skip
+    ]
     return _tell(
         options, {"custody": found}, _table(("设备", "保管人/事项", "科室/内容", "负责人", "自", "经办人"), rows)
     )
@@ -155,9 +181,15 @@ def _custody(archive: Archive, options: argparse.Namespace) -> int:
 def _foreign(archive: Archive, options: argparse.Namespace) -> int:
     with options.file.open("rb") as file:
         leaf = foreign.bring_in(
-            archive.book, archive.config.data, options.by, file, options.file.name, options.source, options.reason,
+            archive.book,
+            archive.config.data,
+            options.by,
+            file,
+            options.file.name,
+            options.source,
+            options.reason,
             case=options.case,
-        )  # fmt: skip
+        )
     return _tell(options, {"foreign": leaf}, f"外来材料 foreign, not verified: {leaf}\n")
 
 

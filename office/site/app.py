@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from office.archive import Archive
 from office.site.actions import Action, Table, by_path
 from office.site.frame import Frame, Refused
-from office.site.pages import frame as frame_pages
 from office.site.pages import activities, cases, inspections, log_in, overview, statements
+from office.site.pages import frame as frame_pages
 from office.site.pictures import STATIC, static_files
 from office.site.sessions import Sessions
 from office.site.text import Text

@@ -24,18 +24,29 @@ LOOKERS: Final = KEEPERS | {Role.INSPECTOR, Role.CASE_LEADER}
 ACTIVITY: Final = Field("activity", Text("活动编号", "Activity"), "number")
 REASON: Final = Field("reason", Text("理由", "Reason"), "lines")
 KIND: Final = Field(
-    "kind", Text("类别", "Kind"), "choice",
+    "kind",
+    Text("类别", "Kind"),
+    "choice",
     choices=tuple(
         (kind, Text(zh, en))
         for (kind, zh), en in zip(
             KINDS.items(),
-            ("Routine inspection", "Complaint or report", "Case investigation", "Service of documents",
-             "Coercive measure", "Other enforcement on site"), strict=True,
+            (
+                "Routine inspection",
+                "Complaint or report",
+                "Case investigation",
+                "Service of documents",
+                "Coercive measure",
+                "Other enforcement on site",
+            ),
+            strict=True,
         )
     ),
-)  # fmt: skip
+)
 _OFFICERS: Final = Field(
-    "officers", Text("执法人员警号", "Officers' numbers"), hint=Text("两人以上，用顿号或空格分开", "Two or more, with spaces between")
+    "officers",
+    Text("执法人员警号", "Officers' numbers"),
+    hint=Text("两人以上，用顿号或空格分开", "Two or more, with spaces between"),
 )
 LISTS: Final = {
     "unrecorded": Text(worklists.LISTS["unrecorded"], "Activities with neither recording nor statement"),
@@ -63,11 +74,12 @@ def _activities(call: Call) -> Response:
         ledger = worklists.read(db, since, until, custody.sections(db, until))
     rows = [
         {
-            **row, "recordings": sum(one.why.sure for one in ledger.of(row["leaf_index"])),
+            **row,
+            "recordings": sum(one.why.sure for one in ledger.of(row["leaf_index"])),
             "recorders": matching.recorders(ledger.of(row["leaf_index"])),
         }
         for row in reversed(ledger.rows)
-    ]  # fmt: skip
+    ]
     return call.page("casework/activities.html", {"activities": rows, "kinds": dict(KIND.choices), **_shown(call)})
 
 
@@ -81,23 +93,44 @@ def _activity(call: Call) -> Response:
         numbers = [one["number"] for one in cases.all_of_them(db) if not one["closed"]]
     matches = ledger.of(call["activity"])
     whole = activities.as_activity(row)
-    return call.page("casework/activity.html", {
-        "activity": row, "kinds": dict(KIND.choices), "statements": made, "notes": told, "cases": numbers,
-        "covered": matching.covered(whole, matches), "recorders": matching.recorders(matches),
-        "pairs": [(one.name, other.name) for one, other in matching.pairs(matches)],
-        "matches": [{"device": one.footage.device, "recording": one.footage.recording, "sure": one.why.sure,
-                     "why": one.why.value, "reason": one.reason,
-                     "begins": utc(one.footage.begins) if one.footage.begins else None,
-                     "ends": utc(one.footage.ends) if one.footage.ends else None} for one in matches],
-    })  # fmt: skip
+    return call.page(
+        "casework/activity.html",
+        {
+            "activity": row,
+            "kinds": dict(KIND.choices),
+            "statements": made,
+            "notes": told,
+            "cases": numbers,
+            "covered": matching.covered(whole, matches),
+            "recorders": matching.recorders(matches),
+            "pairs": [(one.name, other.name) for one, other in matching.pairs(matches)],
+            "matches": [
+                {
+                    "device": one.footage.device,
+                    "recording": one.footage.recording,
+                    "sure": one.why.sure,
+                    "why": one.why.value,
+                    "reason": one.reason,
+                    "begins": utc(one.footage.begins) if one.footage.begins else None,
+                    "ends": utc(one.footage.ends) if one.footage.ends else None,
+                }
+                for one in matches
+            ],
+        },
+    )
 
 
 def _enter(call: Call) -> Response:
     new = Entry(
-        call["kind"], entry.text("地点 place", call["place"], entry.SHORT), call["begins"], call["ends"],
-        entry.text("科室 section", call["section"], entry.SHORT), tuple(entry.several("执法人员 officers", call["officers"])),
-        tuple(entry.several("当事人 parties", call["parties"])), entry.maybe("编号 number", call["number"], entry.SHORT),
-    )  # fmt: skip
+        call["kind"],
+        entry.text("地点 place", call["place"], entry.SHORT),
+        call["begins"],
+        call["ends"],
+        entry.text("科室 section", call["section"], entry.SHORT),
+        tuple(entry.several("执法人员 officers", call["officers"])),
+        tuple(entry.several("当事人 parties", call["parties"])),
+        entry.maybe("编号 number", call["number"], entry.SHORT),
+    )
     leaf = activities.enter(call.archive.book, call.person.account, new)
     return call.done(_address(call, leaf), Text("已登记", "Entered"))
 
@@ -105,14 +138,18 @@ def _enter(call: Call) -> Response:
 def _import(call: Call) -> Response:
     data = call["table"].file.read(activity_table.LIMIT + 1)
     done = activity_table.bring_in(call.archive.book, call.person.account, data, call.frame.zone)
-    told = Text(f"登记 {len(done.entered)} 项，{len(done.known)} 项已在台账",
-                f"{len(done.entered)} entered, {len(done.known)} were known")  # fmt: skip
+    told = Text(
+        f"登记 {len(done.entered)} 项，{len(done.known)} 项已在台账",
+        f"{len(done.entered)} entered, {len(done.known)} were known",
+    )
     return call.done(call.table["activities"].address(), told)
 
 
 def _kind(call: Call) -> Response:
     activities.change_kind(call.archive.book, call.person.account, call["activity"], call["kind"], call["reason"])
-    return call.done(_address(call, call["activity"]), Text("类别已变更，原类别留存", "Changed; the former kind is kept"))
+    return call.done(
+        _address(call, call["activity"]), Text("类别已变更，原类别留存", "Changed; the former kind is kept")
+    )
 
 
 def _recording_kind(call: Call) -> Response:
@@ -129,9 +166,14 @@ def _set_aside(call: Call) -> Response:
 
 def _link(call: Call) -> Response:
     activities.link(
-        call.archive.book, call.person.account, call["activity"], call["device"], call["recording"], call["reason"],
+        call.archive.book,
+        call.person.account,
+        call["activity"],
+        call["device"],
+        call["recording"],
+        call["reason"],
         linked=call["linked"] == "yes",
-    )  # fmt: skip
+    )
     return call.done(_address(call, call["activity"]), Text("已登记", "Entered"))
 
 
@@ -151,42 +193,110 @@ def _shown(call: Call) -> dict[str, Any]:
 
 _PERIOD: Final = (period.SINCE, period.UNTIL)
 ACTIONS: Final = (
-    Action("worklists", "GET", "/worklists", Text("待办清单", "Worklists"), LOOKERS, _worklists, fields=_PERIOD, menu=40),
-    Action("activities", "GET", "/activities", Text("执法活动", "Activities"), STAFF, _activities, fields=_PERIOD, menu=42),
-    Action("activity", "GET", "/activities/{activity}", Text("执法活动", "Activity"), STAFF, _activity, fields=(ACTIVITY,)),
     Action(
-        "activity-enter", "POST", "/activities", Text("登记执法活动", "Enter an activity"), KEEPERS | {Role.OFFICER}, _enter,
+        "worklists", "GET", "/worklists", Text("待办清单", "Worklists"), LOOKERS, _worklists, fields=_PERIOD, menu=40
+    ),
+    Action(
+        "activities", "GET", "/activities", Text("执法活动", "Activities"), STAFF, _activities, fields=_PERIOD, menu=42
+    ),
+    Action(
+        "activity", "GET", "/activities/{activity}", Text("执法活动", "Activity"), STAFF, _activity, fields=(ACTIVITY,)
+    ),
+    Action(
+        "activity-enter",
+        "POST",
+        "/activities",
+        Text("登记执法活动", "Enter an activity"),
+        KEEPERS | {Role.OFFICER},
+        _enter,
         fields=(
-            KIND, Field("place", Text("地点", "Place")), Field("begins", Text("开始", "Begin"), "time"),
-            Field("ends", Text("结束", "End"), "time"), Field("section", Text("科室", "Section")), _OFFICERS,
-            Field("parties", Text("当事人", "Parties"), required=False), Field("number", Text("文号", "Number"), required=False),
+            KIND,
+            Field("place", Text("地点", "Place")),
+            Field("begins", Text("开始", "Begin"), "time"),
+            Field("ends", Text("结束", "End"), "time"),
+            Field("section", Text("科室", "Section")),
+            _OFFICERS,
+            Field("parties", Text("当事人", "Parties"), required=False),
+            Field("number", Text("文号", "Number"), required=False),
         ),
     ),
     Action(
-        "activity-import", "POST", "/activities/import", Text("导入台账", "Bring a table in"), KEEPERS, _import,
-        fields=(Field("table", Text("CSV 文件", "CSV file"), "file", hint=Text(
-            "首行为列名：编号、类别、地点、开始、结束、科室、执法人员、当事人；一行有误则全部不入",
-            "The first line names the columns; all lines are taken or none")),),
+        "activity-import",
+        "POST",
+        "/activity-tables",
+        Text("导入台账", "Bring a table in"),
+        KEEPERS,
+        _import,
+        fields=(
+            Field(
+                "table",
+                Text("CSV 文件", "CSV file"),
+                "file",
+                hint=Text(
+                    "首行为列名：编号、类别、地点、开始、结束、科室、执法人员、当事人；一行有误则全部不入",
+                    "The first line names the columns; all lines are taken or none",
+                ),
+            ),
+        ),
         body_limit=activity_table.LIMIT + 4096,
     ),
-    Action("activity-kind", "POST", "/activities/{activity}/kind", Text("变更类别", "Change its kind"), KEEPERS, _kind,
-           fields=(ACTIVITY, KIND, REASON)),
-    Action("activity-set-aside", "POST", "/activities/{activity}/set-aside", Text("作废", "Set aside"), KEEPERS, _set_aside,
-           fields=(ACTIVITY, REASON)),
     Action(
-        "activity-link", "POST", "/activities/{activity}/link", Text("关联录像", "Link a recording"), KEEPERS, _link,
+        "activity-kind",
+        "POST",
+        "/activities/{activity}/kind",
+        Text("变更类别", "Change its kind"),
+        KEEPERS,
+        _kind,
+        fields=(ACTIVITY, KIND, REASON),
+    ),
+    Action(
+        "activity-set-aside",
+        "POST",
+        "/activities/{activity}/set-aside",
+        Text("作废", "Set aside"),
+        KEEPERS,
+        _set_aside,
+        fields=(ACTIVITY, REASON),
+    ),
+    Action(
+        "activity-link",
+        "POST",
+        "/activities/{activity}/link",
+        Text("关联录像", "Link a recording"),
+        KEEPERS,
+        _link,
         fields=(
-            ACTIVITY, DEVICE, RECORDING,
-            Field("linked", Text("关系", "Relation"), "choice",
-                  choices=(("yes", Text("属于该活动", "Is of this activity")), ("no", Text("不属于该活动", "Is not")))),
+            ACTIVITY,
+            DEVICE,
+            RECORDING,
+            Field(
+                "linked",
+                Text("关系", "Relation"),
+                "choice",
+                choices=(("yes", Text("属于该活动", "Is of this activity")), ("no", Text("不属于该活动", "Is not"))),
+            ),
             REASON,
         ),
     ),
-    Action("activity-note", "POST", "/activities/{activity}/note", Text("添加备注", "Add a note"), STAFF, _note,
-           fields=(ACTIVITY, Field("text", Text("内容", "Text"), "lines"))),
-    Action("recording-kind", "POST", "/recordings/{device}/{recording}/kind", Text("录像类别", "Kind of a recording"),
-           KEEPERS, _recording_kind, fields=(DEVICE, RECORDING, KIND, REASON)),
-)  # fmt: skip
+    Action(
+        "activity-note",
+        "POST",
+        "/activities/{activity}/note",
+        Text("添加备注", "Add a note"),
+        STAFF,
+        _note,
+        fields=(ACTIVITY, Field("text", Text("内容", "Text"), "lines")),
+    ),
+    Action(
+        "recording-kind",
+        "POST",
+        "/recordings/{device}/{recording}/kind",
+        Text("录像类别", "Kind of a recording"),
+        KEEPERS,
+        _recording_kind,
+        fields=(DEVICE, RECORDING, KIND, REASON),
+    ),
+)
 REFUSALS: Final = {
     "activity-unknown": Text("没有这项执法活动，或已作废", "There is no such activity, or it was set aside"),
     "already-entered": Text("已经登记", "This is entered already"),

@@ -26,16 +26,23 @@ from office.words import MISCONDUCT, QUESTIONS
 _INSPECTORS: Final = frozenset({Role.INSPECTOR, Role.DIRECTOR})
 _INSPECTION: Final = Field("inspection", Text("检查编号", "Inspection"), "number")
 _VERDICTS: Final = {
-    "met": Text("符合", "Met"), "unmet": Text("不符合", "Not met"), "not-judged": Text("不评", "Not judged"),
-}  # fmt: skip
+    "met": Text("符合", "Met"),
+    "unmet": Text("不符合", "Not met"),
+    "not-judged": Text("不评", "Not judged"),
+}
 _QUESTIONS: Final = (
-    Text(QUESTIONS[0], "Was what must be recorded recorded?"), Text(QUESTIONS[1], "Was it recorded without a break?"),
+    Text(QUESTIONS[0], "Was what must be recorded recorded?"),
+    Text(QUESTIONS[1], "Was it recorded without a break?"),
     Text(QUESTIONS[2], "Hand-in, care and use"),
-)  # fmt: skip
+)
 _STATES: Final = {
-    "overdue": Text("已逾期", "Overdue"), "warning": Text("即将到期", "Near"), "away": Text("异地未返", "Away"),
-    "open": Text("未到期", "Open"), "late": Text("逾期移交", "Late"), "met": Text("按时移交", "In time"),
-}  # fmt: skip
+    "overdue": Text("已逾期", "Overdue"),
+    "warning": Text("即将到期", "Near"),
+    "away": Text("异地未返", "Away"),
+    "open": Text("未到期", "Open"),
+    "late": Text("逾期移交", "Late"),
+    "met": Text("按时移交", "In time"),
+}
 _MARKS: Final = {"overdue": "bad", "late": "bad", "warning": "warn", "met": "ok"}
 _WORK: Final = {
     name: Text(zh, en)
@@ -55,11 +62,13 @@ def _inspection(call: Call) -> Response:
     report = inspection_report.read(call.archive, call["inspection"])
     items = [
         {
-            "item": one["item"], "section": one["section"], "name": report.names.get(one["item"], ""),
+            "item": one["item"],
+            "section": one["section"],
+            "name": report.names.get(one["item"], ""),
             "questions": [
                 {
-                    "question": number, "facts": [fact for fact in report.facts.get(one["item"], [])
-                                                  if fact.question == number],
+                    "question": number,
+                    "facts": [fact for fact in report.facts.get(one["item"], []) if fact.question == number],
                     "suggested": suggested(report.facts.get(one["item"], []), number),
                     "finding": report.findings.get((one["item"], number)),
                 }
@@ -67,11 +76,18 @@ def _inspection(call: Call) -> Response:
             ],
         }
         for one in report.sample
-    ]  # fmt: skip
-    return call.page("inspection/inspection.html", {
-        "inspection": report.row, "items": items, "scores": report.scores, "questions": _QUESTIONS, "verdicts": _VERDICTS,
-        "left": sum(question["finding"] is None for one in items for question in one["questions"]),
-    })  # fmt: skip
+    ]
+    return call.page(
+        "inspection/inspection.html",
+        {
+            "inspection": report.row,
+            "items": items,
+            "scores": report.scores,
+            "questions": _QUESTIONS,
+            "verdicts": _VERDICTS,
+            "left": sum(question["finding"] is None for one in items for question in one["questions"]),
+        },
+    )
 
 
 def _announce(call: Call) -> Response:
@@ -80,7 +96,11 @@ def _announce(call: Call) -> Response:
     leaf, nonce = inspection.announce(call.archive, call.person.account, plan, call["commitment"])
     if nonce is None or call.wants_json:
         told = Text("已公告，请以随机数抽取", "Announced: draw it with the nonce")
-        return call.done(_address(call, leaf), told) if nonce is None else call.page("", {"inspection": leaf, "nonce": nonce})
+        return (
+            call.done(_address(call, leaf), told)
+            if nonce is None
+            else call.page("", {"inspection": leaf, "nonce": nonce})
+        )
     with call.archive.database.read() as db:
         found = inspection_acts.all_of_them(db)
     return call.page("inspection/inspections.html", {"inspections": found, "nonce": nonce, "announced": leaf})
@@ -93,9 +113,14 @@ def _draw(call: Call) -> Response:
 
 def _find(call: Call) -> Response:
     inspection.find(
-        call.archive, call.person.account, call["inspection"], call["item"], int(call["question"]), call["verdict"],
+        call.archive,
+        call.person.account,
+        call["inspection"],
+        call["item"],
+        int(call["question"]),
+        call["verdict"],
         call["remark"],
-    )  # fmt: skip
+    )
     return call.done(f"{_address(call, call['inspection'])}#{call['item']}", Text("结论已存", "The finding is kept"))
 
 
@@ -117,8 +142,11 @@ def _frame(call: Call) -> Response:
     with call.archive.database.read() as db:
         row = inspection_acts.one(db, call["inspection"])
     name = f'attachment; filename="{row["frame"]}.tsv"'
-    return Response(inspection.read_frame(call.archive, row), media_type="text/tab-separated-values; charset=utf-8",
-                    headers={"Content-Disposition": name})  # fmt: skip
+    return Response(
+        inspection.read_frame(call.archive, row),
+        media_type="text/tab-separated-values; charset=utf-8",
+        headers={"Content-Disposition": name},
+    )
 
 
 def _conduct(call: Call) -> Response:
@@ -127,7 +155,9 @@ def _conduct(call: Call) -> Response:
         {"number": number, "words": words, "facts": [dataclasses.asdict(one) for one in found if one.kind == number]}
         for number, words in enumerate(MISCONDUCT, 1)
     ]
-    return call.page("inspection/conduct.html", {"kinds": kinds, "chosen": {"since": call["since"], "until": call["until"]}})
+    return call.page(
+        "inspection/conduct.html", {"kinds": kinds, "chosen": {"since": call["since"], "until": call["until"]}}
+    )
 
 
 def _custody(call: Call) -> Response:
@@ -158,9 +188,15 @@ def _deadlines(call: Call) -> Response:
     config, now = call.archive.config, datetime.now(UTC)
     warn, since = timedelta(hours=config.warn_hours), now - timedelta(days=period.DAYS)
     found = deadlines(call.archive.catalogue, now, config.zone, warn, done_since=since if call["done"] else None)
-    return call.page("inspection/deadlines.html", {
-        "deadlines": [*map(describe, found)], "states": _STATES, "marks": _MARKS, "chosen": {"done": call["done"]},
-    })  # fmt: skip
+    return call.page(
+        "inspection/deadlines.html",
+        {
+            "deadlines": [*map(describe, found)],
+            "states": _STATES,
+            "marks": _MARKS,
+            "chosen": {"done": call["done"]},
+        },
+    )
 
 
 def _address(call: Call, number: int) -> str:
@@ -170,60 +206,171 @@ def _address(call: Call, number: int) -> str:
 _PERIOD: Final = (period.SINCE, period.UNTIL)
 _WHEN: Final = Text("不填：现在", "Empty: now")
 ACTIONS: Final = (
-    Action("deadlines", "GET", "/deadlines", Text("移交期限", "Deadlines"), LOOKERS, _deadlines, menu=48,
-           fields=(Field("done", Text("含近30日已移交", "Also what was handed in within 30 days"), "flag", required=False),)),
-    Action("inspections", "GET", "/inspections", Text("抽查", "Inspection"), LOOKERS, _inspections, menu=50),
-    Action("inspection", "GET", "/inspections/{inspection}", Text("抽查", "Inspection"), LOOKERS, _inspection,
-           fields=(_INSPECTION,)),
     Action(
-        "inspection-announce", "POST", "/inspections", Text("公告抽查", "Announce an inspection"), _INSPECTORS, _announce,
+        "deadlines",
+        "GET",
+        "/deadlines",
+        Text("移交期限", "Deadlines"),
+        LOOKERS,
+        _deadlines,
+        menu=48,
         fields=(
-            *_PERIOD, Field("permille", Text("比例（千分之）", "Share, in thousandths"), "number", between=(1, 1000)),
-            Field("least", Text("每科室至少", "Of each section at least"), "number", between=(1, 100)),
-            Field("commitment", Text("随机数的 SHA-256", "SHA-256 of your nonce"), required=False, pattern="[0-9a-f]{64}",
-                  hint=Text("自己掷骰子得一串数，先报其 SHA-256；不填则由系统产生随机数，并在日志中注明",
-                            "Of dice that you threw, by sha256sum; empty: the office makes one, and its log says so")),
+            Field("done", Text("含近30日已移交", "Also what was handed in within 30 days"), "flag", required=False),
         ),
     ),
-    Action("inspection-draw", "POST", "/inspections/{inspection}/draw", Text("抽取", "Draw"), _INSPECTORS, _draw,
-           fields=(_INSPECTION, Field("nonce", Text("随机数", "Nonce"), pattern=r"[\x21-\x7e]{8,128}"))),
+    Action("inspections", "GET", "/inspections", Text("抽查", "Inspection"), LOOKERS, _inspections, menu=50),
     Action(
-        "inspection-find", "POST", "/inspections/{inspection}/findings", Text("结论", "Finding"), _INSPECTORS, _find,
+        "inspection",
+        "GET",
+        "/inspections/{inspection}",
+        Text("抽查", "Inspection"),
+        LOOKERS,
+        _inspection,
+        fields=(_INSPECTION,),
+    ),
+    Action(
+        "inspection-announce",
+        "POST",
+        "/inspections",
+        Text("公告抽查", "Announce an inspection"),
+        _INSPECTORS,
+        _announce,
         fields=(
-            _INSPECTION, Field("item", Text("抽取项", "Item"), "hidden", limit=100),
+            *_PERIOD,
+            Field("permille", Text("比例（千分之）", "Share, in thousandths"), "number", between=(1, 1000)),
+            Field("least", Text("每科室至少", "Of each section at least"), "number", between=(1, 100)),
+            Field(
+                "commitment",
+                Text("随机数的 SHA-256", "SHA-256 of your nonce"),
+                required=False,
+                pattern="[0-9a-f]{64}",
+                hint=Text(
+                    "自己掷骰子得一串数，先报其 SHA-256；不填则由系统产生随机数，并在日志中注明",
+                    "Of dice that you threw, by sha256sum; empty: the office makes one, and its log says so",
+                ),
+            ),
+        ),
+    ),
+    Action(
+        "inspection-draw",
+        "POST",
+        "/inspections/{inspection}/draw",
+        Text("抽取", "Draw"),
+        _INSPECTORS,
+        _draw,
+        fields=(_INSPECTION, Field("nonce", Text("随机数", "Nonce"), pattern=r"[\x21-\x7e]{8,128}")),
+    ),
+    Action(
+        "inspection-find",
+        "POST",
+        "/inspections/{inspection}/findings",
+        Text("结论", "Finding"),
+        _INSPECTORS,
+        _find,
+        fields=(
+            _INSPECTION,
+            Field("item", Text("抽取项", "Item"), "hidden", limit=100),
             Field("question", Text("事项", "Question"), "hidden", pattern="[1-3]"),
             Field("verdict", Text("结论", "Verdict"), "choice", choices=tuple(_VERDICTS.items())),
             Field("remark", Text("说明（不符合、不评时必填）", "Remark, owed unless met"), required=False),
         ),
     ),
-    Action("inspection-close", "POST", "/inspections/{inspection}/close", Text("办结", "Close it"), _INSPECTORS, _close,
-           fields=(_INSPECTION,)),
-    Action("inspection-csv", "GET", "/inspections/{inspection}/report.csv", Text("下载表格", "As a table"), LOOKERS,
-           _report(inspection_report.as_csv, "text/csv; charset=utf-8", ".csv"), fields=(_INSPECTION,), answers="text/csv"),
-    Action("inspection-pdf", "GET", "/inspections/{inspection}/report.pdf", Text("打印报告", "To print"), LOOKERS,
-           _report(inspection_report.as_pdf, "application/pdf", ".pdf"), fields=(_INSPECTION,), answers="application/pdf"),
-    Action("inspection-frame", "GET", "/inspections/{inspection}/frame.tsv", Text("下载抽样框", "What could be drawn"), LOOKERS,
-           _frame, fields=(_INSPECTION,), answers="text/tab-separated-values"),
-    Action("conduct", "GET", "/conduct", Text("第二十七条事实", "Facts of rule 27"), _INSPECTORS, _conduct, fields=_PERIOD,
-           menu=52),
+    Action(
+        "inspection-close",
+        "POST",
+        "/inspections/{inspection}/close",
+        Text("办结", "Close it"),
+        _INSPECTORS,
+        _close,
+        fields=(_INSPECTION,),
+    ),
+    Action(
+        "inspection-csv",
+        "GET",
+        "/inspections/{inspection}/report.csv",
+        Text("下载表格", "As a table"),
+        LOOKERS,
+        _report(inspection_report.as_csv, "text/csv; charset=utf-8", ".csv"),
+        fields=(_INSPECTION,),
+        answers="text/csv",
+    ),
+    Action(
+        "inspection-pdf",
+        "GET",
+        "/inspections/{inspection}/report.pdf",
+        Text("打印报告", "To print"),
+        LOOKERS,
+        _report(inspection_report.as_pdf, "application/pdf", ".pdf"),
+        fields=(_INSPECTION,),
+        answers="application/pdf",
+    ),
+    Action(
+        "inspection-frame",
+        "GET",
+        "/inspections/{inspection}/frame.tsv",
+        Text("下载抽样框", "What could be drawn"),
+        LOOKERS,
+        _frame,
+        fields=(_INSPECTION,),
+        answers="text/tab-separated-values",
+    ),
+    Action(
+        "conduct",
+        "GET",
+        "/conduct",
+        Text("第二十七条事实", "Facts of rule 27"),
+        _INSPECTORS,
+        _conduct,
+        fields=_PERIOD,
+        menu=52,
+    ),
     Action("custody", "GET", "/custody", Text("设备保管", "Custody"), LOOKERS | {Role.TECHNICIAN}, _custody, menu=54),
-    Action("custody-camera", "GET", "/custody/{device}", Text("设备保管", "Custody"), LOOKERS | {Role.TECHNICIAN}, _camera,
-           fields=(DEVICE,)),
-    Action("custody-assign", "POST", "/custody", Text("指定保管人", "Name a custodian"), KEEPERS, _assign,
-           fields=(DEVICE, Field("custodian", Text("保管人", "Custodian")), Field("section", Text("科室", "Section")),
-                   Field("head", Text("科室负责人", "Head of section")),
-                   Field("since", Text("自", "From"), "time", required=False, hint=_WHEN))),
-    Action("maintain", "POST", "/custody/{device}/work", Text("登记维护", "Enter what was done"), KEEPERS | {Role.TECHNICIAN},
-           _maintain,
-           fields=(DEVICE, Field("work", Text("事项", "Work"), "choice", choices=tuple(_WORK.items())),
-                   Field("detail", Text("内容", "Detail"), "lines"),
-                   Field("done", Text("时间", "When"), "time", required=False, hint=_WHEN))),
-)  # fmt: skip
+    Action(
+        "custody-camera",
+        "GET",
+        "/custody/{device}",
+        Text("设备保管", "Custody"),
+        LOOKERS | {Role.TECHNICIAN},
+        _camera,
+        fields=(DEVICE,),
+    ),
+    Action(
+        "custody-assign",
+        "POST",
+        "/custody",
+        Text("指定保管人", "Name a custodian"),
+        KEEPERS,
+        _assign,
+        fields=(
+            DEVICE,
+            Field("custodian", Text("保管人", "Custodian")),
+            Field("section", Text("科室", "Section")),
+            Field("head", Text("科室负责人", "Head of section")),
+            Field("since", Text("自", "From"), "time", required=False, hint=_WHEN),
+        ),
+    ),
+    Action(
+        "maintain",
+        "POST",
+        "/custody/{device}/work",
+        Text("登记维护", "Enter what was done"),
+        KEEPERS | {Role.TECHNICIAN},
+        _maintain,
+        fields=(
+            DEVICE,
+            Field("work", Text("事项", "Work"), "choice", choices=tuple(_WORK.items())),
+            Field("detail", Text("内容", "Detail"), "lines"),
+            Field("done", Text("时间", "When"), "time", required=False, hint=_WHEN),
+        ),
+    ),
+)
 REFUSALS: Final = {
     "inspection-unknown": Text("没有这次检查", "There is no such inspection"),
     "inspection-early": Text("检查期间尚未结束，不得抽取", "The period is not over: nothing can be drawn"),
     "inspection-empty": Text("该期间没有可抽查的内容", "The period has nothing to be drawn"),
-    "inspection-large": Text("抽取过多，请缩短期间或降低比例", "That is too many: a shorter period, or a smaller share"),
+    "inspection-large": Text(
+        "抽取过多，请缩短期间或降低比例", "That is too many: a shorter period, or a smaller share"
+    ),
     "inspection-closed": Text("检查已办结", "The inspection is closed"),
     "nonce": Text("随机数与公告的承诺值不符", "This is not the nonce that was announced"),
     "drawn": Text("已抽取，不得重抽", "Nothing is drawn twice"),

@@ -1,4 +1,4 @@
-"""Statements: why nothing was recorded (rule 6), why a recording was broken off (rule 15); made, reviewed, written anew."""
+"""Statements: why nothing was recorded (rule 6), why a recording was broken off (rule 15)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _REVIEWERS: Final = frozenset({Role.SECTION_HEAD, Role.DIRECTOR, Role.CASE_LEADE
 _AUTHORS: Final = frozenset({Role.OFFICER, Role.SECTION_HEAD})
 _STATEMENT: Final = Field("statement", Text("编号", "Statement"), "number")
 _GROUND: Final = Field(
-    "ground", Text("情形", "Case"), "choice",
+    "ground",
+    Text("情形", "Case"),
+    "choice",
     choices=tuple(
         (name, Text(zh, en))
         for (name, zh), en in zip(
@@ -29,21 +31,30 @@ _GROUND: Final = Field(
             strict=True,
         )
     ),
-)  # fmt: skip
+)
 _CONCERNS: Final = Field(
-    "concerns", Text("事项", "About"), "choice",
-    choices=(("gap", Text(CONCERNS["gap"], "A gap")), ("stop", Text(CONCERNS["stop"], "A recording that could not go on")),
-             ("unanswered", Text(CONCERNS["unanswered"], "A question that was not answered"))),
-)  # fmt: skip
+    "concerns",
+    Text("事项", "About"),
+    "choice",
+    choices=(
+        ("gap", Text(CONCERNS["gap"], "A gap")),
+        ("stop", Text(CONCERNS["stop"], "A recording that could not go on")),
+        ("unanswered", Text(CONCERNS["unanswered"], "A question that was not answered")),
+    ),
+)
 _TEXT: Final = Field("reason", Text("原因", "Reason"), "lines")
 _WORDS: Final = (
-    _GROUND, _TEXT, Field("basis", Text("依据", "Basis"), "lines"),
+    _GROUND,
+    _TEXT,
+    Field("basis", Text("依据", "Basis"), "lines"),
     Field("leader", Text("报局主管领导", "Reported to the bureau's leader")),
-)  # fmt: skip
+)
 _STATE_WORDS: Final = {
-    State.WAITING: Text(STATES[State.WAITING], "Waits"), State.TAKEN: Text(STATES[State.TAKEN], "Taken"),
-    State.RETURNED: Text(STATES[State.RETURNED], "Given back"), State.REPLACED: Text(STATES[State.REPLACED], "Replaced"),
-}  # fmt: skip
+    State.WAITING: Text(STATES[State.WAITING], "Waits"),
+    State.TAKEN: Text(STATES[State.TAKEN], "Taken"),
+    State.RETURNED: Text(STATES[State.RETURNED], "Given back"),
+    State.REPLACED: Text(STATES[State.REPLACED], "Replaced"),
+}
 _MARKS: Final = {"waiting": "warn", "taken": "ok", "returned": "bad", "replaced": ""}
 
 
@@ -63,9 +74,15 @@ def _statement(call: Call) -> Response:
     with call.archive.database.read() as db:
         found = statements.versions(db, call["statement"])
     last = found[-1]
-    return call.page("casework/statement.html", {
-        "versions": found, "last": last, "own": last["author"] == call.person.account, **_words(),
-    })  # fmt: skip
+    return call.page(
+        "casework/statement.html",
+        {
+            "versions": found,
+            "last": last,
+            "own": last["author"] == call.person.account,
+            **_words(),
+        },
+    )
 
 
 def _of_activity(call: Call) -> Response:
@@ -83,18 +100,24 @@ def _state(call: Call, about: About) -> int:
 
 def _explain(call: Call) -> Response:
     about = About(None, call["device"], call["recording"], call["gap"])
-    return _made(call, statements.explain(call.archive.book, call.person.account, call["concerns"], about, call["reason"]))
+    return _made(
+        call, statements.explain(call.archive.book, call.person.account, call["concerns"], about, call["reason"])
+    )
 
 
 def _reword(call: Call) -> Response:
     statements.reword(call.archive.book, call.person.account, call["statement"], call["reason"], call["basis"])
-    return call.done(_address(call, call["statement"]), Text("新稿已提交，旧稿留存", "The new version waits; the old is kept"))
+    return call.done(
+        _address(call, call["statement"]), Text("新稿已提交，旧稿留存", "The new version waits; the old is kept")
+    )
 
 
 def _review(call: Call) -> Response:
     taken = call["verdict"] == "taken"
     statements.review(call.archive.book, call.person.account, int(call["version"]), taken=taken, note=call["note"])
-    return call.done(_address(call, call["statement"]), Text("已采纳", "Taken") if taken else Text("已退回", "Given back"))
+    return call.done(
+        _address(call, call["statement"]), Text("已采纳", "Taken") if taken else Text("已退回", "Given back")
+    )
 
 
 def _made(call: Call, leaf: int) -> Response:
@@ -107,28 +130,71 @@ def _address(call: Call, statement: int) -> str:
 
 ACTIONS: Final = (
     Action("statements", "GET", "/statements", Text("书面说明", "Statements"), STAFF, _statements, menu=44),
-    Action("statement", "GET", "/statements/{statement}", Text("书面说明", "Statement"), STAFF, _statement,
-           fields=(_STATEMENT,)),
-    Action("statement-activity", "POST", "/activities/{activity}/statement", Text("未记录说明（第六条）", "Why it was not recorded"),
-           _AUTHORS, _of_activity, fields=(ACTIVITY, *_WORDS)),
-    Action("statement-recording", "POST", "/recordings/{device}/{recording}/statement",
-           Text("终止记录说明（第六条）", "Why recording was stopped"), _AUTHORS, _of_recording,
-           fields=(DEVICE, RECORDING, *_WORDS)),
-    Action("explain", "POST", "/recordings/{device}/{recording}/explain", Text("中断说明（第十五条）", "Explain in writing"),
-           _AUTHORS, _explain,
-           fields=(DEVICE, RECORDING, _CONCERNS, Field("gap", Text("中断编号", "Gap"), "number", required=False), _TEXT)),
-    Action("statement-reword", "POST", "/statements/{statement}/reword", Text("提交新稿", "Write it anew"), _AUTHORS, _reword,
-           fields=(_STATEMENT, _TEXT, Field("basis", Text("依据", "Basis"), "lines", required=False))),
     Action(
-        "statement-review", "POST", "/statements/{statement}/review", Text("审阅", "Review"), _REVIEWERS, _review,
+        "statement",
+        "GET",
+        "/statements/{statement}",
+        Text("书面说明", "Statement"),
+        STAFF,
+        _statement,
+        fields=(_STATEMENT,),
+    ),
+    Action(
+        "statement-activity",
+        "POST",
+        "/activities/{activity}/statement",
+        Text("未记录说明（第六条）", "Why it was not recorded"),
+        _AUTHORS,
+        _of_activity,
+        fields=(ACTIVITY, *_WORDS),
+    ),
+    Action(
+        "statement-recording",
+        "POST",
+        "/recordings/{device}/{recording}/statement",
+        Text("终止记录说明（第六条）", "Why recording was stopped"),
+        _AUTHORS,
+        _of_recording,
+        fields=(DEVICE, RECORDING, *_WORDS),
+    ),
+    Action(
+        "explain",
+        "POST",
+        "/recordings/{device}/{recording}/explain",
+        Text("中断说明（第十五条）", "Explain in writing"),
+        _AUTHORS,
+        _explain,
+        fields=(DEVICE, RECORDING, _CONCERNS, Field("gap", Text("中断编号", "Gap"), "number", required=False), _TEXT),
+    ),
+    Action(
+        "statement-reword",
+        "POST",
+        "/statements/{statement}/reword",
+        Text("提交新稿", "Write it anew"),
+        _AUTHORS,
+        _reword,
+        fields=(_STATEMENT, _TEXT, Field("basis", Text("依据", "Basis"), "lines", required=False)),
+    ),
+    Action(
+        "statement-review",
+        "POST",
+        "/statements/{statement}/review",
+        Text("审阅", "Review"),
+        _REVIEWERS,
+        _review,
         fields=(
-            _STATEMENT, Field("version", Text("稿件", "Version"), "hidden", pattern="[0-9]{1,12}"),
-            Field("verdict", Text("意见", "Verdict"), "choice",
-                  choices=(("taken", Text("采纳", "Take it")), ("returned", Text("退回", "Give it back")))),
+            _STATEMENT,
+            Field("version", Text("稿件", "Version"), "hidden", pattern="[0-9]{1,12}"),
+            Field(
+                "verdict",
+                Text("意见", "Verdict"),
+                "choice",
+                choices=(("taken", Text("采纳", "Take it")), ("returned", Text("退回", "Give it back"))),
+            ),
             Field("note", Text("说明（退回必填）", "Note, owed if given back"), "lines", required=False),
         ),
     ),
-)  # fmt: skip
+)
 REFUSALS: Final = {
     "statement-unknown": Text("没有这份说明", "There is no such statement"),
     "own-statement": Text("不得审阅本人的说明", "Nobody reviews a statement of his own"),
