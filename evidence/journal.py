@@ -5,7 +5,7 @@ Incremental and without IO: a dock, the office and the verifier feed it the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -65,17 +65,20 @@ class JournalReader:
         """Bytes of a file's verified lines: where `feed` goes on."""
         return self._good.get(file, 0)
 
-    def feed(self, file: int, data: bytes) -> list[Record]:
-        """Verify the lines of `data`, which starts at `good_len(file)`; bytes after the last line feed are left."""
+    def feed(self, file: int, data: bytes, accept: Callable[[Session], None] | None = None) -> list[Record]:
+        """Verify the lines of `data`, which starts at `good_len(file)`; bytes after the last line feed are left.
+
+        `accept(session)` may refuse a line for its session, by raising `EvidenceError`.
+        """
         found: list[Record] = []
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
-            found.append(self._line(file, data[start:end]))
+            found.append(self._line(file, data[start:end], accept))
             self._good[file] = self.good_len(file) + end + 1 - start
             start = end + 1
         return found
 
-    def _line(self, file: int, line: bytes) -> Record:
+    def _line(self, file: int, line: bytes, accept: Callable[[Session], None] | None) -> Record:
         self.step = 1  # form
         record = records.parse(line)
         self.step = 2  # the key comes from the file's opening, through its chain
@@ -89,6 +92,8 @@ class JournalReader:
             raise EvidenceError("session-key", f"record {record.seq} names another key or boot than its file's opening")
         if record.kind == "certified":
             session = certify(session, record.body, record.device, self._roots)
+        if accept is not None:
+            accept(session)
         self.step = 3  # signature
         record.jws.verify(session.key)
         self.step = 4  # place in the chain

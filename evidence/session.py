@@ -8,7 +8,7 @@ token is slow or comes back, certifies the same session in a record of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import certificate, jose, pki, shape
 from evidence.errors import EvidenceError
+from evidence.revoked import Revoked
 
 VOUCHER_TYP = "bodycam-voucher"
 _VERSION = 1
@@ -33,12 +34,17 @@ class Session:
     key: ec.EllipticCurvePublicKey
     chain: pki.Chain | None
     key_store: str  # "extractable", "token", "none"; how the evidence key was kept
-    vouched: bool = False  # by the camera's link key, for want of the evidence key
+    voucher: pki.Chain | None = None  # of the camera's link key, for want of the evidence key
 
     @property
     def signed(self) -> bool:
         """Whether a certified evidence key stands behind this boot."""
         return self.chain is not None
+
+    @property
+    def vouched(self) -> bool:
+        """Whether the camera's link key stands behind it, for want of the evidence key."""
+        return self.voucher is not None
 
     @property
     def stranger(self) -> bool:
@@ -59,10 +65,8 @@ def open_session(body: Mapping[str, Any], device: str, boot: str, roots: Sequenc
     if roots is None:
         return Session(boot, pki.key_id(key), key, None, "none")
     if not body["chain"]:
-        vouched = body.get("voucher") is not None
-        if vouched:
-            _check_voucher(body, device, boot, roots)
-        return Session(boot, pki.key_id(key), key, None, "none", vouched)
+        voucher = None if body.get("voucher") is None else _check_voucher(body, device, boot, roots)
+        return Session(boot, pki.key_id(key), key, None, "none", voucher)
     return Session(boot, pki.key_id(key), key, _check_chain(body, key, device, boot, roots), key_store)
 
 
@@ -78,7 +82,7 @@ def certify(
     if roots is None:
         return session
     chain = _check_chain(body, session.key, device, session.boot, roots)
-    return replace(session, chain=chain, key_store=body["key_store"], vouched=False)
+    return replace(session, chain=chain, key_store=body["key_store"], voucher=None)
 
 
 def _check_chain(
@@ -93,6 +97,27 @@ def _check_chain(
     return chain
 
 
+def accepting(revoked: Revoked) -> Callable[[Session], None]:
+    """For `JournalReader.feed`: refuses ("certificate-revoked") a boot behind which a key stands that was taken back.
+
+    What such a boot tells that nobody held before proves nothing any more (specification §2): a thief of the key can
+    tell it as well. The answer for each boot is kept; lists change seldom, so take another one for each look.
+    """
+    good: set[tuple[str, bool]] = set()  # a session that is certified late has other keys behind it
+
+    def accept(session: Session) -> None:
+        if (session.kid, session.signed) in good:
+            return
+        chain = session.chain or session.voucher
+        for one in chain.certificates[:-1] if chain else ():
+            if revoked.entry(one) is not None:
+                message = f"the {'evidence' if session.chain else 'link'} key behind boot {session.boot} was taken back"
+                raise EvidenceError("certificate-revoked", message)
+        good.add((session.kid, session.signed))
+
+    return accept
+
+
 def make_voucher(
     key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.Certificate], device: str, boot: str, session_key: str
 ) -> jose.Json:
@@ -102,7 +127,7 @@ def make_voucher(
     return {"chain": ders, "jws": jose.sign(payload, key, VOUCHER_TYP, pki.key_id(key.public_key()))}
 
 
-def _check_voucher(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> None:
+def _check_voucher(body: Mapping[str, Any], device: str, boot: str, roots: Sequence[x509.Certificate]) -> pki.Chain:
     voucher = body["voucher"]
     if not voucher["chain"]:
         raise EvidenceError("shape", "a voucher brings the certificate of the link key that signed it")
@@ -113,6 +138,7 @@ def _check_voucher(body: Mapping[str, Any], device: str, boot: str, roots: Seque
     told = shape.require("voucher", jose.parse_json(jws.payload), _VOUCHER)
     if chain.id != device or (told["device"], told["boot"], told["session_key"]) != (device, boot, body["session_key"]):
         raise EvidenceError("foreign", "the voucher is for another camera, boot or session key")
+    return chain
 
 
 _VOUCHER: Mapping[str, shape.Check] = {

@@ -15,7 +15,7 @@ class Standing(enum.StrEnum):
 
     GOOD = "good"
     EXPIRED = "expired"  # its link certificate has run out
-    REVOKED = "revoked"  # its link certificate was taken back
+    REVOKED = "revoked"  # its link certificate was taken back, or a key behind a boot of its journal
     LOST = "lost"  # the office says so
     UNASSIGNED = "unassigned"  # nobody's, as the office says, or not in its register
 

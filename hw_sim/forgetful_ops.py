@@ -45,11 +45,11 @@ class Rule:
             raise ValueError(f"unknown kill {self.kill!r}; use before or after")
         self._kind = f'"kind":"{self.record}"'.encode()
 
-    def fits(self, op: str, path: str, data: bytes) -> bool:
-        """Whether it applies to an operation; one that is let pass counts."""
+    def fits(self, op: str, path: str, lines: Callable[[], bytes]) -> bool:
+        """Whether it applies to an operation, of which `lines` tells what it writes; one that is let pass counts."""
         if self.op != op or not self.count or not fnmatch.fnmatchcase(path, self.match):
             return False
-        if self.record and not any(self._kind in payload for payload in _payloads(data)):
+        if self.record and not any(self._kind in payload for payload in _payloads(lines())):
             return False
         if self.skip:
             self.skip -= 1
@@ -59,7 +59,8 @@ class Rule:
 
 
 def _payloads(lines: bytes) -> Iterator[bytes]:
-    for line in lines.splitlines():
+    """Of the lines that are whole with this write: each one counts once."""
+    for line in lines.split(b"\n")[:-1]:
         with contextlib.suppress(EvidenceError):  # no line of a journal
             yield jose.payload_of(line)
 
@@ -80,11 +81,11 @@ class Rules:
             self._rules = checked
 
     @contextlib.contextmanager
-    def applied(self, op: str, path: str, data: bytes = b"") -> Iterator[None]:
+    def applied(self, op: str, path: str, lines: Callable[[], bytes] = bytes) -> Iterator[None]:
         """Around an operation: delay it, fail it, kill who asks for it. Raises OSError; EINTR to one that is killed."""
         with self._lock:
             self.operations += 1
-            rule = next((r for r in self._rules if r.fits(op, path, data)), None)
+            rule = next((r for r in self._rules if r.fits(op, path, lines)), None)
         if rule is None:
             yield
             return
@@ -259,7 +260,14 @@ class Operations:
     def write(self, _path: str | None, data: bytes, offset: int, handle: int) -> int:
         """Write to an open file, in memory."""
         path, file = self._file(handle)
-        with self._rules.applied("write", path, data), self.guard:
+
+        def lines() -> bytes:
+            """The kernel may hand a write over page by page: what stands before a piece is of its first line."""
+            with self.guard:
+                start = max(0, offset - jose.LINE_LIMIT)
+                return file.read(offset - start, start).rpartition(b"\n")[2] + data
+
+        with self._rules.applied("write", path, lines), self.guard:
             return self._tree.write(file, data, offset)
 
     def truncate(self, path: str | None, size: int, handle: int | None = None) -> int:

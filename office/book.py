@@ -42,6 +42,12 @@ _READ: Final = Table(
 )
 
 
+def leaves(database: Database) -> int:
+    """How many leaves of the log have been entered."""
+    with database.read() as db:
+        return db.scalar(select(_READ.c.leaves)) or 0
+
+
 class Book:
     """The acts over log and database. Safe for several threads and several processes."""
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, case, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Engine, MetaData, Table, case, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from office import migrations
 from office.errors import OfficeError
 
 METADATA: Final = MetaData()
@@ -23,6 +24,8 @@ METADATA: Final = MetaData()
 
 Row = Mapping[str, Any]
 _BUSY_SECONDS = 10
+_ADVISORY = 0x626F6479  # names the lock of who changes something
+_BY_BYTES = ("C", "POSIX", "C.UTF-8", "C.utf8")
 
 
 def sqlite_url(path: Path) -> str:
@@ -41,11 +44,31 @@ class Database:
         self.engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
         self._one = threading.Lock()  # of this process's threads, which would else ask SQLite again and again
         try:
-            METADATA.create_all(self.engine)
-        except SQLAlchemyError as error:
+            self._open()
+        except (SQLAlchemyError, OSError) as error:
             self.close()
             told = f"{self.engine.url.render_as_string()} cannot be opened ({error})"
             raise OfficeError("catalogue", f"{told}; move it away, it is rebuilt") from error
+        except OfficeError:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        if self.is_sqlite and self.engine.url.database is None:
+            METADATA.create_all(self.engine)  # in memory: nobody opens it again
+            return
+        with self.read() as db:
+            _check(db)
+            of_today = migrations.is_of_today(db)
+        if not of_today:
+            with self.begin() as db:
+                if not migrations.is_of_today(db):  # it may have waited for who did it
+                    migrations.upgrade(db)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Or else PostgreSQL."""
+        return self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Close the connections."""
@@ -55,7 +78,11 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """Changes that are durable together, or not at all."""
         with self._one, self.engine.connect() as db:  # which takes back what was not committed
-            _start(db, "BEGIN IMMEDIATE")  # or two that read first and write then would refuse each other
+            # One at a time, over all processes: or two that read first and write then would be in each other's way.
+            if self.is_sqlite:
+                db.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                db.execute(select(func.pg_advisory_xact_lock(_ADVISORY)))
             yield db
             db.commit()
 
@@ -63,7 +90,10 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """One look: what it reads belongs together."""
         with self.engine.connect() as db:
-            _start(db, "BEGIN")
+            if self.is_sqlite:
+                db.exec_driver_sql("BEGIN")
+            else:
+                db.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield db
 
 
@@ -99,9 +129,17 @@ def _insert(db: Connection, table: Table) -> Any:
     return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def _start(db: Connection, sqlite: str) -> None:
+def _check(db: Connection) -> None:
+    """Times and ids are compared as text: on PostgreSQL, that must go by their bytes. Raises `OfficeError`."""
     if db.dialect.name == "sqlite":
-        db.exec_driver_sql(sqlite)
+        return
+    asked = "SELECT datcollate, pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()"
+    collation, encoding = db.exec_driver_sql(asked).one()
+    if encoding != "UTF8" or collation not in _BY_BYTES:
+        raise OfficeError(
+            "catalogue", f"the database sorts by {collation} in {encoding}: make it by createdb --template=template0 "
+            "--encoding=UTF8 --locale=C NAME",
+        )  # fmt: skip
 
 
 def _sqlite(url: str) -> Engine:

@@ -14,16 +14,17 @@ from evidence import records
 from evidence.errors import EvidenceError
 from evidence.jose import LINE_LIMIT
 from evidence.records import Record
-from evidence.session import Session, open_session
+from evidence.revoked import Revoked
+from evidence.session import Session, accepting, open_session
 
 _MESSAGE_LIMIT = 2 * LINE_LIMIT
 
 
-def judge(device: str, payload: bytes, roots: Sequence[x509.Certificate]) -> tuple[Record, Session]:
+def judge(device: str, payload: bytes, roots: Sequence[x509.Certificate], revoked: Revoked) -> tuple[Record, Session]:
     """The alert of a message on the topic of `device`, and the session that signed it.
 
-    Raises `EvidenceError`: "not-alert" for any other record, "foreign" for a line of another camera or session, or a
-    code of the evidence format.
+    Raises `EvidenceError`: "not-alert" for any other record, "foreign" for a line of another camera or session,
+    "certificate-revoked" for a session behind which a key stands that was taken back, or a code of the evidence format.
     """
     opening_line, _, line = payload.partition(b"\n")
     if len(payload) > _MESSAGE_LIMIT:
@@ -36,6 +37,7 @@ def judge(device: str, payload: bytes, roots: Sequence[x509.Certificate]) -> tup
     session = open_session(opening.body, device, opening.boot, roots)
     if session.stranger:
         raise EvidenceError("session-stranger", "no key of this camera stands behind the session")
+    accepting(revoked)(session)
     for one in (opening, record):
         if (one.boot, one.kid) != (session.boot, session.kid):
             raise EvidenceError("foreign", "the alert is not of the session that the opening tells of")

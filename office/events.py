@@ -145,6 +145,7 @@ class Subscriber:
         self._catalogue = archive.catalogue
         self._orders = archive.orders
         self._roots = archive.roots
+        self._revoked = archive.revoked
         self._desk = desk
         self._hints = Hints(archive.roots, archive.catalogue.openings)
         # Bounded, so that a flood waits at the broker, which has bounds of its own.
@@ -252,7 +253,7 @@ class Subscriber:
         """An alert told directly. What does not hold is told to the sender and in the log, and kept nowhere."""
         name = records.line_sha256(direct.line_of(payload))
         try:
-            record, session = direct.judge(camera, payload, self._roots)
+            record, session = direct.judge(camera, payload, self._roots, self._revoked.now)
             fresh = self._catalogue.tell_alert(record, signed=session.signed)
         except EvidenceError as error:
             _log.warning("an alert is refused: %s", error, extra={"camera": camera, "sha256": name})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +70,8 @@ class Ingest:
 
     def __init__(self, archive: Holdings) -> None:
         self._archive = archive
+        self._lock = threading.Lock()
+        self._forks: set[tuple[str, str, bool]] | None = None  # that the log tells of: device, hash, in quarantine
 
     def create(self, upload: Upload, length: int | None) -> None:
         """Open an upload; opening it again is the same act. Raises `OfficeError`."""
@@ -116,22 +119,33 @@ class Ingest:
             return self._archive.journals.append(upload.device, upload.file, data, dock)
 
     def keep_fork(self, upload: JournalUpload, data: bytes, dock: str) -> None:
-        """Keep a fork in quarantine, and say so in the log."""
+        """Keep a fork in quarantine, and say so in the log. As `Journals.keep_fork`."""
         with _disk():
             sha256 = self._archive.journals.keep_fork(upload.device, data)
+            with self._lock:
+                self._tell_fork(upload, sha256, len(data), dock)
+            self._archive.book.catch_up()
+
+    def _tell_fork(self, upload: JournalUpload, sha256: str, size: int, dock: str) -> None:
+        """Say it in the log once, however often it is brought."""
+        if self._forks is None:
+            leaves = [leaf for _, leaf in self._archive.log.entries("fork")]
+            self._forks = {(leaf["device"], leaf["sha256"], leaf.get("quarantine", False)) for leaf in leaves}
+        fork = upload.device, sha256, self._archive.apart
+        if fork not in self._forks:
             leaf = {
-                "act": "fork", "device": upload.device, "file": upload.file, "size": len(data), "sha256": sha256,
+                "act": "fork", "device": upload.device, "file": upload.file, "size": size, "sha256": sha256,
                 "at": utc_now(), "dock": dock, **({"quarantine": True} if self._archive.apart else {}),
             }  # fmt: skip
             self._archive.log.append(leaf)
-            self._archive.book.catch_up()
+            self._forks.add(fork)
 
     def open(self, upload: SegmentUpload) -> StagedFile:
         """The staged file of a segment, to append to."""
         with _disk():
             return self._archive.staging.open(upload)
 
-    def append(self, staged: StagedFile, data: bytes | bytearray) -> None:
+    def append(self, staged: StagedFile, data: bytes | memoryview) -> None:
         """Write to a staged file."""
         with _disk():
             staged.append(data)

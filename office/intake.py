@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, delete, exists, insert, select, update
 from sqlalchemy.sql import ColumnElement
@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 from evidence import shape
 from evidence.records import Record
 from office.database import later, put, put_new, tellable
-from office.schema import ALERTS, GAPS, NOTICES, RECORDINGS, SEGMENTS, UNSIGNED
+from office.schema import ALERTS, GAPS, MARKERS, NOTICES, POSITIONS, RECORDINGS, SEGMENTS, STILLS, UNSIGNED
 
 
 def take(db: Connection, record: Record, now: str, *, signed: bool) -> None:
@@ -119,13 +119,31 @@ def _notice(db: Connection, record: Record, _now: str) -> None:
     _add(db, NOTICES, record, "recording", "attempt", "heard", "score_permille", "from_ns", "to_ns")
 
 
+def _marker(db: Connection, record: Record, _now: str) -> None:
+    _add(db, MARKERS, record, "recording", "at_ns", **_moment(record, record.body["at_ns"]))
+
+
+def _still(db: Connection, record: Record, _now: str) -> None:
+    names = ("recording", "at_ns", "segment", "plain_offset", "size", "sha256")
+    _add(db, STILLS, record, *names, **_moment(record, record.body["at_ns"]))
+
+
+def _position(db: Connection, record: Record, _now: str) -> None:
+    at_ns = record.clock.boot_ns
+    _add(db, POSITIONS, record, at_ns=at_ns, **_moment(record, at_ns))
+
+
+def _moment(record: Record, at_ns: int) -> dict[str, Any]:
+    return {"boot": record.boot, "at": shape.utc_text(record.clock.utc_at(at_ns))}
+
+
 def _alert(db: Connection, record: Record, now: str) -> None:
     put_alert(db, record, signed=True, told=None, handed_in=now)
 
 
-def _add(db: Connection, table: Table, record: Record, *names: str) -> None:
+def _add(db: Connection, table: Table, record: Record, *names: str, **more: Any) -> None:
     """A row of a record's own, with these members of its body."""
-    row = {"device": record.device, "seq": record.seq, **{name: record.body[name] for name in names}}
+    row = {"device": record.device, "seq": record.seq, **{name: record.body[name] for name in names}, **more}
     db.execute(insert(table), row)
 
 
@@ -137,5 +155,8 @@ _HANDLERS: Final[dict[str, Callable[[Connection, Record, str], None]]] = {
     "segment": _segment,
     "gap": _gap,
     "gap_reason": _gap_reason,
+    "marker": _marker,
     "notice": _notice,
+    "position": _position,
+    "still": _still,
 }

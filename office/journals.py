@@ -18,7 +18,9 @@ from cryptography import x509
 from evidence.errors import EvidenceError
 from evidence.jose import LINE_LIMIT
 from evidence.journal import JournalReader
-from evidence.records import Record
+from evidence.records import FILE_LIMIT, Record
+from evidence.revoked import Revoked
+from evidence.session import Session, accepting
 from office.catalogue import Catalogue
 from office.errors import OfficeError
 from office.store import Store
@@ -26,6 +28,8 @@ from runtime.disk import make_folder, write_once
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1024 * 1024
+_FORKS = 64  # of one camera
+_FORK_BYTES = 4 * FILE_LIMIT  # of one camera, together
 Note = Callable[[str, tuple[int, str], str | None], None]
 """Device, its head, and the dock that brought it: `office.heads.Heads.note`."""
 _PLACE = 4  # step of the specification: a line that fails there is well signed and of this camera
@@ -45,8 +49,13 @@ class Journals:
         roots: Sequence[x509.Certificate],
         quarantine: Path,
         note: Note = lambda *_: None,
+        revoked: Callable[[], Revoked] | None = None,
     ) -> None:
-        """`note`: called with each head that is durable, before the catalogue tells of it."""
+        """`note`: called with each head that is durable, before the catalogue tells of it.
+
+        `revoked`: whose boots are not gone on with; None: all are taken, as quarantine does.
+        """
+        self._revoked = revoked
         self._store = store
         self._catalogue = catalogue
         self._roots = roots
@@ -80,13 +89,14 @@ class Journals:
     def append(self, device: str, file: int, data: bytes, dock: str) -> int:
         """Verify bytes that follow `size` and keep the whole lines among them durable; their length.
 
-        Raises `EvidenceError` at the first bad line, `Fork` if that is one: good ones before it are kept, it and what
-        follows are not.
+        Raises `EvidenceError` at the first bad line, `Fork` if that is one, `OfficeError` ("quarantine-boot") if its
+        key was taken back: good ones before it are kept, it and what follows are not.
         Raises OSError if the disk refuses.
         """
+        accept = None if self._revoked is None else accepting(self._revoked())
         with self._of(device):
             reader = self._reader(device)
-            length, found, failure = self._verify(reader, file, data)
+            length, found, failure = self._verify(reader, file, data, accept)
             try:
                 if found:
                     self._store.append_journal(device, file, data[:length])
@@ -96,6 +106,8 @@ class Journals:
                 raise
             if failure is not None and reader.step == _PLACE and failure.code == "chain-broken" and reader.head:
                 raise Fork("fork", failure.message)
+            if failure is not None and failure.code == "certificate-revoked":
+                raise OfficeError("quarantine-boot", f"{failure.message}: it hands in to quarantine", 409)
             if failure is not None:
                 raise failure
             return length
@@ -108,13 +120,23 @@ class Journals:
             self._catalogue.add_records(device, found, dock)
 
     def keep_fork(self, device: str, data: bytes) -> str:
-        """Keep a fork beside, durable; its SHA-256. The same one is kept once."""
+        """Keep a fork beside, durable; its SHA-256. The same one is kept once.
+
+        Raises `OfficeError` ("forks-full") if as much of this camera is kept as may be: whoever has its keys can make
+        others for ever. Nothing is lost by it: the camera has what it has.
+        """
         sha256 = hashlib.sha256(data).hexdigest()
         folder = self._quarantine / device
         make_folder(folder)
-        with contextlib.suppress(FileExistsError):
-            write_once(folder / f"{sha256}.jws", data, 0o440)
-            _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
+        path = folder / f"{sha256}.jws"
+        with self._of(device):
+            if not path.exists():
+                kept = [one.stat().st_size for one in folder.glob("*.jws")]
+                if len(kept) >= _FORKS or sum(kept) + len(data) > _FORK_BYTES:
+                    message = f"{len(kept)} forks of {device} are kept, and no more is: keep the camera, read its card"
+                    raise OfficeError("forks-full", message, 409)
+                write_once(path, data, 0o440)
+                _log.error("a journal does not continue the one held", extra={"device": device, "sha256": sha256})
         return sha256
 
     def _of(self, device: str) -> threading.Lock:
@@ -170,14 +192,14 @@ class Journals:
 
     @staticmethod
     def _verify(
-        reader: JournalReader, file: int, data: bytes
+        reader: JournalReader, file: int, data: bytes, accept: Callable[[Session], None] | None = None
     ) -> tuple[int, list[tuple[Record, bool]], EvidenceError | None]:
         """Length of the good lines at the front, their records, and what is wrong with the line after them."""
         found: list[tuple[Record, bool]] = []
         length = 0
         while end := data.find(b"\n", length) + 1:
             try:
-                found += [(record, reader.signed) for record in reader.feed(file, data[length:end])]
+                found += [(record, reader.signed) for record in reader.feed(file, data[length:end], accept)]
             except EvidenceError as error:
                 return length, found, error
             length = end

@@ -132,6 +132,12 @@ class Log:
             return self._tree.size, self._checkpoint()
 
     @contextlib.contextmanager
+    def frozen(self) -> Iterator[tuple[int, bytes]]:
+        """Nobody, of any process, appends meanwhile; number of leaves and root. What is asked of the log waits, too."""
+        with self._exclusive():
+            yield self._tree.size, self._tree.root()
+
+    @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
         with self._lock:
             fcntl.flock(self._fd, fcntl.LOCK_EX)

@@ -21,7 +21,7 @@ from evidence.errors import EvidenceError
 from office.book import Book
 from office.catalogue import utc
 from office.database import METADATA, Database, Row, put, put_new, tellable
-from office.schema import BAYS, DOCKS
+from office.schema import BAYS, DOCKS, HINTS
 
 ORDERS: Final = Table(
     "orders",
@@ -45,6 +45,7 @@ ORDER_DOCKS: Final = Table(
     Column("result", Text),
     Column("code", Text),
     Column("detail", Text),
+    info=HINTS,
 )
 
 _COUNTS = timedelta(minutes=5)  # an order that was sent counts for so long

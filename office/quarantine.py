@@ -47,7 +47,8 @@ class Quarantine:
         self.signer, self.signer_kid, self.log = archive.signer, archive.signer_kid, archive.log
         self.store = Store(folder / "store")
         self.staging = Staging(folder / "staging")
-        self.catalogue = Catalogue(Database(sqlite_url(folder / "catalogue.sqlite")))
+        self.database = Database(sqlite_url(folder / "catalogue.sqlite"))
+        self.catalogue = Catalogue(self.database)
         self.journals = Journals(self.store, self.catalogue, archive.roots, folder / "forks")
         self.book, self.apart = archive.book, True
         self.receipts = _Kept(self.store)

@@ -5,16 +5,17 @@ Lines are not verified again: the archive keeps none that did not hold when it w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from evidence import mp4, records
+from evidence import jose, mp4, records
 from evidence.records import Record
 from office.archive import Archive
 from office.errors import OfficeError
 
-_OPENINGS: Final = ("boot", "summary")
+_KEPT: Final = 8
 MOMENTS: Final = ("marker", "still", "notice", "gap", "gap_reason", "view_quality", "activity", "stopped")
 """Kinds of records that tell what happened when."""
 
@@ -77,61 +78,86 @@ class Reel:
         pieces = (piece.segment for part in self.parts.values() for piece in part.pieces)
         return self.ended is not None and self.closings.keys() >= {*pieces}
 
-    def take(self, record: Record, line: bytes, opening: bytes) -> None:
-        """Take in the next record."""
-        body = record.body
+    def take(self, told: jose.Json, line: bytes, opening: bytes) -> None:
+        """Take in the next record. Of fragments, which are most of them, no more is read than is needed here."""
+        body, kind = told["body"], told["kind"]
         if body.get("recording") != self.recording:
             return
-        match record.kind:
+        if kind == "fragment":
+            self._fragment(body)
+            return
+        record = records.parse(line)
+        match kind:
             case "recording_started":
                 self.parts.setdefault(body["part"], Part(body["part"], record))
-            case "fragment" if body["part"] in self.parts:
-                self.parts[body["part"]].pieces.append(
-                    Piece(
-                        body["segment"], body["plain_offset"], body["plain_len"], body["from_ns"], body["to_ns"],
-                        body["starts_with_idr"],
-                    )
-                )  # fmt: skip
             case "segment":
                 self.closings.setdefault(body["segment"], Closing(line, opening))
             case "recording_ended":
                 self.ended = record
-            case kind if kind in MOMENTS:
+            case _ if kind in MOMENTS:
                 self.moments.append(record)
-        if record.kind == "still":
+        if kind == "still":
             begin = body["plain_offset"] - mp4.STILL_HEAD
             self.stills.setdefault(body["segment"], []).append((begin, body["plain_offset"] + body["size"]))
 
-
-def read(archive: Archive, device: str, recording: str) -> Reel:
-    """Read it from the camera's journal. Raises `OfficeError` ("recording-unknown")."""
-    reel = Reel(device, recording)
-    begun = False
-    for number in archive.store.journal_files(device):
-        told = False
-        for record, line, opening in _lines(archive, device, number):
-            if not begun and not record.boot.startswith(recording.partition("-")[0]):
-                break  # a file is of one boot, and this one is of another
-            begun = told = True
-            reel.take(record, line, opening)
-        if told and reel.told:
-            break
-    for part in reel.parts.values():
-        part.pieces.sort(key=lambda piece: (piece.from_ns, piece.segment, piece.offset))
-    if not reel.parts:
-        raise OfficeError("recording-unknown", f"no recording {recording} of {device} was handed in", 404)
-    return reel
+    def _fragment(self, body: jose.Json) -> None:
+        if body["part"] in self.parts:
+            self.parts[body["part"]].pieces.append(
+                Piece(
+                    body["segment"], body["plain_offset"], body["plain_len"], body["from_ns"], body["to_ns"],
+                    body["starts_with_idr"],
+                )
+            )  # fmt: skip
 
 
-def _lines(archive: Archive, device: str, number: int) -> Iterator[tuple[Record, bytes, bytes]]:
-    """Records of a journal file with their lines, and the line that opened the session of each."""
+class Reels:
+    """Reads recordings from the cameras' journals; the last few are kept. Safe for several threads."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._kept: dict[tuple[str, str], Reel] = {}
+        self._lock = threading.Lock()
+
+    def get(self, device: str, recording: str) -> Reel:
+        """A recording as far as it is handed in. Raises `OfficeError` ("recording-unknown")."""
+        key = (device, recording)
+        with self._lock:
+            if (kept := self._kept.get(key)) is not None:
+                return kept
+        reel = self._read(*key)
+        if reel.told:  # nothing can come to it any more
+            with self._lock:
+                self._kept[key] = reel
+                while len(self._kept) > _KEPT:
+                    del self._kept[next(iter(self._kept))]
+        return reel
+
+    def _read(self, device: str, recording: str) -> Reel:
+        reel, begun = Reel(device, recording), False
+        for number in self._archive.store.journal_files(device):
+            mine = False
+            for line, opening in _lines(self._archive, device, number):
+                value = jose.parse_json(jose.parse(line, records.TYP).payload)
+                if not begun and not value["boot"].startswith(recording.partition("-")[0]):
+                    break  # a file is of one boot, and this one is of another
+                begun = mine = True
+                reel.take(value, line, opening)
+            if mine and reel.told:
+                break
+        for part in reel.parts.values():
+            part.pieces.sort(key=lambda piece: (piece.from_ns, piece.segment, piece.offset))
+        if not reel.parts:
+            raise OfficeError("recording-unknown", f"no recording {recording} of {device} was handed in", 404)
+        return reel
+
+
+def _lines(archive: Archive, device: str, number: int) -> Iterator[tuple[bytes, bytes]]:
+    """Lines of a journal file, and the one that opened its session."""
     opening = b""
     with archive.store.journal(device, number).open("rb") as file:
         for whole in file:
             if not whole.endswith(b"\n"):
                 return  # is just being appended
             line = whole[:-1]
-            record = records.parse(line)
-            if record.kind in _OPENINGS:
-                opening = line
-            yield record, line, opening
+            opening = opening or line
+            yield line, opening

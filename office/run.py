@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import resource
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from evidence.standing import Standing
+from office.alone import alone
 from office.archive import Archive
 from office.broker import Broker
 from office.config import OfficeConfig
@@ -31,7 +30,6 @@ from office.stamps import Stamper
 from office.tus import Upload
 from office.web import Pages
 from runtime import tls
-from runtime.disk import make_folder
 from runtime.service import Service
 
 _QUARANTINE = "/v1/quarantine/uploads"
@@ -46,8 +44,14 @@ def run(config: OfficeConfig, service: Service) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     context = tls.server_context(config.certificate, config.key, config.roots)
     _allow_connections()
-    with _only_one(config.data), contextlib.closing(Archive(config)) as archive, _listen(config) as listener:
-        asyncio.run(_Office(config, service, archive).serve(listener, context))
+    with (
+        alone(config.data),
+        contextlib.closing(Archive(config)) as archive,
+        _listen(config) as listener,
+        # It reads TLS records in C; asyncio does so one by one in Python, which costs more than to decrypt them.
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_Office(config, service, archive).serve(listener, context))
 
 
 class _Office:
@@ -98,7 +102,7 @@ class _Office:
                 http=protocol(lambda: archive.revoked.now),
                 ws="none",
                 lifespan="off",
-                loop="asyncio",
+                loop="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -164,19 +168,6 @@ def _allow_connections() -> None:
     wanted = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(_DESCRIPTORS, most)
     if now != resource.RLIM_INFINITY and now < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-@contextlib.contextmanager
-def _only_one(data: Path) -> Iterator[None]:
-    make_folder(data)
-    fd = os.open(data / "office.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise OfficeError("already-running", f"another office runs over {data}: stop it first") from error
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

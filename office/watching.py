@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from evidence import records
-from office import axis, reel
+from office import axis
 from office.archive import Archive
 from office.errors import OfficeError
 from office.film import Film, Plain
-from office.reel import Closing, Reel
+from office.reel import Closing, Reel, Reels
 
 IDLE_SECONDS: Final = 10 * 60
 """An address that nobody asks for so long is no longer one."""
@@ -41,8 +41,8 @@ class Pass:
 class Viewings(Protocol):
     """Who may watch, and what is logged of it. Called by several threads; all raise `OfficeError`."""
 
-    def find(self, viewer: str, device: str, recording: str) -> Pass | None:
-        """The pass that holds now, if there is one."""
+    def passes(self, viewer: str) -> Sequence[Pass]:
+        """Those that hold now, the one that ends first in front."""
 
     def check(self, given: Pass) -> None:
         """It still holds. Raises `OfficeError`. Called for each byte range: cheap."""
@@ -112,6 +112,7 @@ class Plays:
         self, archive: Archive, viewings: Viewings, keys: FileKeys, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.viewings = viewings
+        self.reels = Reels(archive)
         self._archive = archive
         self._keys = keys
         self._clock = clock
@@ -120,10 +121,10 @@ class Plays:
 
     def begin(self, session: str, viewer: str, wanted: Sequence[tuple[str, str]]) -> Play:
         """Begin to watch recordings, by device and id; the log says so. Raises `OfficeError` ("not-approved", …)."""
-        passes = [self.viewings.find(viewer, *one) for one in wanted]
-        if not passes or None in passes:
+        held = {(one.device, one.recording): one for one in self.viewings.passes(viewer)}
+        if not {*wanted} <= held.keys():
             raise OfficeError("not-approved", "no registered approval lets you watch this now", 403)
-        showings = tuple(self._showing(given) for given in passes if given is not None)
+        showings = tuple(self._showing(held[one]) for one in wanted)
         play = Play(secrets.token_urlsafe(32), session, showings, self._clock())
         with self._lock:
             self._plays[play.token] = play
@@ -144,19 +145,19 @@ class Plays:
                 raise OfficeError("play-over", "this address is over, or was never yours: begin again", 404)
             play.used = self._clock()
         for showing in play.showings:
-            self.check(showing)
+            self.check(showing.given)
         return play
 
-    def check(self, showing: Showing) -> None:
-        """What is shown may be shown still. Raises `OfficeError`."""
-        if datetime.fromisoformat(showing.given.until) <= datetime.now(UTC):
+    def check(self, given: Pass) -> None:
+        """What it lets watch may be watched still. Raises `OfficeError`."""
+        if datetime.fromisoformat(given.until) <= datetime.now(UTC):
             raise OfficeError("approval-expired", "the time that was approved is over: ask again", 403)
-        self.viewings.check(showing.given)
+        self.viewings.check(given)
 
     def watched(self, showing: Showing, film: Film, start: int, end: int) -> Iterator[bytes]:
         """Bytes of a film, for as long as it may be watched. Raises as `check` and `Film.read`."""
         for data in film.read(start, end):
-            self.check(showing)
+            self.check(showing.given)
             yield data
 
     def end(self, token: str, session: str) -> None:
@@ -197,7 +198,8 @@ class Plays:
                 self.viewings.finish(showing.given, showing.viewing)
 
     def _showing(self, given: Pass) -> Showing:
-        told = reel.read(self._archive, given.device, given.recording)
+        self.check(given)
+        told = self.reels.get(given.device, given.recording)
         held = held_segments(self._archive, given.device, given.recording) & told.closings.keys()
         viewing = self.viewings.begin(given)
 
@@ -205,7 +207,7 @@ class Plays:
             return stored(self._archive, given.device, given.recording, segment, start, size)
 
         def key_of(segment: int, header: bytes) -> bytes:
-            self.viewings.check(given)
+            self.check(given)
             return self._keys.file_key(given, segment, header, told.closings[segment])
 
         return Showing(given, viewing, told, axis.lay(told, held), Plain(cipher, key_of), frozenset(held))

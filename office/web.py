@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import mmap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ from office.peer import EXTENSION, Peer
 from office.tus import JournalUpload, SegmentUpload
 
 _log = logging.getLogger(__name__)
-_PIECE = 1024 * 1024  # bytes gathered before a thread hashes and writes them
+_PIECE = 512 * 1024  # bytes gathered before a thread hashes and writes them, while the next are gathered
 _SMALL_BODY = 4096
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -120,14 +121,23 @@ class Pages:
     async def _take_segment(self, request: Request, upload: SegmentUpload, length: int) -> int:
         """Append the body; the durable offset. At the last byte, the receipt exists when this returns."""
         staged = await asyncio.to_thread(self._ingest.open, upload)
+        left = length - staged.size
+        writing: asyncio.Future[None] | None = None
         try:
             async with contextlib.aclosing(self._pieces(request)) as pieces:
                 async for piece in pieces:
-                    if staged.size + len(piece) > length:
+                    if writing is not None:
+                        await writing
+                    left -= len(piece)
+                    if left < 0:
                         raise OfficeError("too-long", f"the body goes beyond the segment's {length} bytes", 413)
-                    await asyncio.to_thread(self._ingest.append, staged, piece)
+                    writing = asyncio.ensure_future(asyncio.to_thread(self._ingest.append, staged, piece))
         finally:
-            await asyncio.to_thread(self._ingest.close, upload, staged)
+            try:
+                if writing is not None:
+                    await writing
+            finally:
+                await asyncio.to_thread(self._ingest.close, upload, staged)
         if staged.size == length:
             await asyncio.to_thread(self._ingest.finish, upload, staged, dock_of(request))
         return staged.size
@@ -148,7 +158,7 @@ class Pages:
         return taken
 
     async def _keep_fork(
-        self, request: Request, upload: JournalUpload, data: bytes, rest: AsyncIterator[bytearray]
+        self, request: Request, upload: JournalUpload, data: bytes, rest: AsyncIterator[memoryview]
     ) -> None:
         whole = bytearray(data)
         with contextlib.suppress(ClientDisconnect, TimeoutError):
@@ -156,24 +166,32 @@ class Pages:
                 whole += more[: FILE_LIMIT - len(whole)]
         await asyncio.to_thread(self._ingest.keep_fork, upload, bytes(whole), dock_of(request))
 
-    async def _pieces(self, request: Request) -> AsyncGenerator[bytearray, None]:
-        """The body in pieces of about 1 MiB. What came before a cut is yielded, then the cut is raised."""
+    async def _pieces(self, request: Request) -> AsyncGenerator[memoryview, None]:
+        """The body in pieces of 512 KiB, the last but shorter, each aligned in memory and valid until the next but one.
+
+        What came before a cut is yielded, then the cut is raised.
+        """
         clock = asyncio.get_running_loop().time
-        gathered = bytearray()
+        now, other = memoryview(mmap.mmap(-1, _PIECE)), memoryview(mmap.mmap(-1, _PIECE))
+        filled = 0
         cut: Exception | None = None
         try:
             async with asyncio.timeout(self._stall_seconds) as stall:
                 async for chunk in request.stream():
-                    gathered += chunk
-                    if len(gathered) >= _PIECE:
-                        stall.reschedule(None)
-                        yield gathered
-                        gathered = bytearray()
+                    rest = memoryview(chunk)
+                    while rest:
+                        taken = rest[: _PIECE - filled]
+                        now[filled : filled + len(taken)] = taken
+                        filled, rest = filled + len(taken), rest[len(taken) :]
+                        if filled == _PIECE:
+                            stall.reschedule(None)
+                            yield now
+                            now, other, filled = other, now, 0
                     stall.reschedule(clock() + self._stall_seconds)
         except (ClientDisconnect, TimeoutError) as error:
             cut = error
-        if gathered:
-            yield gathered
+        if filled:
+            yield now[:filled]
         if cut is not None:
             raise cut
 

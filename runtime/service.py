@@ -24,7 +24,9 @@ class Service:
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in _STOP:
-            signal.signal(number, lambda *_: None)
+            # The handler writes it, too: uvloop, while it runs, has a descriptor of its own in place of this one, and
+            # wakes the main thread itself.
+            signal.signal(number, lambda number, _: os.write(wake, bytes([number])) and None)
         threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
 
     def _await_signal(self) -> None:

@@ -23,6 +23,10 @@ class Attempts:
         self._stopping = stopping
         self.doubtful = False  # whether the office still holds what it was known to hold
 
+    def office_attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
+        """As `attempt`, of something at the office: not while that is to be left alone."""
+        return self.office_ready() and self.attempt(what, action)
+
     def attempt(self, what: str, action: Callable[[], bool | None]) -> bool:
         """Do it, unless it failed a short while ago; whether it was done. Passes on `AwayError` of the camera."""
         name = f"{self._device}/{what}"
@@ -34,26 +38,39 @@ class Attempts:
         except AwayError as away:
             if away.side == "camera":
                 raise
-            self.office_failed(away)
+            self.office_failed(away, what)
         except (DockError, OSError) as error:
-            self.doubtful |= isinstance(error, RefusedError)
+            self.doubtful |= isinstance(error, RefusedError) and error.side == "office"
             fault = error if isinstance(error, DockError) else DockError("spool-disk", str(error))
             wait = self._retries.failed(name, time.monotonic())
             self.fault(fault, retry_ms=round(wait * 1000), where=what)
         else:
-            self._retries.worked(name)
+            if done:
+                self._retries.worked(name)
             return done
         return False
 
-    def office_ready(self) -> bool:
-        """Whether the office may be worked with again."""
-        return self._retries.ready("office", time.monotonic())
+    def office_ready(self, what: str = "") -> bool:
+        """Whether the office may be worked with again for this camera, and `what` be tried there."""
+        now = time.monotonic()
+        return self._retries.office_ready(self._device, now) and self._retries.ready(f"{self._device}/{what}", now)
 
-    def office_failed(self, away: AwayError) -> None:
-        """Leave the office alone for a while."""
+    def office_failed(self, away: AwayError, what: str) -> None:
+        """Leave `what` alone for a while; or the office, if it was not this that it failed at."""
         self.doubtful = True
-        wait = self._retries.failed("office", time.monotonic(), away.retry_after)
-        self.fault(away, retry_ms=round(wait * 1000))
+        now = time.monotonic()
+        if not away.answers:
+            self.fault(away, retry_ms=round(self._retries.office_away(now, away.retry_after) * 1000))
+            return
+        itself = away.code in {"office-busy", "office-full"}
+        self._retries.office_failed(self._device, now, away.retry_after, itself=itself)
+        wait = self._retries.failed(f"{self._device}/{what}", now, away.retry_after)
+        self.fault(away, retry_ms=round(wait * 1000), where=what)
+
+    def office_worked(self, what: str) -> None:
+        """`what` was done there."""
+        self._retries.office_worked()
+        self._retries.worked(f"{self._device}/{what}")
 
     def fault(self, fault: DockError, **facts: str | int) -> None:
         """Tell it."""

@@ -13,6 +13,7 @@ from syncd.gate import EMPTY, Offer
 from syncd.guest import Guest
 from syncd.handin import Dock, HandIn
 from syncd.office import Office
+from syncd.presence import Stay
 
 _EAGER_SECONDS = 10.0  # a camera opens its port soon after the contact has closed
 _AGAIN_SECONDS = 0.1
@@ -67,6 +68,8 @@ class Bay:
         self._office = office
         self._name = name
         self._present: Guest | None = None
+        self._stay: Stay | None = None  # of the one who is present
+        self._cut: Callable[[], Exception] | None = None
         self._eager_until = time.monotonic() + _EAGER_SECONDS if eager else None
 
     @property
@@ -81,9 +84,9 @@ class Bay:
             guest = self._handins.guest(self._camera.connect())
             if guest is not self._present:
                 _log.info("%s is in bay %s", guest.device, self._name)
-                guest.begin()
+                guest.begin(self)
                 self._present, self._eager_until = guest, None
-                self._handins.dock.presence.came(self._name, guest.device, self._camera.address)
+                self._stay = self._handins.dock.presence.came(self._name, guest.device, self._camera.address)
             before = guest.offer
             guest.visit(self._camera, self._office)
             if guest.offer != before:
@@ -91,13 +94,10 @@ class Bay:
                 _log.info("bay %s: %s %s %s", self._name, guest.device, guest.offer.light, told)
         except AwayError as away:
             self._camera.close()
-            if self._present is not None:
-                self._present.lost(away)
-            elif away.code != "camera-lost":  # an empty bay is nothing to tell
+            if self._present is None and away.code != "camera-lost":  # an empty bay is nothing to tell
                 _log.warning("bay %s: %s", self._name, away)
                 self._eager_until = None
-            self._present = None
-            self._handins.dock.presence.gone(self._name)
+            self._left(away)
 
     def pause(self, usual: float) -> float:
         """Seconds until the next look."""
@@ -111,14 +111,24 @@ class Bay:
 
     def cut(self, reason: Callable[[], Exception]) -> None:
         """End what is under way, which then raises `reason()`. For any thread."""
+        self._cut = reason
         self._camera.cut(reason)
         self._office.cut(reason)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._handins.dock.presence.gone(self._name)
+        """Close the connections. A camera that was pulled out between two looks is missed now."""
         self._camera.close()
         self._office.close()
+        self._left(self._cut() if self._cut is not None else Stopped())
+
+    def _left(self, reason: Exception) -> None:
+        """Whoever was present is not worked with any more; if it is he who has gone, he is missed."""
+        guest, self._present = self._present, None
+        stay, self._stay = self._stay, None
+        if guest is not None and isinstance(reason, AwayError):
+            guest.lost(reason, self)
+        if stay is not None:
+            self._handins.dock.presence.gone(stay)
 
 
 class Drain:

@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator
 from concurrent import futures
 
-from syncd.link import BLOCK, Blocks, Buffer
+from syncd.errors import DockError
+from syncd.link import BLOCK, Blocks
+from syncd.shares import Share
 
 
 class GaveWay(Exception):  # noqa: N818 - nothing is wrong
@@ -24,16 +26,19 @@ def giving_way(blocks: Blocks, wanted: threading.Event) -> Blocks:
             yield block
 
 
-def hashed(blocks: Blocks, digest: hashlib._Hash | None) -> Blocks:
-    """The same blocks, each taken into `digest`, if there is one, before it is passed on."""
+def verified(blocks: Blocks, size: int, sha256: str) -> Blocks:
+    """The same blocks, which are the whole of `size` bytes. Raises `DockError` in place of the last if they are not."""
+    digest, left = hashlib.sha256(), size
     with contextlib.closing(blocks):
         for block in blocks:
-            if digest is not None:
-                digest.update(block)
+            digest.update(block)
+            left -= len(block)
+            if not left and digest.hexdigest() != sha256:
+                raise DockError("hash-mismatch", "the segment is not what the camera signed")
             yield block
 
 
-def ahead(blocks: Blocks) -> Iterator[Buffer]:
+def ahead(blocks: Blocks) -> Blocks:
     """The same blocks, the next one being fetched while the present one is worked on."""
     with futures.ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool, contextlib.closing(blocks):
         coming = pool.submit(next, blocks, None)
@@ -43,6 +48,14 @@ def ahead(blocks: Blocks) -> Iterator[Buffer]:
                 yield block
         finally:
             futures.wait([coming])
+
+
+def in_turn(blocks: Blocks, share: Share, weight: int) -> Blocks:
+    """The same blocks, each in its turn on the line to the office, which lasts until the next is asked for."""
+    with contextlib.closing(blocks):
+        for block in blocks:
+            with share.turn(len(block), weight):
+                yield block
 
 
 def whole_lines(data: bytes) -> Iterator[bytes]:

@@ -153,7 +153,7 @@ class Board:
         with self._lock:
             key = (facts.get("recording"), facts.get("segment"))
             if state == "fault":
-                self._fault(device, facts["code"], facts.get("where", "camera"))
+                self._fault(device, facts["code"], facts.get("where", ""))
             if state in {"progress", "done"}:
                 self.office_code = None
             self.segments += state == "progress"
@@ -163,7 +163,7 @@ class Board:
 
     def _fault(self, device: str, code: str, where: str) -> None:
         self.faults[code] += 1
-        if code.startswith("office-") and code != "office-refused":
+        if code.startswith("office-") and not where:
             self.office_code = code
             return
         for seat in self._seats.values():
@@ -174,7 +174,8 @@ class Board:
 
     def _told(self, seat: Seat, state: State, key: Any) -> None:
         if state in {"progress", "receipt"}:
-            seat.faults.pop(f"{key[0]}/{key[1]}", None)
+            for what in (f"{key[0]}/{key[1]}", f"upload-{key[0]}/{key[1]}", "journal-upload"):
+                seat.faults.pop(what, None)
             if key in seat.sizes:
                 seat.at[key] = seat.sizes[key]
         if state == "receipt":

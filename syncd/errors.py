@@ -17,15 +17,19 @@ class DockError(Exception):
 
 
 class AwayError(DockError):
-    """The other end as a whole cannot be worked with at present: not reachable, not who it must be, or 5xx.
+    """The other end cannot be worked with at present: not reachable, not who it must be, or 5xx.
 
-    `side` is "camera" or "office"; `retry_after` is how many seconds it asked to be left alone.
+    `side` is "camera" or "office"; `retry_after` is how many seconds it asked to be left alone. `answers`: it has
+    answered on this connection, so that what it was asked last may be to blame.
     """
 
-    def __init__(self, side: str, code: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, side: str, code: str, message: str, retry_after: float | None = None, *, answers: bool = True
+    ) -> None:
         super().__init__(f"{side}-{code}", message)
         self.side = side
         self.retry_after = retry_after
+        self.answers = answers
 
 
 class RefusedError(DockError):
@@ -33,6 +37,7 @@ class RefusedError(DockError):
 
     def __init__(self, side: str, status: int, reason: str, message: str) -> None:
         super().__init__(f"{side}-refused", f"{status} {reason}: {message}")
+        self.side = side
         self.status = status
         self.reason = reason
 

@@ -121,7 +121,7 @@ def _fitness(papers: CameraPapers) -> Iterator[Reason]:
 
 _STANDINGS = {
     Standing.EXPIRED: ("连接证书已过期，隔离交接", "its link certificate has run out: handing in to quarantine"),
-    Standing.REVOKED: ("连接证书已吊销，隔离交接", "its link certificate was taken back: handing in to quarantine"),
+    Standing.REVOKED: ("证书已吊销，隔离交接", "a certificate of it was taken back: handing in to quarantine"),
     Standing.LOST: ("已挂失，隔离交接", "reported lost: handing in to quarantine"),
     Standing.UNASSIGNED: ("未配发，隔离交接", "not assigned: handing in to quarantine"),
 }

@@ -10,7 +10,6 @@ Nothing here releases anything: the camera does, on a receipt that it verifies i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +21,11 @@ from evidence.documents import Receipt
 from evidence.errors import EvidenceError
 from evidence.journal import JournalReader
 from evidence.records import Record
+from evidence.session import Session, accepting
 from syncd.attempts import Attempts
-from syncd.blocks import GaveWay, ahead, giving_way, hashed, whole_lines
+from syncd.blocks import GaveWay, ahead, giving_way, in_turn, verified, whole_lines
 from syncd.camera import Camera, CameraState, Listed
-from syncd.errors import AwayError, DockError
+from syncd.errors import AwayError, DockError, RefusedError
 from syncd.events import Events
 from syncd.link import Blocks
 from syncd.office import Office, Signers, check_receipt
@@ -68,24 +68,25 @@ class HandIn:
         self._lock = threading.Lock()
         self._reader: JournalReader | None = None
         self._wanted = threading.Event()  # a bay waits for the drain to leave off
-        self._tries = Attempts(device, dock.events, dock.retries, dock.stopping)
+        self.tries = Attempts(device, dock.events, dock.retries, dock.stopping)
         self._agenda = Agenda(dock.holds)
         self._telemetry = CameraTelemetry()
         self._given: set[_Key] = set()  # the camera has written these receipts into its journal
         self._at_office: dict[int, int] = {}  # bytes of each journal file that the office is known to hold
         self._begun = Begun()
+        self.barred = False  # a key behind a boot of its journal was taken back: it hands in to quarantine
         self._told_done = False
         self._gave = False  # whether the camera was given anything in this pass
 
     def begin(self) -> None:
         """The camera has come."""
-        self._told_done = False
+        self._told_done = self.barred = False
         self._dock.events.handin(self.device, "started")
 
     def lost(self, away: AwayError) -> None:
         """The camera has gone, or cannot be worked with. A fault unless it had nothing left to hand in."""
         if not self._told_done or away.code != "camera-lost":
-            self._tries.fault(away)
+            self.tries.fault(away)
 
     def visit(self, camera: Camera, office: Office) -> bool:
         """Do all that can be done now; whether that was everything. Raises `AwayError` of the camera, and `Stopped`."""
@@ -104,12 +105,14 @@ class HandIn:
         """Whether everything that the camera had is handed in and known to it."""
         self._gave = False
         state = camera.state()
-        complete = self._tries.attempt("journal", lambda: self._pull_journal(camera, state))
+        complete = self.tries.attempt("journal", lambda: self._pull_journal(camera, office, state))
         if (figures := self._telemetry.news()) is not None:
             self._dock.events.telemetry(figures, self.device)
         complete &= self._deliver_journal(office)
+        if self.barred:
+            return False
         for listed in self._agenda.order(state.segments, lambda listed: self.known(listed.key)):
-            complete &= listed.key in self._given or self._tries.attempt(
+            complete &= listed.key in self._given or self.tries.attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
             )
@@ -127,7 +130,7 @@ class HandIn:
             if not self._deliver_journal(office):
                 return
             for key in self._agenda.order(self._spool.waiting(), self.known):
-                self._tries.attempt(f"{key[0]}/{key[1]}", lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
+                self.tries.office_attempt(_upload_of(key), lambda key=key: self._forward(office, key, give_way=True))  # type: ignore[misc]
         except GaveWay:
             return
         finally:
@@ -153,10 +156,12 @@ class HandIn:
             self._reader = reader
         return self._reader
 
-    def _feed(self, reader: JournalReader, file: int, data: bytes) -> None:
+    def _feed(
+        self, reader: JournalReader, file: int, data: bytes, accept: Callable[[Session], None] | None = None
+    ) -> None:
         start = 0
         while (end := data.find(b"\n", start) + 1) > 0:  # not splitlines: a carriage return ends no line
-            for record in reader.feed(file, data[start:end]):
+            for record in reader.feed(file, data[start:end], accept):
                 if record.kind == "receipt":
                     self._note_given(record)
                 self._agenda.note(record)
@@ -168,30 +173,42 @@ class HandIn:
             receipt = Receipt.from_payload(jose.parse(record.body["receipt"], Receipt.TYP).payload)
             self._given.add((receipt.recording, receipt.segment))
 
-    def _pull_journal(self, camera: Camera, state: CameraState) -> None:
+    def _pull_journal(self, camera: Camera, office: Office, state: CameraState) -> None:
         """Take in every line that verifies. Raises `DockError` for one that does not, after all that could be had."""
         failures: dict[int, DockError] = {}
         for file, size in state.journal:
-            start = self._verified().good_len(file)
-            if size < start:
+            if size < self._verified().good_len(file):
                 failures[file] = DockError("journal-shorter", f"journal file {file}: lines seen before are gone")
                 continue
             try:
-                self._pull_file(camera, file, start, size)
+                self._pull_allowed(camera, office, file, size)
             except EvidenceError as error:
+                self.barred |= error.code == "certificate-revoked"
                 failures[file] = DockError(error.code, f"journal file {file}: {error.message}")
         # What could not be read may be a torn tail that a later file declares.
         for file in sorted(failures.keys() - self._verified().torn.keys()):
             raise failures[file]
 
-    def _pull_file(self, camera: Camera, file: int, start: int, size: int) -> None:
+    def _pull_allowed(self, camera: Camera, office: Office, file: int, size: int) -> None:
+        """Take in a file; of boots of keys that were taken back only what the office held before it knew."""
+        accept = None if self._dock.lists is None else accepting(self._dock.lists.now())
+        try:
+            self._pull_file(camera, file, size, accept)
+        except EvidenceError as error:
+            held = self._held(office, file)[1] if error.code == "certificate-revoked" else 0
+            if held <= self._verified().good_len(file):
+                raise
+            self._pull_file(camera, file, min(held, size), None)
+            self._pull_file(camera, file, size, accept)
+
+    def _pull_file(self, camera: Camera, file: int, stop: int, accept: Callable[[Session], None] | None) -> None:
         reader = self._verified()
         rest = b""
-        for block in self._tries.watched(camera.journal(file, start, size)):
+        for block in self.tries.watched(camera.journal(file, reader.good_len(file), stop)):
             data = rest + block
             before = reader.good_len(file)
             try:
-                self._feed(reader, file, data)
+                self._feed(reader, file, data, accept)
             finally:
                 good = data[: reader.good_len(file) - before]
                 self._keep_lines(file, good)
@@ -211,25 +228,34 @@ class HandIn:
             raise
 
     def _deliver_journal(self, office: Office) -> bool:
-        return self._tries.office_ready() and self._tries.attempt(
-            "journal-upload", lambda: self._upload_journal(office)
-        )
+        return self.tries.office_attempt("journal-upload", lambda: self._upload_journal(office))
 
     def _upload_journal(self, office: Office) -> None:
-        if self._tries.doubtful:
+        if self.tries.doubtful:
             self._at_office.clear()
-            self._tries.doubtful = False
+            self.tries.doubtful = False
+        try:
+            self._upload_lines(office)
+        except RefusedError as refusal:
+            self.barred |= refusal.reason == "quarantine-boot"  # its lists are newer than those here
+            raise
+
+    def _upload_lines(self, office: Office) -> None:
         for file in self._spool.journal_files():
             size = self._verified().good_len(file)
             if self._at_office.get(file, -1) >= size:
                 continue
-            upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
-            offset = office.uploads.offset(upload)
+            upload, offset = self._held(office, file)
             for piece in whole_lines(self._spool.journal(file, offset)):
-                self._tries.check_stop()
+                self.tries.check_stop()
                 offset = office.uploads.append(upload, offset, piece)
             self._at_office[file] = offset
-            self._dock.retries.worked("office")
+            self.tries.office_worked("journal-upload")
+
+    def _held(self, office: Office, file: int) -> tuple[str, int]:
+        """A journal file at the office, and how much of it is held there."""
+        upload = office.uploads.create({"kind": "journal", "device": self.device, "file": str(file)}, None)
+        return upload, office.uploads.offset(upload)
 
     # --- segments
 
@@ -257,15 +283,15 @@ class HandIn:
                     self._forward_sound(office, key, record)
                 elif step is Step.STORE and self._spool.fits(key, listed.size):
                     start = self._spool.partial_size(key)
-                    self._spool.take(key, self._tries.watched(camera.segment(listed, start)), record)
-                elif self._tries.office_ready():
+                    self._spool.take(key, self.tries.watched(camera.segment(listed, start)), record)
+                elif self.tries.office_ready(_upload_of(key)):
                     self._upload(office, record, lambda start: camera.segment(listed, start))
                 else:
                     raise DockError("spool-full", "the office is away and the spool is full; it stays on the camera")
             except AwayError as away:
                 if away.side == "camera":
                     raise
-                self._tries.office_failed(away)
+                self.tries.office_failed(away, _upload_of(key))
         return False
 
     def _next(self, key: _Key, record: Record) -> Step:
@@ -273,7 +299,7 @@ class HandIn:
             receipt=self._receipt(key, record) is not None,
             whole=self._spool.holds(key),
             via_spool=self._dock.keep_segments or self._spool.partial_size(key) > 0,
-            office=self._tries.office_ready() and self._journal_delivered(),
+            office=self.tries.office_ready(_upload_of(key)) and self._journal_delivered(),
             begun=key in self._begun,
         )
 
@@ -322,25 +348,21 @@ class HandIn:
         device, recording, segment, sha256, size = self._expected(record)
         metadata = {"kind": "segment", "device": device, "recording": recording, "segment": str(segment)}
         upload = office.uploads.create(metadata, size)
-        first = offset = office.uploads.offset(upload)
-        # The office checks the whole hash. When all bytes pass through here the dock does too, before the last block.
-        digest = hashlib.sha256() if offset == 0 else None
-        weight = self._agenda.urgency(record).weight
-        for block in ahead(hashed(self._tries.watched(source(offset)), digest)):
-            if offset + len(block) >= size and digest is not None and digest.hexdigest() != sha256:
-                raise DockError("hash-mismatch", f"segment {recording}/{segment} is not what the camera signed")
-            with office.share.turn(len(block), weight):
-                offset = office.uploads.append(upload, offset, block)
-            self._begun.note((recording, segment))
+        offset = office.uploads.offset(upload)
+        blocks = self.tries.watched(source(offset))
+        if offset == 0:  # the office checks the whole hash; where all bytes pass through here the dock does too
+            blocks = verified(blocks, size, sha256)
+        blocks = in_turn(ahead(blocks), office.share, self._agenda.urgency(record).weight)
+        office.uploads.complete(upload, offset, size, self._begun.noting((recording, segment), blocks))
         receipt = office.receipt(device, recording, segment, sha256, size)
-        self._dock.retries.worked("office")
+        self.tries.office_worked(_upload_of((recording, segment)))
         self._spool.put_certificates(self._dock.signer_pem)
         self._spool.put_receipt((recording, segment), receipt)
         self._begun.forget((recording, segment))
         if not self._dock.keep_segments:
             self._spool.drop((recording, segment))
         self._dock.events.handin(
-            self.device, "progress", recording=recording, segment=segment, bytes=size, sent=offset - first
+            self.device, "progress", recording=recording, segment=segment, bytes=size, sent=size - offset
         )
 
     # --- time anchor
@@ -349,9 +371,9 @@ class HandIn:
         nonce = state.nonce
         if nonce is None:
             return True
-        if not (self._tries.office_ready() and self._journal_delivered()):
-            return False
-        return self._tries.attempt("anchor", lambda: self._give_anchor(camera, office, nonce))
+        return self._journal_delivered() and self.tries.office_attempt(
+            "anchor", lambda: self._give_anchor(camera, office, nonce)
+        )
 
     def _give_anchor(self, camera: Camera, office: Office, nonce: str) -> None:
         camera.give_anchor(office.anchor(self.device, nonce))
@@ -360,3 +382,8 @@ class HandIn:
     def _journal_delivered(self) -> bool:
         reader = self._verified()
         return all(self._at_office.get(file, -1) >= reader.good_len(file) for file in self._spool.journal_files())
+
+
+def _upload_of(key: _Key) -> str:
+    """Apart from what else may fail of a segment: while the office has trouble with it, the spool takes it."""
+    return f"upload-{key[0]}/{key[1]}"

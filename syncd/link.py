@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import math
 import re
+import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,14 +23,18 @@ from evidence.errors import EvidenceError
 from evidence.pki import Role
 from evidence.revoked import Revoked
 from runtime import tls
+from syncd.deadline import Deadlines
 from syncd.errors import AwayError, DockError, RefusedError
 
-BLOCK: Final = 1024 * 1024  # bytes moved at once: what is sent again after a cut
-_AHEAD: Final = 64 * 1024  # bytes that the other end may send beyond what is read; on a cut they are sent again, too
+BLOCK: Final = 512 * 1024  # bytes moved at once: two of them are sent again after a cut, and what these buffers hold:
+_AHEAD: Final = 64 * 1024  # bytes that the other end may send beyond what is read
+_BEHIND: Final = 128 * 1024  # bytes that are sent and that the other end has not got
 _ANSWER_LIMIT: Final = 8 * 1024 * 1024  # bytes of an answer taken whole; a camera's state with 100,000 segments
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RETRY_LIMIT = 3600.0  # seconds
 _FAILURES = (OSError, http.client.HTTPException, ValueError)  # ValueError: headers that are no numbers
+
+_DEADLINES = Deadlines()
 
 Headers = Mapping[str, str]
 Buffer = bytes | bytearray | memoryview
@@ -89,7 +92,7 @@ class Link:
                 self._connection, self._used = connection, False
                 if self._reason is not None:  # cut before there was a connection to be seen
                     raise ConnectionAbortedError("cut")
-                with _deadline(connection, self._patience.connect):
+                with _DEADLINES.within(self._patience.connect, connection.cut):
                     connection.connect()
                 revoked = self._revoked() if self._revoked else None
                 self.peer = tls.require_peer(connection.sock, self._role, revoked=revoked)
@@ -119,7 +122,7 @@ class Link:
         """One exchange, the answer taken whole. 2xx is returned; whether it is the right one the caller decides."""
         with self._guarded():
             response = self._exchange(method, path, headers or {}, body)
-            with _deadline(self._connection, self._patience.step):
+            with self._step():
                 return self._take(response)
 
     def blocks(self, path: str, start: int, stop: int) -> Blocks:
@@ -135,7 +138,7 @@ class Link:
                 response = self._range(path, start, stop)
             for number, offset in enumerate(range(start, stop, BLOCK)):
                 view = memoryview(buffers[number % 2])[: min(BLOCK, stop - offset)]
-                with self._guarded(), _deadline(self._connection, self._patience.step):
+                with self._guarded(), self._step():
                     _fill(response, view)
                 yield view
         except GeneratorExit:
@@ -143,10 +146,40 @@ class Link:
             raise
         response.read()  # nothing is left: marks the answer as taken, so that the connection can be used again
 
+    def begin(self, method: str, path: str, headers: Headers, size: int) -> None:
+        """Begin an exchange whose body of `size` bytes `send` brings. It is not repeated; to leave off is to close."""
+        with self._guarded():
+            self.connect()
+            connection = self._live()
+            with self._step():
+                connection.putrequest(method, path, skip_accept_encoding=True)
+                for name, value in {**headers, "Content-Length": str(size)}.items():
+                    connection.putheader(name, value)
+                connection.endheaders()
+
+    def send(self, block: Buffer) -> None:
+        """A part of the body; return when the kernel has taken it."""
+        with self._guarded(), self._step():
+            self._live().sock.sendall(block)
+
+    def answered(self) -> bool:
+        """Whether the answer is there before the end of the body, or the end of the connection: no more is wanted."""
+        poll = select.poll()
+        with self._guarded():
+            poll.register(self._live().sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def answer(self) -> Answer:
+        """The answer to what was begun. As `request`."""
+        with self._guarded(), self._step():
+            response = self._live().getresponse()
+            self._used = True
+            return self._take(response)
+
     def _range(self, path: str, start: int, stop: int) -> http.client.HTTPResponse:
         response = self._exchange("GET", path, {"Range": f"bytes={start}-{stop - 1}"}, None)
         if response.status != http.client.PARTIAL_CONTENT:
-            with _deadline(self._connection, self._patience.step):
+            with self._step():
                 self._take(response)
         told = response.headers.get("Content-Range", "")
         exact = told.startswith(f"bytes {start}-{stop - 1}/") and response.length == stop - start
@@ -167,13 +200,17 @@ class Link:
 
     def _once(self, method: str, path: str, headers: Headers, body: Buffer | None) -> http.client.HTTPResponse:
         self.connect()
-        connection = self._connection
-        assert connection is not None  # noqa: S101 - for the type checker: connect() returned
-        with _deadline(connection, self._patience.step):
+        with self._step():
+            connection = self._live()
             connection.request(method, path, body=body, headers=dict(headers))
             response = connection.getresponse()
         self._used = True
         return response
+
+    def _live(self) -> _Connection:
+        if self._connection is None:
+            raise ConnectionAbortedError("closed")
+        return self._connection
 
     def _take(self, response: http.client.HTTPResponse) -> Answer:
         body = response.read(_ANSWER_LIMIT + 1)
@@ -193,6 +230,9 @@ class Link:
             raise ValueError(f"status {response.status} is not part of this protocol")
         raise RefusedError(self._side, response.status, code, message)
 
+    def _step(self) -> contextlib.AbstractContextManager[None]:
+        return _DEADLINES.within(self._patience.step, self._live().cut)
+
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """Convert what the libraries raise; after any such failure the connection is given up."""
@@ -210,11 +250,11 @@ class Link:
         if self._reason is not None:
             return self._reason()
         if isinstance(error, tls.PeerError):
-            return AwayError(self._side, "identity", str(error))
+            return AwayError(self._side, "identity", str(error), answers=False)
         if isinstance(error, ssl.SSLCertVerificationError):
-            return AwayError(self._side, "identity", f"certificate refused: {error.verify_message}")
+            return AwayError(self._side, "identity", f"certificate refused: {error.verify_message}", answers=False)
         host, port = self._address
-        return AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}")
+        return AwayError(self._side, "lost", f"{host}:{port}: {error or type(error).__name__}", answers=self._used)
 
 
 _OWN_TROUBLE = {503: "busy", 507: "full"}
@@ -234,6 +274,7 @@ class _Connection(http.client.HTTPConnection):
         if self._cut:
             raise ConnectionAbortedError("cut")
         self.sock.do_handshake()
+        self.sock.settimeout(None)  # from here on each step has its deadline, and the kernel waits at the least cost
 
     def cut(self) -> None:
         """Wake whatever waits on the connection, in any thread, and make it fail."""
@@ -252,6 +293,7 @@ class _Connection(http.client.HTTPConnection):
             try:
                 plain.settimeout(self.timeout)
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _AHEAD)
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BEHIND)
                 plain.connect(address)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
@@ -260,29 +302,6 @@ class _Connection(http.client.HTTPConnection):
             else:
                 return plain
         raise failure
-
-
-@contextlib.contextmanager
-def _deadline(connection: _Connection | None, seconds: float) -> Iterator[None]:
-    """Cut the connection if the block takes longer; what waits on it then fails."""
-    passed = threading.Event()
-
-    def cut() -> None:
-        passed.set()
-        if connection is not None:
-            connection.cut()
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except _FAILURES as error:
-        if passed.is_set():
-            raise TimeoutError(f"not done within {math.ceil(seconds)} s") from error
-        raise
-    finally:
-        timer.cancel()
 
 
 def _fill(response: http.client.HTTPResponse, view: memoryview) -> None:

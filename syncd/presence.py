@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from evidence import shape
 from evidence.jose import Json
@@ -16,6 +17,15 @@ def _untold(_bay: str, _state: Json) -> None:
     """For a dock that tells nobody."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stay:
+    """One camera in one bay, from when it answers until it does no more."""
+
+    bay: str
+    device: str
+    address: Address
+
+
 class Presence:
     """Safe for several threads."""
 
@@ -23,24 +33,27 @@ class Presence:
         """`tell(bay, state)`: as `Events.bay`; it never waits."""
         self._tell = tell
         self._lock = threading.Lock()
-        self._here: dict[str, tuple[str, Address]] = {}  # by bay
+        self._here: dict[str, Stay] = {}  # by bay
 
     def open(self, bays: Iterable[str]) -> None:
         """These bays are looked at from now on."""
         for bay in bays:
             self._say(bay, None, online=True)
 
-    def came(self, bay: str, device: str, address: Address) -> None:
+    def came(self, bay: str, device: str, address: Address) -> Stay:
         """A camera answers in this bay."""
+        stay = Stay(bay, device, address)
         with self._lock:
-            self._here[bay] = device, address
+            self._here[bay] = stay
             self._say(bay, device, online=True)
+        return stay
 
-    def gone(self, bay: str) -> None:
-        """It answers no more."""
+    def gone(self, stay: Stay) -> None:
+        """It answers no more. Nothing happens if another has come into the bay since: whoever saw this one is late."""
         with self._lock:
-            if self._here.pop(bay, None) is not None:
-                self._say(bay, None, online=True)
+            if self._here.get(stay.bay) is stay:
+                del self._here[stay.bay]
+                self._say(stay.bay, None, online=True)
 
     def close(self, bays: Iterable[str]) -> None:
         """The dock ends."""
@@ -50,13 +63,12 @@ class Presence:
     def where(self, device: str) -> tuple[str, Address] | None:
         """Bay and address of a camera that is here."""
         with self._lock:
-            found = [(bay, address) for bay, (name, address) in self._here.items() if name == device]
-        return found[0] if found else None
+            return next(((one.bay, one.address) for one in self._here.values() if one.device == device), None)
 
     def bays(self) -> dict[str, str]:
         """The cameras that are here, by bay."""
         with self._lock:
-            return {bay: device for bay, (device, _) in sorted(self._here.items())}
+            return {bay: stay.device for bay, stay in sorted(self._here.items())}
 
     def _say(self, bay: str, device: str | None, *, online: bool) -> None:
         now = shape.utc_text(time.time_ns() // 1_000_000)

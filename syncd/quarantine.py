@@ -19,7 +19,7 @@ from evidence.jose import LINE_LIMIT
 from evidence.revoked import Revoked
 from evidence.standing import Standing
 from syncd.attempts import Attempts
-from syncd.blocks import ahead, whole_lines
+from syncd.blocks import ahead, in_turn, whole_lines
 from syncd.camera import Camera, Listed
 from syncd.errors import DockError
 from syncd.office import Office
@@ -58,17 +58,17 @@ class Quarantine:
             self._tries.fault(DockError("camera-quarantine", f"the camera is {standing}: it hands in to quarantine"))
         if not self._tries.office_ready():
             return False
-        if not self._proved and not self._tries.attempt("proof", lambda: self._prove(camera, office, standing)):
+        if not self._proved and not self._tries.office_attempt("proof", lambda: self._prove(camera, office, standing)):
             return False
         state = camera.state()
         complete = True
         for file, size in state.journal:
-            complete &= self._tries.attempt(
+            complete &= self._tries.office_attempt(
                 f"quarantine-{file}",
                 lambda file=file, size=size: self._journal(camera, office, file, size),  # type: ignore[misc]
             )
         for listed in state.segments:
-            complete &= listed.key in self._held or self._tries.attempt(
+            complete &= listed.key in self._held or self._tries.office_attempt(
                 f"{listed.recording}/{listed.segment}",
                 lambda listed=listed: self._segment(camera, office, listed),  # type: ignore[misc]
             )
@@ -107,7 +107,6 @@ class Quarantine:
         told = {"kind": "segment", "device": self._device, "recording": recording, "segment": str(segment)}
         upload = office.quarantine.create(told, listed.size)
         offset = office.quarantine.offset(upload)
-        for block in ahead(self._tries.watched(camera.segment(listed, offset))):
-            with office.share.turn(len(block), _WEIGHT):
-                offset = office.quarantine.append(upload, offset, block)
+        blocks = in_turn(ahead(self._tries.watched(camera.segment(listed, offset))), office.share, _WEIGHT)
+        office.quarantine.complete(upload, offset, listed.size, blocks)
         self._held.add(listed.key)

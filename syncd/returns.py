@@ -44,7 +44,11 @@ class Lists:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _LOOK_SECONDS
-        bundle = office.papers.revocations()
+        try:
+            bundle = office.papers.revocations()
+        except AwayError as away:
+            away.answers = False  # nothing of any camera was asked: the office itself is not well
+            raise
         if not bundle:
             return
         try:
@@ -78,8 +82,8 @@ class Returns:
             self._said = office.papers.standing(link)
             self._standing_due = time.monotonic() + _LOOK_SECONDS
 
-        if time.monotonic() >= self._standing_due and self._tries.office_ready():
-            self._tries.attempt("standing", ask)
+        if time.monotonic() >= self._standing_due:
+            self._tries.office_attempt("standing", ask)
         try:
             by_link = of_link(link, self._lists.now(), datetime.now(UTC))
         except EvidenceError as error:
@@ -103,8 +107,8 @@ class Returns:
         if time.monotonic() >= self._look_due and self._tries.office_ready():
             self._look_due = time.monotonic() + _LOOK_SECONDS
             if _half_over(camera.certificate()):
-                self._tries.attempt("certificate", lambda: self._renew(camera, office))
-            self._tries.attempt("configuration", lambda: self._fetch(office))
+                self._tries.office_attempt("certificate", lambda: self._renew(camera, office))
+            self._tries.office_attempt("configuration", lambda: self._fetch(office))
         text = self._configuration
         if text is not None and papers.held != _sha256(text):
             gave |= self._tries.attempt("configuration", lambda: camera.give_configuration(text))

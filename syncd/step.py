@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
+
+from syncd.link import Blocks
 
 _Key = tuple[str, int]
 _BACK_SECONDS = 60.0  # an office that was cut off or started again is back by then, or it is away
@@ -42,9 +45,12 @@ class Begun:
     def __init__(self) -> None:
         self._at: dict[_Key, float] = {}
 
-    def note(self, key: _Key) -> None:
-        """The office has taken a part now."""
-        self._at[key] = time.monotonic()
+    def noting(self, key: _Key, blocks: Blocks) -> Blocks:
+        """The same blocks; once the next is asked for, the office has one."""
+        with contextlib.closing(blocks):
+            for block in blocks:
+                yield block
+                self._at[key] = time.monotonic()
 
     def forget(self, key: _Key) -> None:
         """It has all of it."""

@@ -50,7 +50,9 @@ class Answer:
 class OfficeKit:
     """Folders, certificates and the process of one office."""
 
-    def __init__(self, folder: Path, agency: Agency | None = None, data: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, agency: Agency | None = None, data: Path | None = None, database: str | None = None
+    ) -> None:
         self.folder = folder
         self.agency = agency or Agency(at=datetime.now(UTC))
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,12 @@ class OfficeKit:
             "stamp_certificate": stamp[0].name, "stamp_key": stamp[1].name, "stamp_seconds": 1,
             "port": 0, "broker_port": self.broker_port,
         }  # fmt: skip
+        if database is not None:
+            settings["database"] = database
+        if database is not None:
+            settings["database"] = database
+        if database is not None:
+            settings["database"] = database
         self.config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
         self.log = folder / "office.log"
         self._log_from = 0

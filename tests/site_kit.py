@@ -9,7 +9,7 @@ import secrets
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -25,8 +25,11 @@ from office.site.app import PAGES, application
 from office.site.call import csrf_of
 from office.site.listener import context, settings
 from office.site.sessions import COOKIE, Session
+from office.watching import Plays
 from runtime.config import load
 from tests.office_kit import OfficeKit, wait_for
+
+PlaysOf = Callable[[Archive], Plays]
 
 
 @dataclass
@@ -98,19 +101,22 @@ class Browser:
 class SiteKit:
     """The page of an office that does not run: its archive in this process, its server in a thread."""
 
-    def __init__(self, office: OfficeKit, pages: tuple[ModuleType, ...] = PAGES) -> None:
+    def __init__(self, office: OfficeKit, pages: tuple[ModuleType, ...] = PAGES, plays: PlaysOf | None = None) -> None:
         self.office = office
         self.config = load(office.config, OfficeConfig)
         self.archive = Archive(self.config)
         self.sessions = TokenSessions()
         self.refused: list[tuple[str, str, str]] = []
-        app = application(self.archive, self.sessions, lambda *told: self.refused.append((told[0].account, *told[1:])),
-                          pages)  # fmt: skip
+        self.plays = plays(self.archive) if plays else None
+        self.site = application(self.archive, self.sessions, self._refuse, pages, self.plays)
         certificate, key = office.agency.issue(DeviceRole.OFFICE, "OFFICE-1").write(office.folder, "page")
-        self._server = uvicorn.Server(settings(app, context(certificate, key), 5))
+        self._server = uvicorn.Server(settings(self.site, context(certificate, key), 5))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    def _refuse(self, person: Person, action: str, code: str) -> None:
+        self.refused.append((person.account, action, code))
 
     @property
     def address(self) -> str:
@@ -127,6 +133,7 @@ class SiteKit:
             wait_for(lambda: self._server.started)
             yield self
         finally:
+            self.site.stop()
             self._server.should_exit = True
             self._thread.join()
             self._socket.close()

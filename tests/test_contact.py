@@ -226,6 +226,24 @@ def test_pulled_out_in_mid_transfer(bay: BaySite, whole: bool) -> None:
     assert bay.told.faults() == ["camera-lost"]
 
 
+def test_pulled_out_between_two_looks_it_is_missed(tmp_path: Path) -> None:
+    with networks(2) as nets:
+        bay = BaySite(tmp_path, nets, poll_seconds=60)
+        (camera,) = bay.cameras
+        bay.fill(100)
+        bay.office.faults.append(lambda method, path: Fault(500) if method == "PATCH" and "journal" in path else None)
+        try:
+            camera.put_in()
+            bay.wait(lambda: bay.told.faults() == ["office-error"])
+            bay.wait(lambda: len(bay.site.spool.device("BWC-0001").segments()) == 1)  # the look is over
+            camera.pull_out()
+            bay.wait(lambda: not working())
+            assert bay.told.faults() == ["office-error", "camera-lost"]
+            assert bay.site.handins.dock.presence.bays() == {}
+        finally:
+            bay.close()
+
+
 def test_put_in_it_is_worked_with_at_once(tmp_path: Path) -> None:
     with networks(2) as nets:
         bay = BaySite(tmp_path, nets, poll_seconds=60)

@@ -32,8 +32,8 @@ HOUR = timedelta(hours=1)
 class Unit:
     """An office whose catalogue is filled by hand, and one camera. Times are hours before now."""
 
-    def __init__(self, folder: Path, agency: Agency) -> None:
-        self.kit = OfficeKit(folder, agency)
+    def __init__(self, folder: Path, agency: Agency, database: str | None) -> None:
+        self.kit = OfficeKit(folder, agency, database=database)
         self.now = datetime.now(UTC)
         self.archive = Archive(load(self.kit.config, OfficeConfig))
         self.camera = Camera(agency, RECIPIENTS)
@@ -90,8 +90,8 @@ class Unit:
 
 
 @pytest.fixture
-def unit(tmp_path: Path, agency: Agency) -> Iterator[Unit]:
-    unit = Unit(tmp_path, agency)
+def unit(tmp_path: Path, agency: Agency, database: str | None) -> Iterator[Unit]:
+    unit = Unit(tmp_path, agency, database)
     yield unit
     with contextlib.suppress(Exception):
         unit.archive.close()

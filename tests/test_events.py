@@ -29,8 +29,8 @@ Message = tuple[str, bytes]
 class Office:
     """What takes messages in, without a broker; `restart` as after a kill."""
 
-    def __init__(self, folder: Path, agency: Agency) -> None:
-        self._config = load(OfficeKit(folder, agency).config, OfficeConfig)
+    def __init__(self, folder: Path, agency: Agency, database: str | None = None) -> None:
+        self._config = load(OfficeKit(folder, agency, database=database).config, OfficeConfig)
         self.start()
 
     def start(self) -> None:
@@ -51,8 +51,8 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path, agency: Agency) -> Iterator[Office]:
-    office = Office(tmp_path, agency)
+def office(tmp_path: Path, agency: Agency, database: str | None) -> Iterator[Office]:
+    office = Office(tmp_path, agency, database)
     yield office
     with contextlib.suppress(Exception):
         office.archive.close()

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from evidence import age
-from office import axis, reel
+from office import axis
 from office.archive import Archive
 from office.config import OfficeConfig
 from office.errors import OfficeError
 from office.film import Film, Plain
+from office.reel import Reels
 from office.watching import held_segments, stored
 from runtime.config import load
 from tests.evidence_media import media
@@ -66,7 +67,7 @@ def archive(shelf: Shelf) -> Iterator[Archive]:
 
 
 def film_of(archive: Archive, shelf: Shelf, part: int, held: set[int] | None = None) -> Film:
-    device, told = shelf.camera.device, reel.read(archive, shelf.camera.device, shelf.recording)
+    device, told = shelf.camera.device, Reels(archive).get(shelf.camera.device, shelf.recording)
     plain = Plain(
         lambda segment, start, size: stored(archive, device, shelf.recording, segment, start, size),
         lambda _, header: age.unwrap(age.parse_header(header), shelf.identity),
@@ -136,7 +137,7 @@ def test_what_is_not_held_is_left_out_and_shown_as_missing(archive: Archive, she
     path = tmp_path / "holed.mp4"
     path.write_bytes(b"".join(film.read(0, film.size)))
     assert len([line for line in decoded(path).splitlines() if line.startswith("0,")]) == 192
-    line = axis.lay(reel.read(archive, shelf.camera.device, shelf.recording), {0, 2, 3})
+    line = axis.lay(Reels(archive).get(shelf.camera.device, shelf.recording), {0, 2, 3})
     missing = [hole for hole in line.holes if hole.cause == "missing"]
     assert [(hole.begin, hole.end) for hole in missing] == [(4.0, 8.0)]
     with pytest.raises(OfficeError, match="film-empty"):
@@ -144,7 +145,7 @@ def test_what_is_not_held_is_left_out_and_shown_as_missing(archive: Archive, she
 
 
 def test_the_line_has_gaps_markers_stills_and_notices_where_they_were(archive: Archive, shelf: Shelf) -> None:
-    line = axis.lay(reel.read(archive, shelf.camera.device, shelf.recording), {0, 1, 2, 3})
+    line = axis.lay(Reels(archive).get(shelf.camera.device, shelf.recording), {0, 1, 2, 3})
     assert (line.runs[0].part, line.runs[0].begin, line.runs[0].end) == (1, 0.0, 12.0)
     [gap] = line.holes
     assert (gap.cause, gap.reason, gap.begin, gap.open) == ("power_cut", "speech_followed", 12.0, True)

@@ -350,3 +350,16 @@ def test_a_program_is_killed_at_one_kind_of_record(disk: MountedDisk) -> None:
     script = f"file = open({str(disk.point / 'told')!r}, 'ab', 0)\nfor line in {lines!r}: file.write(line)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
     assert (disk.point / "told").read_bytes() == b"".join(lines[:2])
+
+
+@pytest.mark.parametrize("short", [1, 8, 12, 20, 40])
+def test_a_record_that_crosses_a_page_is_known(disk: MountedDisk, short: int) -> None:
+    """The kernel may hand its line over in two pieces: it is killed when the line is whole."""
+    lines = [
+        b"x" * (4096 - short - 1) + b"\n",
+        b".".join((b"x", jose.b64(b'{"kind":"gap"}').encode(), b"x" * 40)) + b"\n",
+    ]
+    disk.set_rules({"op": "write", "record": "gap", "kill": "after"})
+    script = f"file = open({str(disk.point / 'told')!r}, 'ab', 0)\nfor line in {[*lines, b'more']!r}: file.write(line)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert (disk.point / "told").read_bytes() == b"".join(lines)

@@ -107,13 +107,16 @@ def test_decisions() -> None:
 
 def test_an_office_that_has_a_part_is_waited_for_but_not_long(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, key = Begun(), ("9f9f9f9f-1", 0)
-    assert key not in begun
-    begun.note(key)
+    blocks = begun.noting(key, (block for block in [b"1", b"2"]))
+    assert next(blocks) == b"1"
+    assert key not in begun  # it is on its way
+    assert next(blocks) == b"2"
     assert key in begun
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert key not in begun
-    begun.note(key)
+    assert list(blocks) == []
+    assert key in begun
     begun.forget(key)
     assert key not in begun
 

@@ -106,7 +106,8 @@ def test_retry_after_is_heeded(site: Site) -> None:
     site.office.fail_once("POST", "/v1/uploads", Fault(503, headers=(("Retry-After", "45"),)))
     site.bay.work()
     assert site.told.handin()[-1]["retry_ms"] == 45_000
-    assert not site.retries.ready("office", time.monotonic() + 44)
+    assert not site.retries.office_ready("BWC-0001", time.monotonic() + 44)
+    assert site.retries.office_ready("BWC-0002", time.monotonic())
 
 
 def test_an_upload_cut_in_the_middle_goes_on_where_the_office_stands(site: Site) -> None:

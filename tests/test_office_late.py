@@ -18,8 +18,8 @@ RECIPIENTS = [age.recipient_of(age.generate_identity())]
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
-    made = Catalogue(Database(sqlite_url(tmp_path / "catalogue.sqlite")))
+def catalogue(tmp_path: Path, database: str | None) -> Iterator[Catalogue]:
+    made = Catalogue(Database(database or sqlite_url(tmp_path / "catalogue.sqlite")))
     yield made
     made.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evidence import age, records
+from evidence.records import FILE_LIMIT
 from office.archive import Archive
 from office.errors import OfficeError
 from office.ingest import Ingest
@@ -100,6 +101,25 @@ def test_a_segment_that_was_cut_on_its_way_into_the_store_is_taken_up(tmp_path: 
         with office.running() as ingest:
             assert ingest.offset(upload) == len(data)
             assert ingest.receipt(office.camera.device, *office.key)
+
+
+def test_forks_of_one_camera_are_bounded_and_told_once_each(office: Office) -> None:
+    def fork(ingest: Ingest, data: bytes, device: str = office.camera.device) -> str:
+        try:
+            ingest.keep_fork(JournalUpload(device, 0), data, DOCK)
+        except OfficeError as error:
+            return f"{error.status} {error.code}"
+        return "kept"
+
+    with office.running() as ingest:
+        assert fork(ingest, bytes(4 * FILE_LIMIT + 1)) == "409 forks-full"
+        assert fork(ingest, bytes(4 * FILE_LIMIT - 62)) == "kept"
+        assert [fork(ingest, b"%02d" % number) for number in range(40)].count("kept") == 31
+        assert fork(ingest, b"00") == "kept", "it is there"
+        assert {fork(ingest, b"%d" % number, "BWC-0002") for number in range(64)} == {"kept"}
+        assert fork(ingest, b"64", "BWC-0002") == "409 forks-full"
+    leaves = (office.data / "log" / "leaves.jsonl").read_bytes().splitlines()
+    assert sum(b'"act":"fork"' in leaf for leaf in leaves) == 32 + 64
 
 
 def test_the_log_is_durable_with_its_folder(tmp_path: Path) -> None:

@@ -19,9 +19,12 @@ from evidence.verify import Verifier
 from office.register import Register
 from runtime.folder import DiskFolder
 from runtime.keys import load_certificates
+from runtime.outbox import Event
+from syncd.camera import Camera
 from syncd.errors import AwayError
 from syncd.gate import Light
 from tests.dock_camera import DockedCamera
+from tests.dock_site import PATIENCE
 from tests.office_kit import Client, OfficeKit, wait_for
 from tests.trust_kit import PaperedCamera, Provisioned, TrustDock
 
@@ -87,13 +90,13 @@ def visit(dock: TrustDock, camera: DockedCamera, looks: int = 4) -> TrustDock:
     for _ in range(looks):
         bay.work()
         time.sleep(0.002)
-    dock.last = bay  # type: ignore[attr-defined]
+    dock.last = bay.offer  # type: ignore[attr-defined]
     bay.close()
     return dock
 
 
 def offer(dock: TrustDock) -> tuple[str, list[str]]:
-    found = dock.last.offer  # type: ignore[attr-defined]
+    found = dock.last  # type: ignore[attr-defined]
     return str(found.light), [reason.code for reason in found.reasons]
 
 
@@ -110,6 +113,23 @@ def test_a_camera_that_is_emptied_charged_on_time_and_checked_is_offered(site: S
     assert camera.anchors
     camera.fit |= {"battery_minutes": 100, "wrong": None}
     assert offer(visit(dock, camera)) == ("amber", ["unchecked", "charging"])
+
+
+def test_no_camera_is_offered_before_it_was_judged(site: Site) -> None:
+    camera, dock = site.camera("BWC-0004"), site.dock()
+    camera.record(1000)
+    camera.fit["wrong"] = ["card_worn"]
+    publish, offered = dock.told.publish_many, []
+
+    def look(events: list[Event]) -> None:
+        publish(events)
+        if dock.told.states()[-1:] == ["done"]:  # the board shows what it is told
+            offered.append(dock.handins.objections("BWC-0004"))
+
+    dock.told.publish_many = look  # type: ignore[method-assign]
+    visit(dock, camera)
+    assert offered[0] == ["handing-in", "unknown"], "the lamp was green for a moment"
+    assert offer(dock) == ("red", ["self-check"])
 
 
 def test_a_new_assignment_comes_with_the_next_docking_and_an_old_one_does_not(site: Site) -> None:
@@ -141,7 +161,8 @@ def test_a_link_certificate_is_renewed_from_what_the_agency_signed_ahead(site: S
     renewed = load_certificates(camera.provisioned / "certs/camera.pem")[0]
     assert renewed.not_valid_after_utc > former.not_valid_after_utc
     assert pki.public_key(renewed) == pki.public_key(former)
-    assert dock.last._camera.certificate() == renewed  # type: ignore[attr-defined]
+    with contextlib.closing(Camera(camera.port.address, dock.to_camera, PATIENCE)) as again:
+        assert again.certificate() == renewed
     assert offer(dock)[0] == "green"
     # A revocation is of the key: what lies ready for it is worth nothing.
     agency.revoke("camera/BWC-0003")
@@ -253,6 +274,59 @@ def _opening(proof: dict[str, object]) -> bytes:
 
 def _link(camera: PaperedCamera) -> tuple[Path, Path]:
     return camera.provisioned / "certs/camera.pem", camera.provisioned / "keys/camera.key.pem"
+
+
+# --- evidence keys that were taken back ---------------------------------------------------------------------------
+
+
+def test_what_a_key_tells_after_it_was_taken_back_joins_no_chain(site: Site) -> None:
+    name = "BWC-0025"
+    camera = site.camera(name)
+    camera.record(1000)
+    assert offer(visit(site.dock(), camera)) == ("green", [])
+    held = (site.office.data / f"store/{name}/journal/00000000.jws").read_bytes()
+    site.agency.revoke(f"evidence/{name}")
+    camera.record(1000)
+    dock = visit(site.dock(), camera)
+    assert offer(dock) == ("red", ["standing-revoked"])
+    # The boot that is there now is of the same key: it cannot prove even to quarantine who it is.
+    assert {"certificate-revoked", "camera-quarantine", "camera-unproven"} == set(dock.told.faults())
+    assert dock.spool.device(name).journal(0) == held, "of what is held elsewhere a dock may have a copy"
+    assert (site.office.data / f"store/{name}/journal/00000000.jws").read_bytes() == held
+    assert len(on_card(camera)) == len(site.stored(name)) == 1
+
+
+def test_a_camera_with_new_keys_hands_what_the_old_ones_told_in_to_quarantine(site: Site) -> None:
+    name = "BWC-0026"
+    camera = site.camera(name)
+    camera.record(1000)
+    site.agency.revoke(f"evidence/{name}")
+    camera.boot_with(site.agency.exchange_keys(name))
+    dock = visit(site.dock(), camera)
+    assert offer(dock) == ("red", ["standing-revoked"])
+    assert set(dock.told.faults()) == {"certificate-revoked", "camera-quarantine"}
+    assert site.stored(name) == []
+    assert site.quarantined(name) == on_card(camera)
+    assert (camera.given, camera.anchors) == ([], [])
+    report = Verifier(DiskFolder(site.office.data / "quarantine/cameras/store" / name),
+                      load_certificates(camera.provisioned / "certs/root.pem")).run()  # fmt: skip
+    assert report.findings == []
+
+
+def test_a_dock_without_lists_is_refused_by_the_office_and_takes_it_to_quarantine(site: Site) -> None:
+    name = "BWC-0027"
+    camera = site.camera(name)
+    camera.record(1000)
+    dock = site.dock()
+    site.agency.revoke(f"evidence/{name}")
+    dock.lists.refresh = lambda office: None  # type: ignore[method-assign]  # noqa: ARG005 - it has not heard of it yet
+    visit(dock, camera)
+    refusals = [one["detail"].split(":")[0] for one in dock.told.handin() if one.get("code") == "office-refused"]
+    assert refusals[0] == "409 quarantine-boot"
+    assert set(refusals[1:]) == {"422 certificate-revoked"}, "nor does it prove anything there"
+    assert offer(dock) == ("red", ["standing-revoked"])
+    assert site.stored(name) == []
+    assert (camera.given, camera.anchors) == ([], [])
 
 
 # --- docks ------------------------------------------------------------------------------------------------------------

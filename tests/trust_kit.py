@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from evidence import jose, pki, records
 from evidence.pki import Role
 from firmware import identity as identities
@@ -61,6 +63,14 @@ class Provisioned:
             now=when,
         )  # fmt: skip
         return folder
+
+    def exchange_keys(self, name: str) -> Path:
+        """Other keys for a camera, certified; their folder."""
+        anew, out = self.tmp / f"{name}-anew", self.tmp / f"{name}-answer"
+        self.run("camera", name, "--dir", anew, "--request")
+        self.run("agency", "sign", anew / "request.pem", "--agency", self.agency, "--out", out, "--replace")
+        self.run("camera", name, "--dir", anew, "--install", out)
+        return anew
 
     def configure(self, name: str, *settings: str) -> None:
         self.run("configure", name, "--office", self.office, "--out", self.tmp / "answer", *settings)
@@ -131,6 +141,13 @@ class PaperedCamera(DockedCamera):
         self.chain = self._opening()
         self.port = DockPort(self, self.folder.disk, context, ("127.0.0.1", 0), self.papers)
         self.port.start()
+
+    def boot_with(self, keys: Path) -> None:
+        """From now on it proves itself by a session that the keys in this folder certify."""
+        holder = _Keys(keys).issue(Role.SESSION, self.folder.device)
+        certificates = [holder.certificate, *holder.above]
+        self.papers._session = Session(BOOT, holder.key)
+        self.chain = tuple(jose.b64(one.public_bytes(Encoding.DER)) for one in certificates)
 
     def _configured(self) -> None:
         self.configured += 1

@@ -76,10 +76,11 @@ class Machine:
             self._hear(next(machine.told()))
             for line in machine.tells_within(self.chance.uniform(*_RUN_SECONDS)):
                 self._hear(line)
-            if disk is not None:
-                disk.cut_power(self.chance.choice(["none", "bytes", "sectors"]), self.chance.getrandbits(16))
+            # The machine first: one that ran on without its disk would be given pictures that no cut has taken.
             for line in machine.kill():
                 self._hear(line)
+            if disk is not None:
+                disk.cut_power(self.chance.choice(["none", "bytes", "sectors"]), self.chance.getrandbits(16))
         folder = self._take_out()
         self._hold_to_its_word(folder)
         cuts.count += 1

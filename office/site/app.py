@@ -17,14 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from office.archive import Archive
 from office.site.actions import Action, Table, by_path
 from office.site.frame import Frame, Refused
-from office.site.pages import activities, cases, inspections, log_in, overview, statements
+from office.site.pages import activities, cases, inspections, log_in, overview, recordings, statements, watch
 from office.site.pages import frame as frame_pages
 from office.site.pictures import STATIC, static_files
 from office.site.sessions import Sessions
 from office.site.text import Text
+from office.watching import Plays
 
 PAGES: Final[tuple[ModuleType, ...]] = (
-    frame_pages, log_in, overview, activities, statements, cases, inspections,
+    frame_pages, log_in, overview, recordings, watch, activities, statements, cases, inspections,
 )  # fmt: skip
 """Modules of pages: each has `ACTIONS`, and may have `REFUSALS` (wordings for codes of `OfficeError`)."""
 
@@ -44,14 +45,21 @@ _HEADERS: Final = {
 _FOREVER = "public, max-age=31536000, immutable"
 
 
-def application(archive: Archive, sessions: Sessions, refused: Refused, pages: Iterable[ModuleType] = PAGES) -> ASGIApp:
-    """The application of the page over an archive."""
+def application(
+    archive: Archive,
+    sessions: Sessions,
+    refused: Refused,
+    pages: Iterable[ModuleType] = PAGES,
+    plays: Plays | None = None,
+) -> Site:
+    """The application of the page over an archive; without `plays` nothing can be watched."""
     pages = [*pages]
     table = Table(action for module in pages for action in module.ACTIONS)
     wordings: dict[str, Text] = {}
     for module in pages:
         wordings.update(getattr(module, "REFUSALS", {}))
-    frame = Frame(archive, sessions, table, refused, wordings)
+    frame = Frame(archive, sessions, table, refused, wordings, plays)
+    frame.panels = tuple(panel for module in pages for panel in getattr(module, "PANELS", ()))
     routes = [Route(path, _handler(frame, actions), methods=["GET", "HEAD", "POST"]) for path, actions in
               by_path(table).items()]  # fmt: skip
     app = Starlette(
@@ -59,7 +67,7 @@ def application(archive: Archive, sessions: Sessions, refused: Refused, pages: I
         exception_handlers={404: _nowhere(frame), 405: _nowhere(frame)},
     )
     app.router.redirect_slashes = False
-    return _Headers(app)
+    return Site(app, frame)
 
 
 def _handler(frame: Frame, actions: Iterable[Action]) -> Callable[[Request], Awaitable[Response]]:
@@ -86,11 +94,21 @@ async def _static(request: Request) -> Response:
     return Response(data, media_type=kind, headers={"Cache-Control": _FOREVER})
 
 
-class _Headers:
-    """Every answer forbids what the page never does: scripts of others, frames, guessing of types, keeping."""
+class Site:
+    """The ASGI application. Every answer forbids browsers what the page never does: scripts of others, frames, keeping.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `stop` before its server ends.
+    """
+
+    def __init__(self, app: ASGIApp, frame: Frame) -> None:
         self._app = app
+        self._frame = frame
+
+    def stop(self) -> None:
+        """End the answers that go on, and what is watched."""
+        self._frame.stopping.set()
+        if self._frame.plays is not None:
+            self._frame.plays.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def headed(message: Message) -> None:

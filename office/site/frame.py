@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from evidence.errors import EvidenceError
 from office.archive import Archive
 from office.errors import OfficeError
 from office.person import Person
+from office.reel import Reels
 from office.site import forms
 from office.site.actions import Action, Table
 from office.site.call import (
@@ -35,9 +37,12 @@ from office.site.call import (
     set_cookie,
 )
 from office.site.fields import FieldsError, values
+from office.site.glance import Glance
+from office.site.panel import Panel
 from office.site.pictures import Pictures
 from office.site.sessions import COOKIE, Sessions
 from office.site.text import LANGUAGES, Language, Text
+from office.watching import Plays
 
 _log = logging.getLogger(__name__)
 _UNKNOWN: Final = Text("操作未能完成", "This could not be done")
@@ -62,7 +67,10 @@ REFUSALS: Final[Mapping[str, Text]] = {
 
 
 class Frame:
-    """The page's frame over one archive. `refusals`: wordings for codes of `OfficeError`, beside those above."""
+    """The page's frame over one archive. `refusals`: wordings for codes of `OfficeError`, beside those above.
+
+    `panels`: cards on the page of a recording; `stopping`: set when the server ends, for answers that go on.
+    """
 
     def __init__(
         self,
@@ -71,11 +79,17 @@ class Frame:
         table: Table,
         refused: Refused,
         refusals: Mapping[str, Text] | None = None,
+        plays: Plays | None = None,
     ) -> None:
         self.archive = archive
         self.sessions = sessions
         self.table = table
         self.zone = archive.config.zone
+        self.plays = plays
+        self.reels = plays.reels if plays else Reels(archive)
+        self.glance = Glance()
+        self.panels: tuple[Panel, ...] = ()
+        self.stopping = threading.Event()
         self._refused = refused
         self._refusals = {**REFUSALS, **(refusals or {})}
         self._pictures = Pictures(table, self.zone)
@@ -107,6 +121,10 @@ class Frame:
         if told is not None:
             response.delete_cookie(FLASH, path="/", secure=True, httponly=True, samesite="lax")
         return response
+
+    def part(self, call: Call, template: str, data: Mapping[str, Any]) -> str:
+        """A part of a page as HTML."""
+        return self._pictures.part(call, template, data)
 
     def refusal(self, error: OfficeError) -> Text:
         """How an error is told to people."""

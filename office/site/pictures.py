@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from office.listing import CAUSES
+from office.site import words as field_words
 from office.site.actions import Table
 from office.site.call import CSRF, Call
 from office.site.text import ROLES, Text
@@ -45,11 +45,15 @@ class Pictures:
             loader=jinja2.PackageLoader("office.site"), autoescape=True, undefined=jinja2.StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        self._templates.filters.update(when=self._when, length=length, size=size)
-        self._templates.globals.update(static=static_address, ROLES=ROLES, CAUSES=CAUSES)
+        self._templates.filters.update(when=self._when, lasting=lasting, size=size)
+        self._templates.globals.update(static=static_address, ROLES=ROLES, W=field_words)
 
     def page(self, call: Call, template: str, data: Mapping[str, Any], status: int) -> Response:
         """A page of a template."""
+        return HTMLResponse(self.part(call, template, data), status)
+
+    def part(self, call: Call, template: str, data: Mapping[str, Any]) -> str:
+        """The HTML of a template."""
 
         def t(zh: str | Text, en: str = "") -> str:
             return call.say(zh if isinstance(zh, Text) else Text(zh, en))
@@ -72,8 +76,7 @@ class Pictures:
         if call.session is not None:
             words["person"] = call.session.person
         words["menu"] = self._table.menu(call.session.person if call.session else None)
-        html = self._templates.get_template(template).render({**words, **data})
-        return HTMLResponse(html, status)
+        return self._templates.get_template(template).render({**words, **data})
 
     def _form(self, call: Call, name: str, given: Mapping[str, Any], words: Mapping[str, Any]) -> Markup:
         """The form of an action; nothing for those who may not do it."""
@@ -96,7 +99,7 @@ class Pictures:
         return Markup('<time datetime="{}">{}</time>').format(utc, local)
 
 
-def length(ms: int | None) -> str:
+def lasting(ms: int | None) -> str:
     """Milliseconds as people read them: 1:02:03."""
     if ms is None:
         return "—"

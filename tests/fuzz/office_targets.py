@@ -12,6 +12,7 @@ from typing import Any, cast
 from evidence import jose, pki
 from evidence.certificate import Role
 from evidence.journal import JournalReader
+from evidence.revoked import Revoked
 from office import alerts, direct, listing, tus
 from office.archive import Archive
 from office.catalogue import Catalogue
@@ -217,7 +218,7 @@ def dock_message(data: bytes) -> None:
 @target(lambda: [_lines()[0] + b"\n" + line_of(_alert()), _lines()[0] + b"\n" + _lines()[1]])
 def alert_message(data: bytes) -> None:
     """A message of a camera, as it comes."""
-    attempt(direct.judge, DEVICE, data, [AGENCY.root], also=("not-alert",))
+    attempt(direct.judge, DEVICE, data, [AGENCY.root], Revoked((AGENCY.root,)), also=("not-alert",))
     direct.line_of(data)
 
 
@@ -230,7 +231,7 @@ def _alert() -> bytes:
 def alert(data: bytes) -> None:
     """An alert that its session signed, with any content: the catalogue can keep what holds."""
     message = _lines()[0] + b"\n" + line_of(data)
-    judged = attempt(direct.judge, DEVICE, message, [AGENCY.root], also=("not-alert",))
+    judged = attempt(direct.judge, DEVICE, message, [AGENCY.root], Revoked((AGENCY.root,)), also=("not-alert",))
     if judged is not None:
         attempt(_catalogue().tell_alert, judged[0], signed=judged[1].signed, also=("fork",))
         _catalogue().alerts()

@@ -313,7 +313,7 @@ def pulled_journal(data: bytes) -> None:
     journals = {path: content for path, content in folder().items() if path.startswith("journal/")}
     files = {path: text for path, text in spoiled(journals, data).items() if _JOURNAL.fullmatch(path)}
     camera = _Served(dict(sorted(files.items())))
-    attempt(HandIn(DEVICE, dock)._pull_journal, cast("Any", camera), camera.state, error=DockError)
+    attempt(HandIn(DEVICE, dock)._pull_journal, cast("Any", camera), cast("Any", None), camera.state, error=DockError)
     reader = JournalReader([AGENCY.root], device=DEVICE)
     for file in spool.device(DEVICE).journal_files():
         held = spool.device(DEVICE).journal(file)
