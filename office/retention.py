@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, String, Table, and_, insert, select, text, update
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, and_, func, insert, select, update
 
 from office.book import Enter, Leaf, Turn
 from office.catalogue import utc, utc_now
 from office.database import METADATA
 from office.errors import OfficeError
+from office.schema import RECORDINGS, SEGMENTS
 
 MINIMUM_YEARS: Final = 2  # rule 20
 _LAST = datetime(2106, 2, 7, tzinfo=UTC)  # object stores count seconds in 32 bits: later dates wrap into the past
@@ -63,7 +64,7 @@ def term(facts: Facts) -> datetime | None:
     if facts.open_cases or facts.holds or None in facts.years or None in facts.files:
         return None
     classes = [retain_until(facts.ended, years) for years in facts.years if years is not None]
-    return max(facts.promised, *classes, *(until for until in facts.files if until is not None))
+    return max([facts.promised, *classes, *(until for until in facts.files if until is not None)])
 
 
 # --- What the acts leave ---------------------------------------------------------------------------------------------
@@ -72,18 +73,18 @@ _OF: Final = ("device", "recording")
 
 
 def _table(name: str, *columns: Column[Any]) -> Table:
-    of = [Column(member, String, nullable=False, index=True) for member in _OF]
-    return Table(name, METADATA, Column("leaf_index", Integer, primary_key=True), *of, *columns)
+    of = [Column(member, Text, nullable=False, index=True) for member in _OF]
+    return Table(name, METADATA, Column("leaf_index", BigInteger, primary_key=True), *of, *columns)
 
 
-CLASSES: Final = _table("retention_classes", Column("name", String, nullable=False), Column("years", Integer))
+CLASSES: Final = _table("retention_classes", Column("name", Text, nullable=False), Column("years", BigInteger))
 CASES: Final = _table(
     "retention_cases",
-    Column("case_no", String, nullable=False, index=True),
-    Column("closed", Integer),  # the leaf
-    Column("file_until", String),  # None although closed: for good
+    Column("case_no", Text, nullable=False, index=True),
+    Column("closed", BigInteger),  # the leaf
+    Column("file_until", Text),  # None although closed: for good
 )
-HOLDS: Final = _table("retention_holds", Column("reason", String), Column("released", Integer))  # the leaf
+HOLDS: Final = _table("retention_holds", Column("reason", Text), Column("released", BigInteger))  # the leaf
 
 
 def _class(db: Connection, index: int, leaf: Leaf) -> None:
@@ -140,24 +141,22 @@ def facts(db: Connection, device: str, recording: str) -> Facts:
     )
 
 
-_SEGMENTS: Final = text(
-    "SELECT max(received) AS received, max(retain_until) AS promised FROM segments "
-    "WHERE device=:device AND recording=:recording"
-)
-_END: Final = text(
-    "SELECT ended, ended_by_set_clock AS by_set_clock FROM recordings WHERE device=:device AND recording=:recording"
-)
-
-
 def _held(db: Connection, device: str, recording: str) -> tuple[datetime, datetime] | None:
     """When it ended, as `office.receipts` judges that, and the latest date in its receipts."""
-    key = {"device": device, "recording": recording}
-    segments, end = db.execute(_SEGMENTS, key).one(), db.execute(_END, key).one_or_none()
-    if segments.received is None:
+    of_it = (SEGMENTS.c.device == device, SEGMENTS.c.recording == recording)
+    segments = db.execute(select(func.max(SEGMENTS.c.received), func.max(SEGMENTS.c.retain_until)).where(*of_it)).one()
+    if segments[0] is None:
         return None
-    received = _time(segments.received)
-    ended = min(_time(end.ended), received) if end is not None and end.by_set_clock and end.ended else received
-    return ended, _time(segments.promised)
+    received, promised = map(_time, segments)
+    end = _told(db, device, recording)
+    ended = min(_time(end.ended), received) if end is not None and end.ended_by_set_clock else received
+    return ended, promised
+
+
+def _told(db: Connection, device: str, recording: str) -> Any:
+    """What the journal tells of it."""
+    of_it = (RECORDINGS.c.device == device, RECORDINGS.c.recording == recording)
+    return db.execute(select(RECORDINGS).where(*of_it)).one_or_none()
 
 
 def _time(told: str) -> datetime:
@@ -200,7 +199,7 @@ def close_case(turn: Turn, *, by: str, case: str, until: datetime | None, reason
     """A case is closed, and its file is kept until then (None: for good); the leaf. Raises `OfficeError`."""
     if until is not None and within_range(until) <= _time(utc_now()):
         raise OfficeError("retention-down", "a case file's term ends in the future", 409)
-    return turn.enter("case-closed", by=by, case=case, until=until and utc(until), reason=_reason(reason))
+    return turn.enter("case-closed", by=by, case=case, until=until and utc(until), reason=reason_of(reason))
 
 
 def hold(turn: Turn, *, by: str, device: str, recording: str, reason: str) -> int:
@@ -218,13 +217,14 @@ def release_hold(turn: Turn, *, by: str, hold: int, reason: str) -> int:
 
 
 def _enter(turn: Turn, act: str, by: str, device: str, recording: str, reason: str, **members: Any) -> int:
-    return turn.enter(act, by=by, device=device, recording=recording, reason=_reason(reason), **members)
+    return turn.enter(act, by=by, device=device, recording=recording, reason=reason_of(reason), **members)
 
 
 _REASON_LIMIT = 2_000
 
 
-def _reason(told: str) -> str:
+def reason_of(told: str) -> str:
+    """What an act's reason says, without the blanks around it. Raises `OfficeError` ("reason")."""
     if not told.strip() or len(told) > _REASON_LIMIT:
         raise OfficeError("reason", f"the act wants its reason, of at most {_REASON_LIMIT} characters", 400)
     return told.strip()
@@ -232,7 +232,7 @@ def _reason(told: str) -> str:
 
 def _known(db: Connection, device: str, recording: str) -> None:
     """Also of one that is not handed in whole, or not at all so far: a hold does not wait for that."""
-    if db.execute(_END, {"device": device, "recording": recording}).first() is None:
+    if _told(db, device, recording) is None:
         raise OfficeError("recording-unknown", f"no recording {recording} of {device} was handed in", 404)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from office import activities, activity_table, cases, custody, entry, matching, notes, statements, worklists
 from office.activities import Entry
 from office.catalogue import utc
+from office.listing import CAUSES
 from office.person import Role
 from office.site import period
 from office.site.actions import STAFF, Action
@@ -65,7 +66,7 @@ def _worklists(call: Call) -> Response:
     found = worklists.items(ledger, datetime.now(UTC), call.frame.zone)
     items = [{**dataclasses.asdict(one), "at": utc(one.at) if one.at else None} for one in found]
     by_list = {name: [one for one in items if one["list"] == name] for name in LISTS}
-    return call.page("casework/worklists.html", {"lists": by_list, "names": LISTS, **_shown(call)})
+    return call.page("casework/worklists.html", {"lists": by_list, "names": LISTS, "causes": CAUSES, **_shown(call)})
 
 
 def _activities(call: Call) -> Response:
