@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from office.notify_config import NotifyConfig
 from runtime.config import Between, Matches
 
 _Port = Annotated[int, Between(0, 65_535)]
@@ -88,6 +89,7 @@ class OfficeConfig:
     page_certificate: Path | None = None  # PEM chain of an authority that people's browsers trust, leaf first
     page_key: Path | None = None
     keyd: KeydConfig | None = None  # without it nobody can watch
+    notify: NotifyConfig | None = None  # without it nobody is told by mail or webhook
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut
 
     def __post_init__(self) -> None:
