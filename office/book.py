@@ -25,6 +25,7 @@ from office.catalogue import utc_now
 from office.database import METADATA, Database
 from office.errors import OfficeError
 from office.log import Log
+from office.schema import empty
 
 Leaf = Mapping[str, Any]
 Enter = Callable[[Connection, int, Leaf], None]
@@ -32,6 +33,9 @@ Enter = Callable[[Connection, int, Leaf], None]
 
 It must not need what journals and receipts tell (recordings, segments, …): a rebuild reads the log before them.
 """
+
+ANEW: Final = -1
+"""In the place of `leaves`, by a version of the catalogue that needs all of it made again."""
 
 _READ: Final = Table(
     "book",
@@ -108,6 +112,9 @@ class Turn:
     def catch_up(self) -> None:
         """Make the rows of all leaves that have none yet, in the order of the log."""
         known = self.db.execute(select(_READ)).one_or_none()
+        if known is not None and known.leaves == ANEW:
+            empty(self.db)
+            known = None
         leaves = self._log.since(known.leaves if known else 0)
         if known is None:
             self.db.execute(insert(_READ).values(leaves=0, root=self._log.root(0).hex(), acts=0))

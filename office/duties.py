@@ -53,9 +53,12 @@ def _recordings(
     if done_since is not None:
         done = catalogue.rows(_sums(not_(undone) & (RECORDINGS.c.seen >= utc(done_since))))
         rows += [row for row in done if row["segments"]]
+    planned = {
+        device: [(_time(loan["issued"]), _time(loan["shift_end"])) for loan in of_it] for device, of_it in loans.items()
+    }
     duties = []
     for row in rows:
-        shifts = [(_time(loan["issued"]), _time(loan["shift_end"])) for loan in loans[row["device"]]]
+        shifts = planned.get(row["device"], [])
         ended = _ended(row)
         loan = _loan(loans[row["device"]], ended)
         whole = row["ended"] is not None and row["held"] == row["segments"]
@@ -110,7 +113,8 @@ def _cameras(
 
 def _loan(loans: Sequence[Mapping[str, Any]], at: datetime) -> Mapping[str, Any] | None:
     """The use of a camera in which something was recorded: the last that had begun."""
-    return max((loan for loan in loans if _time(loan["issued"]) <= at), key=lambda loan: loan["issued"], default=None)
+    begun = utc(at)
+    return max((loan for loan in loans if loan["issued"] <= begun), key=lambda loan: loan["issued"], default=None)
 
 
 def _by_device(catalogue: Catalogue, query: Executable) -> defaultdict[str, list[Mapping[str, Any]]]:

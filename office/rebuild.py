@@ -10,12 +10,12 @@ import base64
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, Table, func, select
 
 from office.archive import Archive
 from office.database import METADATA, Database, Row, put_new
 from office.quarantine import Quarantine
-from office.schema import ALERTS
+from office.schema import ALERTS, empty, is_hints
 
 _BYTES: Final = "base64"
 
@@ -26,7 +26,7 @@ def rebuild(archive: Archive) -> dict[str, int]:
     try:
         for database in (archive.database, quarantine.database):
             with database.begin() as db:
-                _empty(db)
+                empty(db)
         archive.book.catch_up()
         archive.journals.recover()
         archive.receipts.recover()
@@ -48,7 +48,7 @@ def told(db: Connection) -> Iterator[Row]:
         wanted = select(table).order_by(*table.primary_key)
         if table is ALERTS:
             wanted = wanted.where(ALERTS.c.told.is_not(None))
-        if table is ALERTS or _is_hints(table):
+        if table is ALERTS or is_hints(table):
             for row in db.execute(wanted).mappings():
                 yield {"table": table.name, "row": {name: _plain(value) for name, value in row.items()}}
 
@@ -56,26 +56,13 @@ def told(db: Connection) -> Iterator[Row]:
 def put_told(db: Connection, row: Row) -> None:
     """Enter such a row again. One that this program has no table for is left out."""
     table = METADATA.tables.get(row["table"])
-    if table is ALERTS or (table is not None and _is_hints(table)):
+    if table is ALERTS or (table is not None and is_hints(table)):
         values = {name: _value(value) for name, value in row["row"].items() if name in table.c}
         put_new(db, table, {**values, "handed_in": None} if table is ALERTS else values)
 
 
-def _empty(db: Connection) -> None:
-    for table in reversed(METADATA.sorted_tables):
-        if table is ALERTS:
-            db.execute(delete(ALERTS).where(ALERTS.c.told.is_(None)))
-            db.execute(update(ALERTS).values(handed_in=None))
-        elif not _is_hints(table):
-            db.execute(delete(table))
-
-
 def _derived() -> list[Table]:
-    return [table for table in METADATA.sorted_tables if not _is_hints(table)]
-
-
-def _is_hints(table: Table) -> bool:
-    return bool(table.info.get("hints"))
+    return [table for table in METADATA.sorted_tables if not is_hints(table)]
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, LargeBinary, Table, Text, delete, update
 
 from office.database import METADATA
 
@@ -292,3 +292,18 @@ Index("recordings_id", RECORDINGS.c.recording)
 Index("recordings_started", RECORDINGS.c.started)
 Index("loans_device", LOANS.c.device, LOANS.c.issued)
 Index("remotes_device", REMOTES.c.device, REMOTES.c.since)
+
+
+def is_hints(table: Table) -> bool:
+    """Whether a table holds what only messages told."""
+    return bool(table.info.get("hints"))
+
+
+def empty(db: Connection) -> None:
+    """Take out all that store and log can make again."""
+    for table in reversed(METADATA.sorted_tables):
+        if table is ALERTS:
+            db.execute(delete(ALERTS).where(ALERTS.c.told.is_(None)))
+            db.execute(update(ALERTS).values(handed_in=None))
+        elif not is_hints(table):
+            db.execute(delete(table))

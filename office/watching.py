@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from evidence import records
+from sqlalchemy import select
+
 from office import axis
 from office.archive import Archive
 from office.errors import OfficeError
 from office.film import Film, Plain
 from office.reel import Closing, Reel, Reels
+from office.schema import SEGMENTS
 
 IDLE_SECONDS: Final = 10 * 60
 """An address that nobody asks for so long is no longer one."""
@@ -215,12 +217,11 @@ class Plays:
 
 def held_segments(archive: Archive, device: str, recording: str) -> set[int]:
     """The segments that the archive has a receipt for."""
-    query = "SELECT segment FROM segments WHERE device=? AND recording=? AND received IS NOT NULL"
-    return {row["segment"] for row in archive.catalogue.rows(query, device, recording)}
+    of = (SEGMENTS.c.device == device) & (SEGMENTS.c.recording == recording) & SEGMENTS.c.received.is_not(None)
+    return {row["segment"] for row in archive.catalogue.rows(select(SEGMENTS.c.segment).where(of))}
 
 
 def stored(archive: Archive, device: str, recording: str, segment: int, start: int, size: int) -> bytes:
-    """Bytes of a segment's file. Raises OSError."""
-    with (archive.store.root / device / records.segment_path(recording, segment)).open("rb", buffering=0) as file:
-        file.seek(start)
-        return file.read(size)
+    """Bytes of a segment as they are stored, fewer at its end. Raises OSError, `OfficeError`."""
+    with archive.store.open_segment(device, recording, segment, start, size) as file:
+        return file.read()

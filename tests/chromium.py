@@ -13,10 +13,9 @@ import struct
 import subprocess
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 PROGRAM = "/usr/bin/chromium"
 _FLAGS = (
@@ -29,7 +28,7 @@ _FLAGS = (
 class Tab:
     """One page of the browser."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, domains: Sequence[str] = ("Page", "Runtime", "Network", "Log")) -> None:
         host, _, path = address.removeprefix("ws://").partition("/")
         name, _, port = host.partition(":")
         self._link = socket.create_connection((name, int(port)), timeout=30)
@@ -43,7 +42,7 @@ class Tab:
         self._buffer = self._buffer.partition(b"\r\n\r\n")[2]
         self._numbers = itertools.count(1)
         self.events: list[dict[str, Any]] = []
-        for domain in ("Page", "Runtime", "Network", "Log"):
+        for domain in domains:
             self.do(f"{domain}.enable")
 
     def close(self) -> None:
@@ -147,25 +146,32 @@ class Tab:
         return data
 
 
+class NewTab(Protocol):
+    """Opens a tab."""
+
+    def __call__(self, *, alone: bool = False) -> Tab: ...
+
+
 @contextlib.contextmanager
-def chromium(*flags: str) -> Iterator[Callable[[], Tab]]:
-    """Run the browser with a profile of its own; opens tabs."""
+def chromium(*flags: str) -> Iterator[NewTab]:
+    """Run the browser with a profile of its own; opens tabs, each `alone` as another person's would be."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [PROGRAM, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         tabs: list[Tab] = []
         assert process.stderr is not None
         try:
-            port = (
-                next(line for line in process.stderr if "DevTools listening" in line)
-                .split("127.0.0.1:")[1]
-                .split("/")[0]
-            )
+            told = next(line for line in process.stderr if "DevTools listening" in line)
+            whole = Tab("ws://" + told.partition("ws://")[2].strip(), ())
+            tabs.append(whole)
+            port = told.split("127.0.0.1:")[1].split("/")[0]
 
-            def tab() -> Tab:
-                asked = urllib.request.Request(f"http://127.0.0.1:{port}/json/new?about:blank", method="PUT")
-                with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310 - the browser that was just started
-                    tabs.append(Tab(json.load(answer)["webSocketDebuggerUrl"]))
+            def tab(*, alone: bool = False) -> Tab:
+                context = (
+                    {"browserContextId": whole.do("Target.createBrowserContext")["browserContextId"]} if alone else {}
+                )
+                target = whole.do("Target.createTarget", url="about:blank", **context)["targetId"]
+                tabs.append(Tab(f"ws://127.0.0.1:{port}/devtools/page/{target}"))
                 return tabs[-1]
 
             yield tab

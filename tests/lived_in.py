@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +43,17 @@ class LivedIn:
         self.config: OfficeConfig = load(self.kit.config, OfficeConfig)
         self.camera = Camera(agency, RECIPIENTS)
         self.start()
+
+    def copy(self, folder: Path) -> LivedIn:
+        """Another such office after the same shift, in a file's time; this one is stopped, and stays so."""
+        shutil.copytree(self.folder, folder)
+        other = copy.copy(self)
+        other.folder, other.config = folder, replace(self.config, data=folder / "data")
+        camera = other.camera = copy.copy(self.camera)
+        camera.journal, camera.segments = list(camera.journal), dict(camera.segments)
+        camera._chain = copy.copy(camera._chain)
+        other.start()
+        return other
 
     def start(self) -> None:
         self.archive = Archive(self.config)
@@ -169,8 +182,3 @@ class LivedIn:
                 table.name: [tuple(row) for row in db.execute(select(table).order_by(*table.primary_key))]
                 for table in METADATA.sorted_tables
             }
-
-
-def elsewhere(lived_in: LivedIn, data: Path) -> OfficeConfig:
-    """The same office's configuration over another folder, with a catalogue in a file."""
-    return replace(lived_in.config, data=data, database=None)

@@ -31,6 +31,7 @@ def _book(folder: Path, marks: Table) -> tuple[Book, Database, Log]:
 
     log = Log(folder / "log", "bodycam/TEST/OFFICE-1", _KEY)
     database = Database(sqlite_url(folder / "catalogue.sqlite"))
+    marks.create(database.engine, checkfirst=True)  # as a version of the catalogue would
     return Book(folder, log, database, {"mark": enter}), database, log
 
 

@@ -50,10 +50,21 @@ def opened(url: str) -> Iterator[Database]:
     opened.close()
 
 
-@pytest.fixture
-def lived_in(tmp_path: Path, agency: Agency, database: str | None) -> Iterator[LivedIn]:
-    made = LivedIn(tmp_path / "office", agency, database)
+@pytest.fixture(scope="module")
+def worked_in(tmp_path_factory: pytest.TempPathFactory, agency: Agency) -> LivedIn:
+    made = LivedIn(tmp_path_factory.mktemp("office"), agency)
     made.live()
+    made.stop()
+    return made
+
+
+@pytest.fixture
+def lived_in(tmp_path: Path, worked_in: LivedIn, agency: Agency, database: str | None) -> Iterator[LivedIn]:
+    if database is None:
+        made = worked_in.copy(tmp_path / "office")
+    else:
+        made = LivedIn(tmp_path / "office", agency, database)
+        made.live()
     yield made
     with contextlib.suppress(Exception):
         made.stop()
@@ -165,6 +176,16 @@ _OURS = {
     "markers", "notices", "order_docks", "orders", "positions", "recordings", "remotes", "segments", "stills",
     "telemetry", "unsigned",
 }  # fmt: skip
+
+
+def test_a_version_may_ask_for_all_of_it_anew(lived_in: LivedIn) -> None:
+    before = lived_in.tables()
+    with lived_in.archive.database.begin() as db:
+        db.exec_driver_sql("UPDATE book SET leaves = -1")
+        db.execute(update(RECORDINGS).values(activity="inspection", boot="0" * 32))
+    with lived_in.stopped():
+        pass
+    assert lived_in.tables() == before
 
 
 def test_a_lost_catalogue_is_made_from_store_and_log_alone(lived_in: LivedIn, postgres_or_file: Any) -> None:
