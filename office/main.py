@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         required=True,
         metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|"
-        "scrub|missing|dispose|rebuild|backup|restore|activities|worklists|conduct|custody|foreign|announce|draw|inspection",
+        "scrub|missing|dispose|rebuild|backup|restore|activities|worklists|conduct|custody|foreign|announce|draw|"
+        "inspection",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)

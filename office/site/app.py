@@ -36,7 +36,7 @@ from office.site.text import Text
 from office.watching import Plays
 
 PAGES: Final[tuple[ModuleType, ...]] = (
-    frame_pages, log_in, overview, recordings, requests, watch, people, activities, statements, cases, inspections,
+    frame_pages, log_in, overview, recordings, requests, watch, activities, statements, cases, inspections, people,
 )  # fmt: skip
 """Modules of pages: each has `ACTIONS`, and may have `REFUSALS` (wordings for codes of `OfficeError`)."""
 

@@ -1,4 +1,4 @@
-"""case work."""
+"""case work, inspection."""
 
 from __future__ import annotations
 
