@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,33 +15,47 @@ from cryptography import x509
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
-from office import catalogue, ledger, orders, people, viewing_rows
+from office import catalogue, disposal, ledger, orders, people, retention, scrub, viewing_rows
 from office.accounts import Accounts
 from office.book import Book, leaves
 from office.catalogue import Catalogue
+from office.clock import Clock
 from office.config import OfficeConfig
 from office.database import Database, sqlite_url
+from office.disposal import Disposals
 from office.errors import OfficeError
 from office.gate import Gate
 from office.heads import Heads
 from office.journals import Journals
 from office.ledger import Ledger
+from office.locks import Locks
 from office.log import Log, load_key
 from office.orders import Orders
 from office.people import People
 from office.receipts import Receipts
 from office.register import Register
 from office.revoked import OfficeRevoked
+from office.second import Copies, Target
 from office.sessions import Sessions
 from office.staging import Staging
 from office.stamps import Stamps
 from office.store import Store
+from office.stores.places import opened
 from office.viewing import Viewing
 from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
-ENTERS: Final = {**catalogue.ENTERS, **ledger.ENTERS, **orders.ENTERS, **people.ENTERS, **viewing_rows.ENTERS}
+ENTERS: Final = {
+    **catalogue.ENTERS,
+    **ledger.ENTERS,
+    **orders.ENTERS,
+    **retention.ENTERS,
+    **disposal.ENTERS,
+    **scrub.ENTERS,
+    **people.ENTERS,
+    **viewing_rows.ENTERS,
+}
 """What makes the rows of each act: each domain's own."""
 
 
@@ -64,7 +79,7 @@ class Archive:
         make_folder(config.data)
         agency = pki.role_and_id(self.roots[0])[1]
         quarantine = config.data / "quarantine"
-        self.store = Store(config.data / "store")
+        self.store = Store(config.data / "store", opened(config.store) if config.store else None)
         self.staging = Staging(config.data / "staging")
         self.database = _database(config)
         self.catalogue = Catalogue(self.database)
@@ -86,6 +101,34 @@ class Archive:
             self.office, self.signer, config.retention_years, self.store, self.journals, self.log, self.catalogue,
             quarantine,
         )  # fmt: skip
+
+        self.clock = Clock(self.log, self.stamps)
+        second = opened(config.second) if config.second else None
+        self.places = {"store": self.store.segments, **({"second": second} if second else {})}
+        self.disposals = Disposals(self.book, self.clock, [*self.places.values()])
+        self.locks = Locks(config.data / "locks.json", self.book, self.log, [*self.places.values()])
+        self.copies = Copies(config.data / "copies.json", self.log, self.store, self._targets())
+        self.scrub = self.scrub_anew(config.data / "scrub.json")
+
+    def scrub_anew(self, progress: Path) -> scrub.Scrub:
+        """A scrub that remembers in this file where it stands."""
+        return scrub.Scrub(
+            progress, self.database, self.book, self.log, self.store, self.places, self.copies, self.roots
+        )
+
+    def lacking_segments(self) -> int:
+        """How many segments are not where they belong, of those that have a receipt and were not disposed of."""
+        with self.database.read() as db:
+            return sum(1 for _ in self.copies.lacking_segments(disposal.gone(db)))
+
+    def _targets(self) -> Iterator[Target]:
+        """Who is to have copies: the second place; and a bucket of what else stands here only."""
+        config = self.config
+        if config.store is not None:
+            yield Target("store", self.store.segments, config.data / "scratch", segments=False)
+        if config.second is not None:
+            folder = config.second.folder
+            yield Target("second", self.places["second"], folder / ".incoming" if folder else config.data / "scratch")
 
     def close(self) -> None:
         """Let go of log and catalogue."""

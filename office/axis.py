@@ -31,13 +31,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Something that was not recorded, or is not held (`cause` "missing"). `open`: no clock bounds its length."""
+    """Something that was not recorded, or is not held (`cause` "missing"). `least`: seconds that are proven.
+
+    `open`: no clock bounds its length; what the line shows is what the clocks before and behind it claim.
+    """
 
     begin: float
     end: float
     cause: str
     reason: str | None
     open: bool
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,9 @@ def _apart(before: Part, after: Part, gap: Record | None) -> float:
 def _hole(begin: float, end: float, gap: Record | None, reasons: dict[int, str]) -> Hole:
     if gap is None:
         return Hole(begin, end, "unknown", None, open=True)
-    return Hole(begin, end, gap.body["cause"], reasons.get(gap.seq), open=gap.body["max_ms"] is None)
+    return Hole(
+        begin, end, gap.body["cause"], reasons.get(gap.seq), gap.body["max_ms"] is None, gap.body["min_ms"] / 1000
+    )
 
 
 def _missing(run: Run, pieces: Sequence[Piece], held: Collection[int]) -> Iterator[Hole]:

@@ -157,15 +157,17 @@ class _Copy:
     def _file(self, path: Path, name: str) -> None:
         target = self._half / name
         target.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        if _WRITTEN_ONCE.match(name) and target.exists():
+            return  # only its lock has changed since it was copied
         if self._link(path, name, target):
             return
         digest = hashlib.sha256()
         with path.open("rb") as source, target.open("wb") as copy:
-            shutil.copymode(path, target)
             while block := source.read(_BLOCK):
                 digest.update(block)
                 copy.write(block)
                 self.copied += len(block)
+        shutil.copystat(path, target)  # a segment's time is its lock
         self.sums[name] = digest.hexdigest()
 
     def _link(self, path: Path, name: str, target: Path) -> bool:

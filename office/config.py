@@ -22,6 +22,31 @@ class KeydConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where files stand: in a folder, or in a bucket with S3 Object Lock."""
+
+    folder: Path | None = None
+    bucket: Annotated[str, Matches("[a-z0-9.-]{3,63}")] | None = None
+    prefix: Annotated[str, Matches("([a-zA-Z0-9_.-]+/)*")] = ""  # of all names in the bucket
+    endpoint: Annotated[str, Matches(r"https?://\S+")] | None = None
+    region: str = "us-east-1"
+    credentials: Path | None = None  # of the form of ~/.aws/credentials, section [default]
+    roots: Path | None = None  # PEM: who the endpoint's certificate is from
+
+    def __post_init__(self) -> None:
+        if (self.folder is None) == (self.bucket is None):
+            raise ValueError("either folder or bucket is told")
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionClass:
+    """A class of recordings by how long they are kept."""
+
+    name: Annotated[str, Matches(".{1,32}")]
+    years: Annotated[int, Between(2, 60)] | None = None  # from the recording's end; none: for good
+
+
+@dataclass(frozen=True, slots=True)
 class OfficeConfig:
     """The office's own id is that of its certificate; the agency's is that of the root. Relative paths: see `load`."""
 
@@ -39,6 +64,14 @@ class OfficeConfig:
     broker_address: str = "127.0.0.1"
     broker_port: Annotated[int, Between(1, 65_535)] = 8883
     retention_years: Annotated[int, Between(2, 60)] = 2  # rule 20
+    retention_classes: tuple[RetentionClass, ...] = (
+        RetentionClass("10年", 10),
+        RetentionClass("30年", 30),
+        RetentionClass("永久"),
+    )
+    store: Place | None = None  # of segments, in a bucket; none: <data>/store
+    second: Place | None = None  # where each file has its second copy
+    scrub_bytes_per_second: Annotated[int, Between(0, 1 << 40)] = 8 << 20  # 0: only by command
     clock_error_ms: Annotated[int, Between(0, 60_000)] = 1_000  # bound of this machine's UTC, put in time anchors
     stamp_address: Annotated[str, Matches(r"https?://\S+")] | None = None  # of an RFC 3161 authority
     stamp_roots: Path | None = None  # PEM: whose stamps from there count

@@ -132,9 +132,13 @@ class _Copy:
         receipt = self._archive.receipts.get(*key)
         if receipt is None:
             return False
-        target = self._path(records.segment_path(self._order.recording, index))
-        shutil.copyfile(self._archive.store.segment(*key), target)
         self._write(records.receipt_path(self._order.recording, index), receipt)
+        target = self._path(records.segment_path(self._order.recording, index))
+        try:
+            with self._archive.store.open_segment(*key) as stored, target.open("xb") as copy:
+                shutil.copyfileobj(stored, copy)
+        except FileNotFoundError:
+            return False  # it was disposed of; its receipt says what it was
         return True
 
     def _log(self, recording: RecordingAccount, held: Sequence[int], export_index: int) -> None:
@@ -180,7 +184,7 @@ class _Copy:
         parts: list[tuple[int, list[SegmentAccount], bytes]] = []
         for number in sorted(recording.parts):
             present = [segment for segment in recording.part_segments(number) if segment.index in held]
-            heads = (_head(self._stored(segment), identity) for segment in present)
+            heads = (self._opening(segment, identity) for segment in present)
             if (head := next(filter(None, heads), None)) is not None:
                 parts.append((number, present, head))
         if not parts:
@@ -217,7 +221,7 @@ class _Copy:
     ) -> Iterator[bytes]:
         """The plaintexts of segments, each decrypted when its turn comes and not kept; its stills are written."""
         for segment in segments:
-            plain = _plain(self._stored(segment).read_bytes(), identity)
+            plain = _plain(self._stored(segment), identity)
             if segment.index not in self._opened_once:
                 self._opened_once.add(segment.index)
                 self._write_stills(recording, segment, plain)
@@ -240,8 +244,17 @@ class _Copy:
                 }
             )
 
-    def _stored(self, segment: SegmentAccount) -> Path:
-        return self._archive.store.segment(self._device, segment.recording, segment.index)
+    def _stored(self, segment: SegmentAccount, start: int = 0, size: int | None = None) -> bytes:
+        key = (self._device, segment.recording, segment.index)
+        with self._archive.store.open_segment(*key, start, size) as stored:
+            return stored.read()
+
+    def _opening(self, segment: SegmentAccount, identity: str) -> bytes | None:
+        """The start of a segment through its `moov`; None if it was cut before that."""
+        start = self._stored(segment, size=age.HEADER_LIMIT + age.NONCE + age.CIPHER_CHUNK)
+        with contextlib.suppress(EvidenceError):
+            start = start[: age.parse_header(start).size + age.CIPHER_CHUNK]
+        return _through_moov(_plain(start, identity))
 
     def _path(self, name: str) -> Path:
         target = self._folder / name
@@ -261,15 +274,6 @@ def _plain(data: bytes, identity: str) -> bytes:
         if error.code != "age-header":
             raise
         return b""
-
-
-def _head(path: Path, identity: str) -> bytes | None:
-    """The start of a segment through its `moov`; None if it was cut before that."""
-    with path.open("rb") as file:
-        start = file.read(age.HEADER_LIMIT + age.NONCE + age.CIPHER_CHUNK)
-    with contextlib.suppress(EvidenceError):
-        start = start[: age.parse_header(start).size + age.CIPHER_CHUNK]
-    return _through_moov(_plain(start, identity))
 
 
 def _through_moov(plain: bytes) -> bytes | None:

@@ -114,6 +114,7 @@ def overview(archive: Archive, now: datetime) -> Row:
         "WHERE m.device=l.device AND m.returned IS NULL) AS away "
         "FROM loans l WHERE l.returned IS NULL AND l.met IS NULL ORDER BY l.shift_end",
     )
+    on_duty = [{**loan, "late": loan["shift_end"] < utc(now)} for loan in on_duty]
     late = [describe_deadline(one) for one in due if one.state in OPEN[:2]]
     today = rows(
         archive,

@@ -23,7 +23,7 @@ from evidence.revoked import Revoked
 from evidence.session import Session, accepting
 from office.catalogue import Catalogue
 from office.errors import OfficeError
-from office.store import Store
+from office.store import Store, journal_name
 from runtime.disk import make_folder, write_once
 
 _log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Journals:
         """Take into the catalogue what a cut run left only in the store, and make durable what it had not yet."""
         for device in self._store.devices():
             for file in self._store.journal_files(device)[-1:]:
-                self._store.persist(self._store.journal(device, file))
+                self._store.local.persist(journal_name(device, file))
             try:
                 self.head(device)
             except OfficeError as error:  # of this camera only: the others hand in

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -103,13 +104,13 @@ class Log:
             leaves = enumerate(map(json.loads, self._lines(0)))
             return [(index, leaf) for index, leaf in leaves if _is_of(leaf, acts) and members.items() <= leaf.items()]
 
-    def since(self, index: int) -> list[tuple[int, dict[str, Any]]]:
-        """Index and content of the leaves from `index` on."""
+    def since(self, index: int, limit: int | None = None) -> list[tuple[int, dict[str, Any]]]:
+        """Index and content of the leaves from `index` on; of that many, if there is a limit."""
         with self._exclusive():
             if index >= self._tree.size:
                 return []
             leaves = enumerate(map(json.loads, self._lines(self._starts[index])), index)
-            return list(leaves)
+            return list(itertools.islice(leaves, limit))
 
     def root(self, size: int) -> bytes:
         """Root of the first `size` leaves, which are known to this process."""

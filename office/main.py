@@ -15,7 +15,7 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
 from evidence.standing import Standing
-from office import account_acts, acts, alerts, keeping, listing, register
+from office import account_acts, acts, alerts, keeping, listing, register, upkeep
 from office import export as exporting
 from office.archive import Archive, look
 from office.config import OfficeConfig
@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(
         required=True,
-        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|rebuild|backup|"
-        "restore",
+        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|"
+        "scrub|missing|dispose|rebuild|backup|restore",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
@@ -87,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     camera.add_argument("device", metavar="ID")
     camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
     camera.set_defaults(command=_camera)
-    of_others = (*acts.add(commands), account_acts.add(commands), *keeping.add(commands))
-    for command in (run, listed, alerts, export, cameras, camera, *of_others):
+    added = [command for module in (acts, upkeep, keeping) for command in module.add(commands)]
+    for command in (run, listed, alerts, export, cameras, camera, account_acts.add(commands), *added):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 

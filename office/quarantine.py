@@ -24,7 +24,7 @@ from office.database import Database, sqlite_url
 from office.errors import OfficeError
 from office.journals import Journals
 from office.staging import Staging
-from office.store import Store
+from office.store import Store, segment_name
 from office.tus import Upload
 from runtime.disk import make_folder
 
@@ -97,10 +97,11 @@ class _Kept:
 
     def get(self, device: str, recording: str, segment: int) -> bytes | None:
         """Not a receipt: whether the segment is held."""
-        return b"" if self._store.segment(device, recording, segment).exists() else None
+        return b"" if self._store.segments.exists(segment_name(device, recording, segment)) else None
 
     def deposit(self, record: Record, device: str, staged: Path, dock: str | None) -> None:  # noqa: ARG002 - as of receipts
-        self._store.put(staged, self._store.segment(device, record.body["recording"], record.body["segment"]))
+        name = segment_name(device, record.body["recording"], record.body["segment"])
+        self._store.segments.put(staged, name, None)
 
     def recover(self) -> None:
         pass

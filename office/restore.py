@@ -108,7 +108,8 @@ def _restore(config: OfficeConfig, folder: Path, about: About) -> Restored:
                 rebuild.put_told(db, json.loads(line))
         rows = rebuild.rebuild(archive)
         rebuilt = time.monotonic()
-        receipts, lacking = _prove(archive, dict(read_sums(folder / HELD)), dict(read_sums(folder / SUMS)))
+        receipts = _prove(archive, dict(read_sums(folder / HELD)), dict(read_sums(folder / SUMS)))
+        lacking = archive.lacking_segments()
     proven = time.monotonic()
     return Restored(about, files, size, receipts, lacking, rows, copied - begun, rebuilt - copied, proven - rebuilt)
 
@@ -141,11 +142,11 @@ def _file(source: Path, target: Path, sha256: str) -> int:
     target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with source.open("rb") as old, target.open("xb") as new:
-        shutil.copymode(source, target)
         while block := old.read(_BLOCK):
             digest.update(block)
             new.write(block)
             size += len(block)
+    shutil.copystat(source, target)  # a segment's time is its lock
     if digest.hexdigest() != sha256:
         raise _changed(source)
     return size
@@ -155,9 +156,9 @@ def _changed(path: Path) -> OfficeError:
     return OfficeError("backup-changed", f"{path} is not what was backed up: take another backup, ask why")
 
 
-def _prove(archive: Archive, held: dict[str, str], copied: dict[str, str]) -> tuple[int, int]:
-    """Hold receipts against the log and the files; how many there are, and of how many the segment's bytes lack."""
-    receipts = lacking = 0
+def _prove(archive: Archive, held: dict[str, str], copied: dict[str, str]) -> int:
+    """Hold receipts against the log and the files; how many there are."""
+    receipts = 0
     missing = set(held)
     for receipt in _receipts(archive):  # one may be more than was listed: the segment was there, and is receipted now
         receipts += 1
@@ -165,13 +166,12 @@ def _prove(archive: Archive, held: dict[str, str], copied: dict[str, str]) -> tu
         missing.discard(name)
         if held.get(name, receipt.sha256) != receipt.sha256 or copied.get(name, receipt.sha256) != receipt.sha256:
             raise OfficeError("backup-changed", f"{name} is not what its receipt says: take another backup, ask why")
-        lacking += name not in copied
     with archive.database.read() as db:
         known = db.scalar(select(func.count()).select_from(SEGMENTS).where(SEGMENTS.c.received.is_not(None)))
     if missing or receipts != known:
         told = f"{receipts} receipts, {known} in the catalogue, {len(missing)} of those listed are missing"
         raise OfficeError("backup-changed", f"{told}: take another backup, ask why")
-    return receipts, lacking
+    return receipts
 
 
 def _receipts(archive: Archive) -> Iterator[Receipt]:

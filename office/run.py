@@ -17,6 +17,7 @@ from evidence.standing import Standing
 from office.alone import alone
 from office.archive import Archive
 from office.broker import Broker
+from office.caretaker import Caretaker
 from office.config import OfficeConfig
 from office.desk import Desk
 from office.errors import OfficeError
@@ -69,19 +70,23 @@ class _Office:
         self._quarantine = Quarantine(archive)
         self._quarantined = Ingest(self._quarantine)
         self._stamper = Stamper(archive.stamps, config.stamp_seconds)
+        self._caretaker = Caretaker(archive)
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         await self._broker.start(self._lists())
         try:
             await asyncio.to_thread(self._ingest.recover)
             await asyncio.to_thread(self._quarantined.recover)
+            await asyncio.to_thread(self._archive.disposals.recover)
             self._subscriber.start()
             self._desk.start(self._subscriber)
             self._stamper.start()
+            self._caretaker.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
                 self._quarantine.close()
+                await asyncio.to_thread(self._caretaker.stop)
                 await asyncio.to_thread(self._stamper.stop)
                 await asyncio.to_thread(self._desk.stop)
                 await asyncio.to_thread(self._subscriber.stop)
@@ -147,6 +152,7 @@ class _Office:
             "broker": self._broker.pid is not None,
             "events": self._subscriber.connected,
             "stamps": not self._stamper.failing,
+            "store": self._caretaker.healthy,
         }
 
 

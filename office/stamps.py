@@ -7,9 +7,11 @@ authority that fails is told in the log and asked again; nothing waits for it.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -73,6 +75,22 @@ class Stamps:
     def token(self, size: int) -> bytes:
         """Its stamp, a DER response."""
         return (self._folder / f"{size}.tsr").read_bytes()
+
+    def outside_time(self) -> datetime | None:
+        """The time of the newest stamp of an outside authority; None: there is none that verifies."""
+        for size in reversed(self.sizes()) if self._authorities else ():
+            with contextlib.suppress(EvidenceError):
+                stamp = timestamp.read(
+                    self.token(size), self.checkpoint(size), self._roots, self._pool, self._authorities
+                )
+                if not stamp.self_stamped:
+                    return datetime.fromtimestamp(stamp.latest_ms / 1000, UTC)
+        return None
+
+    @property
+    def from_outside(self) -> bool:
+        """Whether an authority outside the agency is asked."""
+        return bool(self._authorities)
 
     def stamp(self) -> int:
         """Have the present checkpoint stamped, unless it is; its size. Raises `OfficeError` ("stamp-failing")."""

@@ -16,7 +16,6 @@ from typing import Final, Protocol
 
 from sqlalchemy import select
 
-from evidence import records
 from office import axis
 from office.archive import Archive
 from office.errors import OfficeError
@@ -223,7 +222,6 @@ def held_segments(archive: Archive, device: str, recording: str) -> set[int]:
 
 
 def stored(archive: Archive, device: str, recording: str, segment: int, start: int, size: int) -> bytes:
-    """Bytes of a segment's file. Raises OSError."""
-    with (archive.store.root / device / records.segment_path(recording, segment)).open("rb", buffering=0) as file:
-        file.seek(start)
-        return file.read(size)
+    """Bytes of a segment as they are stored, fewer at its end. Raises OSError, `OfficeError`."""
+    with archive.store.open_segment(device, recording, segment, start, size) as file:
+        return file.read()

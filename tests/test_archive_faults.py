@@ -22,7 +22,7 @@ from office.database import Database, sqlite_url
 from office.journals import Journals
 from office.log import Log
 from office.staging import CHECKPOINT, Staging
-from office.store import Store
+from office.store import Store, segment_name
 from office.tus import SegmentUpload
 from tests.agency import Agency
 from tests.footage import Camera
@@ -219,24 +219,25 @@ def test_a_name_whose_sync_failed_is_synced_at_the_next_try(shelves: Shelves, sk
     """Of each folder on the way to a segment, and of the segment itself."""
     with shelves.mounted() as disk:
         store = Store(shelves.point / "store")
-        staged, target = shelves.point / "staged", store.segment("BWC-0001", "11111111-1", 0)
+        staged, name = shelves.point / "staged", segment_name("BWC-0001", "11111111-1", 0)
         staged.write_bytes(b"evidence")
         disk.set_rules(fails("fsyncdir", "/store*", skip=skip, count=1))
         with pytest.raises(OSError, match="Input/output"):
-            store.put(staged, target)
-        store.put(staged, target)
+            store.segments.put(staged, name, None)
+        store.segments.put(staged, name, None)
         disk.cut_power()
-    assert (shelves.store / target.relative_to(shelves.point)).read_bytes() == b"evidence"
+    assert (shelves.store / "store" / name).read_bytes() == b"evidence"
 
 
 def test_what_a_cut_run_left_in_place_is_made_durable(shelves: Shelves) -> None:
     with shelves.mounted() as disk:
-        target = Store(shelves.point / "store").segment("BWC-0001", "11111111-1", 0)
+        name = segment_name("BWC-0001", "11111111-1", 0)
+        target = shelves.point / "store" / name
         target.parent.mkdir(parents=True)
         target.write_bytes(b"evidence")  # and was killed
-        Store(shelves.point / "store").persist(target)
+        Store(shelves.point / "store").segments.persist(name)
         disk.cut_power()
-    assert (shelves.store / target.relative_to(shelves.point)).read_bytes() == b"evidence"
+    assert (shelves.store / "store" / name).read_bytes() == b"evidence"
 
 
 def test_staged_bytes_whose_sync_failed_are_sent_again(shelves: Shelves) -> None:

@@ -14,7 +14,8 @@ from evidence import merkle
 from evidence.checkpoint import Checkpoint
 from office.errors import OfficeError
 from office.log import Log
-from office.store import Store, retain_until
+from office.retention import retain_until
+from office.store import Store, segment_name
 
 ORIGIN = "bodycam/AGENCY-1/OFFICE-1"
 KEY = Ed25519PrivateKey.generate()
@@ -103,15 +104,15 @@ def test_a_term_beyond_2106_is_refused() -> None:
 
 def test_the_store_writes_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    target = store.segment("BWC-0001", "0123abcd-1", 0)
+    name = segment_name("BWC-0001", "0123abcd-1", 0)
     for content in (b"first", b"second"):
         (tmp_path / "staged").write_bytes(content)
         if content == b"first":
-            store.put(tmp_path / "staged", target)
+            store.local.put(tmp_path / "staged", name, None)
         else:
             with pytest.raises(FileExistsError):
-                store.put(tmp_path / "staged", target)
-    assert target.read_bytes() == b"first"
-    assert target.stat().st_mode & 0o777 == 0o440
+                store.local.put(tmp_path / "staged", name, None)
+    assert store.local.path(name).read_bytes() == b"first"
+    assert store.local.path(name).stat().st_mode & 0o777 == 0o440
     assert (tmp_path / "staged").read_bytes() == b"second"
     assert list(store.without_receipt()) == [("BWC-0001", "0123abcd-1", 0)]

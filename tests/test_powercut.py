@@ -11,7 +11,7 @@ import pytest
 
 import firmware.books
 import firmware.handin
-import office.store
+import office.stores.local
 import runtime.disk
 from evidence import age, records
 from firmware.capture import late, part, recovery, writer
@@ -199,7 +199,7 @@ def sound_runs_backwards(patch: pytest.MonkeyPatch) -> None:
 
 
 def receipts_come_before_the_store_is_durable(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(office.store, "sync_folder", _nothing)
+    patch.setattr(office.stores.local, "sync_folder", _nothing)
 
 
 MUTATIONS: list[tuple[Callable[[pytest.MonkeyPatch], None], set[int]]] = [

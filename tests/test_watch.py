@@ -40,9 +40,8 @@ class Cinema:
 
     def begin(self, viewer: Browser, *which: int) -> str:
         """Begin to watch recordings; the path of the player."""
-        (device, recording), *beside = (self.recordings[number] for number in which)
-        more = {"beside": "/".join(beside[0])} if beside else {}
-        answer = viewer.post("/watch", device=device, recording=recording, **more)
+        fields = zip(("shown", "beside"), ("/".join(self.recordings[number]) for number in which), strict=False)
+        answer = viewer.post("/watch", **dict(fields))
         assert answer.status == 303, answer
         return answer.headers["location"]
 
@@ -181,7 +180,7 @@ def test_an_address_is_of_one_session_and_dies_with_its_pass(cinema: Cinema) -> 
     again = Browser(cinema.site, cinema.site.sessions.log_in("wang", Role.OFFICER))
     cinema.viewings.given.clear()
     assert viewer.get(film).status == 403
-    assert again.post("/watch", device="BWC-0001", recording=cinema.recordings[0][1]).status == 403
+    assert again.post("/watch", shown="/".join(cinema.recordings[0])).status == 403
 
 
 def test_an_approval_that_is_over_ends_what_is_watched(cinema: Cinema) -> None:
@@ -191,7 +190,7 @@ def test_an_approval_that_is_over_ends_what_is_watched(cinema: Cinema) -> None:
     film = cinema.film(cinema.begin(viewer, 0))
     wait_for(lambda: datetime.fromisoformat(given.until) < datetime.now(UTC))
     assert viewer.get(film).status == 403
-    assert viewer.post("/watch", device="BWC-0001", recording=cinema.recordings[0][1]).status == 403
+    assert viewer.post("/watch", shown="/".join(cinema.recordings[0])).status == 403
 
 
 def test_what_is_watched_is_told_from_begin_to_end(cinema: Cinema) -> None:
@@ -238,7 +237,7 @@ def test_it_goes_on_behind_a_gap_and_says_why(cinema: Cinema, tabs: Callable[[],
     tab = shown(cinema, tabs, viewer, cinema.begin(viewer, 0))
     gap = tab.run("document.querySelector('.hole').style.width")
     assert float(gap.rstrip("%")) > 20, "a gap is as long on the line as it was"
-    tab.run("document.querySelector('.events [data-at]').click()")  # the gap: the first thing listed
+    tab.run("document.querySelector('.events .tag').closest('li').querySelector('[data-at]').click()")
     assert "断电" in tab.run("document.querySelector('.cover').textContent")
     tab.click("#toggle")
     tab.wait(

@@ -178,7 +178,9 @@ class Frame:
                 body["detail"] = error.message
             return JSONResponse(body, status_code=status)
         detail = error.message if isinstance(error, OfficeError) else None
-        data = {"code": code, "text": text, "errors": wrong, "detail": detail, "status": status}
+        data = {"code": code, "text": text, "errors": wrong, "detail": detail, "status": status, "labels": {}}
+        if call.action is not None:
+            data["labels"] = {field.name: field.label for field in call.action.fields}
         form = call.action
         if form is None or form.method != "POST" or not [*form.inputs] or code in ("not-allowed", "logged-out", "csrf"):
             return self.render(call, "error.html", data, status)

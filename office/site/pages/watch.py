@@ -21,6 +21,7 @@ from office.site.words import CAUSES, DETAILS, MOMENTS, REASONS
 from office.watching import Play, Plays, Showing
 
 VIEWERS: Final = frozenset({Role.OFFICER, Role.SECTION_HEAD, Role.DIRECTOR, Role.CASE_LEADER, Role.INSPECTOR})
+_NAMED: Final = f"(?:{DEVICE.pattern})/(?:{RECORDING.pattern})"
 _TOKEN: Final = Field("token", Text("地址", "Address"), pattern="[A-Za-z0-9_-]{43}")
 _SHOWN: Final = Field("shown", Text("第几路", "Which"), "number", between=(0, 1))
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
@@ -52,14 +53,16 @@ def _allowed(call: Call) -> Response:
 
 
 def _begin(call: Call) -> Response:
-    wanted = [(call["device"], call["recording"])]
-    if call["beside"] is not None:
-        device, _, recording = call["beside"].partition("/")
-        wanted.append((device, recording))
+    wanted = [_named(one) for one in (call["shown"], call["beside"]) if one is not None]
     if call.session is None:
         raise OfficeError("logged-out", "log in first", 401)
     play = _plays(call).begin(call.session.id, call.person.account, wanted)
     return call.done(call.table["watching"].address(token=play.token))
+
+
+def _named(text: str) -> tuple[str, str]:
+    device, _, recording = text.partition("/")
+    return device, recording
 
 
 def _watching(call: Call) -> Response:
@@ -68,7 +71,7 @@ def _watching(call: Call) -> Response:
     known = [start for start in starts if start is not None]
     aligned = len(known) == len(starts)
     first = min(known, default=None)
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "device": showing.given.device,
             "recording": showing.given.recording,
@@ -78,11 +81,13 @@ def _watching(call: Call) -> Response:
         }
         for number, (showing, start) in enumerate(zip(play.showings, starts, strict=True))
     ]
+    for one in shown:
+        one["events"] = sorted([*one["axis"]["holes"], *one["axis"]["moments"]], key=lambda event: event["begin"])
     until = min(showing.given.until for showing in play.showings)
     utc_offset = datetime.now(call.frame.zone).utcoffset()
-    told = {"shown": shown, "start_ms": first, "zone_ms": utc_offset.total_seconds() * 1000 if utc_offset else 0}
-    data = {"token": play.token, "until": until, "aligned": aligned, **told}
-    return call.page("watch.html", {**data, "map": json.dumps(told)})
+    told = {"start_ms": first, "zone_ms": utc_offset.total_seconds() * 1000 if utc_offset else 0}
+    data = {"token": play.token, "until": until, "aligned": aligned, "shown": shown, **told}
+    return call.page("watch.html", {**data, "map": json.dumps({**told, "shown": shown})})
 
 
 def line_of(call: Call, line: Axis) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def line_of(call: Call, line: Axis) -> dict[str, Any]:
         ],
         "holes": [
             {
-                "begin": hole.begin, "end": hole.end, "open": hole.open,
+                "begin": hole.begin, "end": hole.end, "open": hole.open, "least": hole.least,
                 "cause": call.say(CAUSES.get(hole.cause, Text(hole.cause, hole.cause))),
                 "reason": call.say(REASONS[hole.reason or "unanswered"]) if hole.cause != "missing" else None,
             }
@@ -167,8 +172,8 @@ ACTIONS: Final = (
     Action("allowed", "GET", "/watch", Text("观看", "Watch"), VIEWERS, _allowed, menu=30),
     Action(
         "watch", "POST", "/watch", Text("开始观看", "Watch"), VIEWERS, _begin,
-        fields=(DEVICE, RECORDING, Field("beside", Text("并排播放", "Side by side"), required=False,
-                                         pattern="[A-Z0-9-]{3,32}/[0-9a-f]{8}-[1-9][0-9]{0,9}")),
+        fields=(Field("shown", Text("录像", "Recording"), pattern=_NAMED),
+                Field("beside", Text("并排播放", "Side by side"), required=False, pattern=_NAMED)),
     ),
     Action("watching", "GET", "/watch/{token}", Text("观看录像", "Watching"), VIEWERS, _watching, fields=(_TOKEN,)),
     Action("watch-alive", "POST", "/watch/{token}/alive", Text("仍在观看", "Still watching"), VIEWERS, _alive,

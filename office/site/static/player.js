@@ -86,8 +86,7 @@ class Pane {
 }
 
 function gapText(hole) {
-  const length = `${hole.open ? words.atleast : ""}${clockText(hole.end - hole.begin)}`;
-  const text = words.gap.replace("{cause}", hole.cause).replace("{length}", length);
+  const text = words.gap.replace("{cause}", hole.cause).replace("{length}", clockText(hole.end - hole.begin));
   return hole.reason ? text.replace("{reason}", hole.reason) : text.replace(/[(（]\{reason\}[)）]/, "");
 }
 
@@ -171,12 +170,14 @@ function say(text) {
 }
 
 const slider = byId("slider");
+let hovered = null; // where a pointer is on the line
 function paint() {
   slider.querySelector(".needle").style.left = `${(deck.time / deck.length) * 100}%`;
   const text = `${clockText(deck.time)} / ${clockText(deck.length)}`;
   slider.setAttribute("aria-valuenow", deck.time.toFixed(1));
   slider.setAttribute("aria-valuetext", `${text} ${map.start_ms === null ? "" : wallText(deck.time)}`);
-  byId("clock").value = map.start_ms === null ? text : `${wallText(deck.time)}　${text}`;
+  const wall = map.start_ms === null ? "" : `${wallText(hovered ?? deck.time)}　`;
+  byId("clock").value = hovered === null ? wall + text : `→ ${wall}${clockText(hovered)}`;
   byId("toggle").textContent = deck.playing ? words.pause : words.play;
 }
 
@@ -203,10 +204,11 @@ const atPointer = (event) => {
 };
 slider.addEventListener("pointerdown", (event) => { slider.setPointerCapture(event.pointerId); deck.seek(atPointer(event)); });
 slider.addEventListener("pointermove", (event) => {
-  byId("hover").textContent = wallText(atPointer(event));
-  if (slider.hasPointerCapture(event.pointerId)) deck.seek(atPointer(event));
+  hovered = atPointer(event);
+  if (slider.hasPointerCapture(event.pointerId)) deck.seek(hovered);
+  paint();
 });
-slider.addEventListener("pointerleave", () => { byId("hover").textContent = ""; });
+slider.addEventListener("pointerleave", () => { hovered = null; paint(); });
 
 const steps = { ArrowLeft: -5, ArrowRight: 5, PageDown: -60, PageUp: 60 };
 document.addEventListener("keydown", (event) => {
