@@ -34,9 +34,10 @@ _PROGRAMS = {
     "verify": _Program("bodycam.verify:main", "", "验真 what a recording proves, and what it does not"),
     "version": _Program("bodycam.version:main", "", "版本 this program's version"),
 }
-_SIM_JOINED = {  # parts of `bodycam sim` that need the product's programs, which hw_sim may not import
-    "camera": _Program("bodycam.sim_camera:main", "sim", ""),
-    "docked": _Program("bodycam.sim_docked:main", "sim", ""),
+_PARTS = {  # programs of their own under the name of another
+    ("sim", "camera"): _Program("bodycam.sim_camera:main", "sim", ""),  # it needs the product's, which hw_sim may not
+    ("sim", "docked"): _Program("bodycam.sim_docked:main", "sim", ""),
+    ("office", "keyd"): _Program("office.keyd_main:main", "office", ""),  # it has keys, and loads no server and no SQL
 }
 
 
@@ -49,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     name, arguments = options.program, options.arguments
     program = _PROGRAMS[name]
-    if name == "sim" and arguments and arguments[0] in _SIM_JOINED:
-        program, arguments = _SIM_JOINED[arguments[0]], arguments[1:]
+    if arguments and (name, arguments[0]) in _PARTS:
+        program, arguments = _PARTS[name, arguments[0]], arguments[1:]
     try:
         status = _load(program.main)(arguments)
         sys.stdout.flush()

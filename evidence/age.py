@@ -1,6 +1,7 @@
 """age v1 files (age-encryption.org/v1): X25519 recipients, streaming writer, random-access reader.
 
-The subset that evidence uses: X25519 stanzas only, so any `age` program opens what is written here.
+The subset that evidence uses, X25519 stanzas only, so any `age` program opens what is written here; and for keys that
+lie on a disk, a passphrase.
 Sizes are bytes. Every function raises `EvidenceError` on bad input and nothing else.
 """
 
@@ -11,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +21,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from evidence import bech32
 from evidence.errors import EvidenceError
 
 CHUNK = 65536
@@ -32,6 +36,8 @@ STANZA_LIMIT = 16
 _VERSION = b"age-encryption.org/v1\n"
 _FILE_KEY = 16
 _KEY = 32
+_SALT = 16
+_WORK = re.compile("1?[0-9]|20")  # at most a gigabyte; the program `age` asks for 2^18
 _IDENTITY_PREFIX = "age-secret-key-"
 _RECIPIENT_PREFIX = "age"
 
@@ -40,12 +46,12 @@ Random = Callable[[int], bytes]
 
 def generate_identity(random: Random = os.urandom) -> str:
     """Return a new secret identity, `AGE-SECRET-KEY-1…`."""
-    return _bech32_encode(_IDENTITY_PREFIX, random(_KEY)).upper()
+    return bech32.encode(_IDENTITY_PREFIX, random(_KEY)).upper()
 
 
 def recipient_of(identity: str) -> str:
     """Return the public recipient, `age1…`, of a secret identity."""
-    return _bech32_encode(_RECIPIENT_PREFIX, _private_key(identity).public_key().public_bytes_raw())
+    return bech32.encode(_RECIPIENT_PREFIX, _private_key(identity).public_key().public_bytes_raw())
 
 
 def is_recipient(value: object) -> bool:
@@ -102,11 +108,7 @@ class Encryptor:
             raise EvidenceError("age-recipients", "no recipient is given; the office-signed configuration names them")
         file_key = random(_FILE_KEY)
         stanzas = [_wrap(file_key, recipient, random) for recipient in recipients]
-        mac_input = b"".join([_VERSION, *stanzas, b"---"])
-        raw = mac_input + b" " + _b64(_mac(file_key, mac_input)) + b"\n"
-        nonce = random(NONCE)
-        self.header = raw + nonce
-        self._cipher = ChaCha20Poly1305(_hkdf(file_key, nonce, b"payload"))
+        self.header, self._cipher = _begin(file_key, stanzas, random)
         self._counter = 0
         self._out = bytearray()
 
@@ -185,8 +187,7 @@ def unwrap(header: Header, identity: str) -> bytes:
             file_key = ChaCha20Poly1305(key).decrypt(bytes(12), stanza.body, None)
         except (InvalidTag, ValueError):
             continue
-        if len(file_key) != _FILE_KEY or not hmac.compare_digest(_mac(file_key, header.mac_input), header.mac):
-            raise EvidenceError("age-mac", "the header of the encrypted file was altered")
+        _check_mac(header, file_key)
         return file_key
     raise EvidenceError(
         "age-identity", "this identity is not among the file's recipients; use the office's or recovery"
@@ -252,6 +253,51 @@ def seal_small(plain: bytes, recipients: Sequence[str], random: Random = os.uran
     return writer.header + writer.finish(plain)
 
 
+def seal_by_passphrase(plain: bytes, passphrase: str, log_n: int = 17, random: Random = os.urandom) -> bytes:
+    """Encrypt a small body (at most one chunk) under a passphrase, as `age --passphrase` does.
+
+    Whoever opens it needs 2^`log_n` KiB of memory.
+    """
+    file_key, salt = random(_FILE_KEY), random(_SALT)
+    body = ChaCha20Poly1305(_stretch(passphrase, salt, log_n)).encrypt(bytes(12), file_key, None)
+    stanza = b"-> scrypt " + _b64(salt) + b" %d\n" % log_n + _b64(body) + b"\n"
+    header, cipher = _begin(file_key, [stanza], random)
+    return header + cipher.encrypt(bytes(11) + b"\1", plain, None)
+
+
+def open_by_passphrase(data: bytes, passphrase: str) -> bytes:
+    """What `seal_by_passphrase`, or `age --passphrase`, has sealed. Raises `EvidenceError` ("age-identity")."""
+    header = parse_header(data)
+    args = header.stanzas[0].args
+    if len(header.stanzas) != 1 or len(args) != 3 or args[0] != "scrypt" or not _WORK.fullmatch(args[2]):  # noqa: PLR2004
+        raise EvidenceError("age-header", "the file is not sealed by a passphrase")
+    key = _stretch(passphrase, _unb64(args[1].encode(), _SALT), int(args[2]))
+    try:
+        file_key = ChaCha20Poly1305(key).decrypt(bytes(12), header.stanzas[0].body, None)
+    except (InvalidTag, ValueError) as error:
+        raise EvidenceError("age-identity", "this is not the passphrase") from error
+    _check_mac(header, file_key)
+    return Decryptor(file_key, header.nonce).final_chunk(0, data[header.size :])
+
+
+def _stretch(passphrase: str, salt: bytes, log_n: int) -> bytes:
+    kdf = Scrypt(b"age-encryption.org/v1/scrypt" + salt, _KEY, 1 << log_n, 8, 1)
+    return kdf.derive(passphrase.encode())
+
+
+def _begin(file_key: bytes, stanzas: Sequence[bytes], random: Random) -> tuple[bytes, ChaCha20Poly1305]:
+    """The header with its payload nonce, and the cipher of the payload."""
+    mac_input = b"".join([_VERSION, *stanzas, b"---"])
+    raw = mac_input + b" " + _b64(_mac(file_key, mac_input)) + b"\n"
+    nonce = random(NONCE)
+    return raw + nonce, ChaCha20Poly1305(_hkdf(file_key, nonce, b"payload"))
+
+
+def _check_mac(header: Header, file_key: bytes) -> None:
+    if len(file_key) != _FILE_KEY or not hmac.compare_digest(_mac(file_key, header.mac_input), header.mac):
+        raise EvidenceError("age-mac", "the header of the encrypted file was altered")
+
+
 def _chunks(view: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
     for index, start in enumerate(range(0, len(view), CIPHER_CHUNK)):
         yield index, view[start : start + CIPHER_CHUNK], start + CIPHER_CHUNK >= len(view)
@@ -309,63 +355,8 @@ def _unb64(text: bytes, length: int | None = None) -> bytes:
 def _private_key(identity: str) -> X25519PrivateKey:
     if identity != identity.upper():
         raise EvidenceError("age-identity", "an age identity is written in capitals: AGE-SECRET-KEY-1…")
-    return X25519PrivateKey.from_private_bytes(_bech32_decode(_IDENTITY_PREFIX, identity.lower(), "age-identity"))
+    return X25519PrivateKey.from_private_bytes(bech32.decode(_IDENTITY_PREFIX, identity.lower(), "age-identity"))
 
 
 def _public_bytes(recipient: str) -> bytes:
-    return _bech32_decode(_RECIPIENT_PREFIX, recipient, "age-recipients")
-
-
-# Bech32 (BIP 173), the text form of age keys.
-
-_ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-
-
-def _polymod(values: Sequence[int]) -> int:
-    check = 1
-    for value in values:
-        top = check >> 25
-        check = (check & 0x1FFFFFF) << 5 ^ value
-        for bit, generator in enumerate(_GENERATOR):
-            if top >> bit & 1:
-                check ^= generator
-    return check
-
-
-def _expand(prefix: str) -> list[int]:
-    return [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix]
-
-
-def _regroup(data: Sequence[int], size: int, to: int, *, pad: bool) -> list[int] | None:
-    bits = value = 0
-    out = []
-    for item in data:
-        value = value << size | item
-        bits += size
-        while bits >= to:
-            bits -= to
-            out.append(value >> bits & (1 << to) - 1)
-        value &= (1 << bits) - 1
-    if pad and bits:
-        out.append(value << to - bits)
-    elif not pad and (bits >= size or value):
-        return None
-    return out
-
-
-def _bech32_encode(prefix: str, data: bytes) -> str:
-    words = _regroup(data, 8, 5, pad=True) or []
-    check = _polymod([*_expand(prefix), *words, 0, 0, 0, 0, 0, 0]) ^ 1
-    words += [check >> 5 * (5 - i) & 31 for i in range(6)]
-    return prefix + "1" + "".join(_ALPHABET[w] for w in words)
-
-
-def _bech32_decode(prefix: str, text: str, code: str) -> bytes:
-    words = [_ALPHABET.find(c) for c in text[len(prefix) + 1 :]]
-    if not text.startswith(prefix + "1") or -1 in words or _polymod([*_expand(prefix), *words]) != 1:
-        raise EvidenceError(code, "this is not an age key: check that it was copied whole")
-    data = _regroup(words[:-6], 5, 8, pad=False)
-    if data is None or len(data) != _KEY:
-        raise EvidenceError(code, "this age key has the wrong length")
-    return bytes(data)
+    return bech32.decode(_RECIPIENT_PREFIX, recipient, "age-recipients")

@@ -1,7 +1,7 @@
 """What the office keeps, put together from its folders and keys.
 
 `<data>/store` evidence, `<data>/staging` on its way in, `<data>/quarantine` forks and what a disk garbled,
-`<data>/log` the log, `<data>/catalogue.sqlite`, `<data>/broker` the broker's.
+`<data>/log` the log, `<data>/catalogue.sqlite`, `<data>/accounts` people's secrets, `<data>/broker` the broker's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from cryptography import x509
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
-from office import catalogue, disposal, ledger, orders, retention, scrub
+from office import casework, catalogue, disposal, ledger, orders, people, retention, scrub, viewing_rows
+from office.accounts import Accounts
 from office.book import Book, leaves
 from office.catalogue import Catalogue
 from office.clock import Clock
@@ -23,20 +24,24 @@ from office.config import OfficeConfig
 from office.database import Database, sqlite_url
 from office.disposal import Disposals
 from office.errors import OfficeError
+from office.gate import Gate
 from office.heads import Heads
 from office.journals import Journals
 from office.ledger import Ledger
 from office.locks import Locks
 from office.log import Log, load_key
 from office.orders import Orders
+from office.people import People
 from office.receipts import Receipts
 from office.register import Register
 from office.revoked import OfficeRevoked
 from office.second import Copies, Target
+from office.sessions import Sessions
 from office.staging import Staging
 from office.stamps import Stamps
 from office.store import Store
 from office.stores.places import opened
+from office.viewing import Viewing
 from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
@@ -48,6 +53,9 @@ ENTERS: Final = {
     **retention.ENTERS,
     **disposal.ENTERS,
     **scrub.ENTERS,
+    **people.ENTERS,
+    **viewing_rows.ENTERS,
+    **casework.ENTERS,
 }
 """What makes the rows of each act: each domain's own."""
 
@@ -81,6 +89,9 @@ class Archive:
         self.book = Book(config.data, self.log, self.database, ENTERS)
         self.ledger = Ledger(self.book)
         self.orders = Orders(self.database, self.book, self.office, self.signer, self.signer_kid)
+        self.people = People(self.book, self.database)
+        self.viewing = Viewing(self.book, self.log.origin, self.catalogue.holds)
+        self.gate = Gate(Accounts(config.data / "accounts"), Sessions(), self.people, self.book)
         self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
         self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
         self.journals = Journals(

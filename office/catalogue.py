@@ -231,6 +231,11 @@ class Catalogue:
                     row[name] = parts[row["device"], row["recording"]]
         return found
 
+    def holds(self, device: str, recording: str) -> bool:
+        """Whether a camera's journal tells of a recording."""
+        of = (RECORDINGS.c.device == device) & (RECORDINGS.c.recording == recording)
+        return bool(self.rows(select(RECORDINGS.c.device).where(of)))
+
     def ended(self, device: str, recording: str) -> datetime | None:
         """When a recording ended, if it has and the camera's clock was set."""
         of = (RECORDINGS.c.device == device) & (RECORDINGS.c.recording == recording)

@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from office.notify_config import NotifyConfig
 from runtime.config import Between, Matches
 
 _Port = Annotated[int, Between(0, 65_535)]
+
+
+@dataclass(frozen=True, slots=True)
+class KeydConfig:
+    """`folder`: keyd's own. `peer`: the user whose processes get an answer; None: keyd's own user."""
+
+    folder: Path
+    socket: Path
+    peer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +84,17 @@ class OfficeConfig:
     desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # who of role `desk` may read and command
     time_zone: str = "Asia/Shanghai"  # of the county: where a day ends (rule 19)
     warn_hours: Annotated[int, Between(0, 24)] = 4  # before a deadline
+    notify: NotifyConfig | None = None  # without it nobody is told by mail or webhook
+    page_address: str | None = None  # where people's browsers come to (HTTPS); without it there is no page
+    page_port: _Port = 8444  # 0: any free one, told when ready
+    page_certificate: Path | None = None  # PEM chain of an authority that people's browsers trust, leaf first
+    page_key: Path | None = None
+    keyd: KeydConfig | None = None  # without it nobody can watch
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut
 
     def __post_init__(self) -> None:
+        if self.page_address is not None and (self.page_certificate is None or self.page_key is None):
+            raise ValueError("page_address: page_certificate and page_key are needed with it")
         try:
             self.zone  # noqa: B018 - asked for its error
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -78,22 +78,6 @@ def export(archive: Archive, order: Order) -> Exported:
     return done
 
 
-def read_identity(path: Path) -> str:
-    """The age identity in a key file, comments allowed. Raises `OfficeError`."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise OfficeError("identity", f"{path} cannot be read as an age identity ({error})") from error
-    found = [line for line in lines if line and not line.startswith("#")]
-    if len(found) != 1:
-        raise OfficeError("identity", f"{path} does not hold one age identity, a line AGE-SECRET-KEY-1…")
-    try:
-        age.recipient_of(found[0])
-    except EvidenceError as error:
-        raise OfficeError("identity", f"{path}: {error.message}") from error
-    return found[0]
-
-
 def _device_of(archive: Archive, order: Order) -> str:
     rows = archive.catalogue.recordings(order.recording) if shape.recording_id(order.recording) else []
     found = [str(row["device"]) for row in rows if order.device in (None, row["device"])]

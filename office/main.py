@@ -15,11 +15,12 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
 from evidence.standing import Standing
-from office import acts, alerts, keeping, listing, register, upkeep
+from office import account_acts, acts, alerts, case_commands, keeping, listing, register, upkeep
 from office import export as exporting
 from office.archive import Archive, look
 from office.config import OfficeConfig
 from office.errors import OfficeError
+from office.identity import read_identity
 from office.quarantine import held
 from office.register import MARKS
 from runtime import log
@@ -53,12 +54,15 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bodycam office", description="档案库 receives, keeps, lists and exports recordings"
+        prog="bodycam office",
+        description="档案库 receives, keeps, lists and exports recordings",
+        epilog="bodycam office keyd: 密钥进程 the process that holds the office's identity, a program of its own",
     )
     commands = parser.add_subparsers(
         required=True,
-        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|"
-        "scrub|missing|dispose|rebuild|backup|restore",
+        metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|"
+        "scrub|missing|dispose|rebuild|backup|restore|activities|worklists|conduct|custody|foreign|announce|draw|"
+        "inspection",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
@@ -84,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     camera.add_argument("device", metavar="ID")
     camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
     camera.set_defaults(command=_camera)
-    added = [command for module in (acts, upkeep, keeping) for command in module.add(commands)]
-    for command in (run, listed, alerts, export, cameras, camera, *added):
+    added = [command for module in (acts, case_commands, upkeep, keeping) for command in module.add(commands)]
+    for command in (run, listed, alerts, export, cameras, camera, account_acts.add(commands), *added):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser
 
@@ -133,7 +137,7 @@ def _camera(config: OfficeConfig, options: argparse.Namespace) -> int:
 
 
 def _export(config: OfficeConfig, options: argparse.Namespace) -> int:
-    identity = exporting.read_identity(options.identity) if options.identity else None
+    identity = read_identity(options.identity) if options.identity else None
     order = exporting.Order(
         options.recording,
         options.out.absolute(),

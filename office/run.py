@@ -23,9 +23,11 @@ from office.desk import Desk
 from office.errors import OfficeError
 from office.events import Subscriber
 from office.ingest import Ingest
+from office.notify import Notifier
 from office.papers import Papers
 from office.peer import protocol
 from office.quarantine import Quarantine
+from office.site.running import Page, listening
 from office.stamps import Stamper
 from office.tus import Upload
 from office.web import Pages
@@ -47,15 +49,17 @@ def run(config: OfficeConfig, service: Service) -> None:
     with (
         alone(config.data),
         contextlib.closing(Archive(config)) as archive,
-        _listen(config) as listener,
+        _listen(config.address, config.port) as listener,
+        listening(archive, _listen, _Server, _GRACE_SECONDS) as page,
         # It reads TLS records in C; asyncio does so one by one in Python, which costs more than to decrypt them.
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_Office(config, service, archive).serve(listener, context))
+        runner.run(_Office(config, service, archive, page).serve(listener, context))
 
 
 class _Office:
-    def __init__(self, config: OfficeConfig, service: Service, archive: Archive) -> None:
+    def __init__(self, config: OfficeConfig, service: Service, archive: Archive, page: Page | None) -> None:
+        self._page = page
         self._config = config
         self._service = service
         self._archive = archive
@@ -67,6 +71,7 @@ class _Office:
         self._quarantine = Quarantine(archive)
         self._quarantined = Ingest(self._quarantine)
         self._stamper = Stamper(archive.stamps, config.stamp_seconds)
+        self._notifier = Notifier(archive, config.notify) if config.notify else None
         self._caretaker = Caretaker(archive)
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
@@ -78,11 +83,15 @@ class _Office:
             self._subscriber.start()
             self._desk.start(self._subscriber)
             self._stamper.start()
+            if self._notifier:
+                self._notifier.start()
             self._caretaker.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
                 self._quarantine.close()
+                if self._notifier:
+                    await asyncio.to_thread(self._notifier.stop)
                 await asyncio.to_thread(self._caretaker.stop)
                 await asyncio.to_thread(self._stamper.stop)
                 await asyncio.to_thread(self._desk.stop)
@@ -110,21 +119,26 @@ class _Office:
             )
         )
         server.on_started = lambda: self._say_ready(listener)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving = [asyncio.create_task(server.serve(sockets=[listener]))]
+        if self._page is not None:
+            serving.append(asyncio.create_task(self._page.serve()))
         await self._until_stopped(serving)
         server.should_exit = True
-        await serving
+        if self._page is not None:
+            await asyncio.to_thread(self._page.stop)
+        await asyncio.gather(*serving)
 
     def _say_ready(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         log_key = self._archive.log.verifier_key
         self._service.ready(
-            office=self._archive.office, https=f"{host}:{port}", broker_pid=self._broker.pid, log=log_key
-        )
+            office=self._archive.office, https=f"{host}:{port}", broker_pid=self._broker.pid, log=log_key,
+            page=self._page.place if self._page else None,
+        )  # fmt: skip
 
-    async def _until_stopped(self, serving: asyncio.Task[None]) -> None:
+    async def _until_stopped(self, serving: list[asyncio.Task[None]]) -> None:
         pause = self._service.watchdog_seconds or 1.0
-        while not self._service.stopping.is_set() and not serving.done():
+        while not self._service.stopping.is_set() and not any(one.done() for one in serving):
             self._service.alive()
             self._broker.heed(self._lists())
             await asyncio.to_thread(self._service.stopping.wait, min(pause, 1.0))
@@ -149,12 +163,13 @@ class _Office:
 
 
 class _Server(uvicorn.Server):
-    on_started: Callable[[], None]
+    on_started: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, then say so."""
         await super().startup(sockets)
-        self.on_started()
+        if self.on_started is not None:
+            self.on_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -171,14 +186,14 @@ def _allow_connections() -> None:
 
 
 @contextlib.contextmanager
-def _listen(config: OfficeConfig) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in config.address else socket.AF_INET
+def _listen(address: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((config.address, config.port))
+            listener.bind((address, port))
         except OSError as error:
-            where = f"{config.address}:{config.port}"
+            where = f"{address}:{port}"
             raise OfficeError("port-busy", f"port: {where} cannot be used ({error.strerror})") from error
         listener.listen(_BACKLOG)
         yield listener

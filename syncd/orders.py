@@ -55,11 +55,6 @@ class Orders:
             self._apply(order, text)
             return True
 
-    def in_force(self) -> list[Order]:
-        """What is held, and what goes first."""
-        with self._lock:
-            return [order for order, _ in self._kept.values() if order.act in _URGENCY]
-
     def _apply(self, order: Order, text: str) -> None:
         self._kept[order.target] = order, text
         if order.act in _URGENCY:
@@ -71,7 +66,7 @@ class Orders:
         with contextlib.suppress(FileNotFoundError):
             try:
                 found = jose.parse_json(self._path.read_bytes()).get("orders", [])
-                return [text for text in found if isinstance(text, str)]
+                return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
             except EvidenceError as error:
                 _log.warning("order-kept: %s cannot be read: %s", self._path, error)
         return []

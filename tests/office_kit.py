@@ -91,11 +91,11 @@ class OfficeKit:
         """How to call `bodycam office` with this configuration."""
         return [sys.executable, "-m", "bodycam", "office", *arguments, "--config", str(self.config)]
 
-    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+    def call(self, *arguments: str, said: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; `said`: on its standard input."""
         environ = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, check=False, env=environ, timeout=60
+            self.command(*arguments), input=said, capture_output=True, text=True, check=False, env=environ, timeout=60
         )
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence import age
+from evidence import age, bech32
 from evidence.errors import EvidenceError
 from tests.evidence_keys import Stream, identity, recipients
 
@@ -71,7 +71,7 @@ def test_what_is_no_identity(text: str) -> None:
 
 
 def test_a_recipient_of_low_order_is_refused() -> None:
-    nobody = age._bech32_encode("age", bytes(32))
+    nobody = bech32.encode("age", bytes(32))
     with pytest.raises(EvidenceError) as caught:
         age.Encryptor([nobody])
     assert caught.value.code == "age-recipients"
@@ -177,5 +177,26 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
 @quick
 @given(st.binary(min_size=32, max_size=32))
 def test_bech32_goes_there_and_back(data: bytes) -> None:
-    text = age._bech32_encode("age", data)
-    assert age._bech32_decode("age", text, "age-recipients") == data
+    text = bech32.encode("age", data)
+    assert bech32.decode("age", text, "age-recipients") == data
+
+
+def test_a_passphrase_seals_as_other_programs_of_age_do() -> None:
+    ours = age.seal_by_passphrase("口令封存".encode(), "一二三四", log_n=10)
+    assert pyrage.passphrase.decrypt(ours, "一二三四") == "口令封存".encode()
+    theirs = pyrage.passphrase.encrypt(b"sealed elsewhere", "five six")
+    assert age.open_by_passphrase(theirs, "five six") == b"sealed elsewhere"
+
+
+def test_another_passphrase_opens_nothing() -> None:
+    sealed = age.seal_by_passphrase(b"secret", "right", log_n=4)
+    with pytest.raises(EvidenceError, match="age-identity"):
+        age.open_by_passphrase(sealed, "wrong")
+    mac = sealed.index(b"--- ") + 4
+    altered = sealed[:mac] + (b"B" if sealed[mac : mac + 1] == b"A" else b"A") + sealed[mac + 1 :]
+    with pytest.raises(EvidenceError, match="age-mac"):
+        age.open_by_passphrase(altered, "right")
+    with pytest.raises(EvidenceError, match="age-header"):
+        age.open_by_passphrase(age.seal_small(b"secret", recipients()), "right")
+    with pytest.raises(EvidenceError, match="age-header"):
+        age.open_by_passphrase(sealed.replace(b" 4\n", b" 21\n"), "right")
