@@ -54,6 +54,7 @@ class Server:
 def serving() -> Iterator[Server]:
     """Make a server and run it; it refuses to be root, so root lets `nobody` run it."""
     initdb, postgres = program("initdb"), program("postgres")
+    guard = [program("setpriv"), "--pdeathsig", "INT", "--"]  # ends it with a test run that is killed
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     who = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     as_who = {"user": who.pw_uid, "group": who.pw_gid} if os.geteuid() == 0 else {}
@@ -66,7 +67,7 @@ def serving() -> Iterator[Server]:
         )  # type: ignore[call-overload] # fmt: skip
         with (folder / "server.log").open("wb") as log:
             settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-k", str(folder)]
-            process = subprocess.Popen([postgres, "-D", folder / "data", *settings], stderr=log, cwd=folder, **as_who)  # type: ignore[call-overload]
+            process = subprocess.Popen([*guard, postgres, "-D", folder / "data", *settings], stderr=log, cwd=folder, **as_who)  # type: ignore[call-overload]
         try:
             wait_for(lambda: b"ready to accept" in (folder / "server.log").read_bytes(), 60)
             yield Server(folder)
