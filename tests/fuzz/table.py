@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.fuzz import (
     folder_targets,
     format_targets,
+    keyd_targets,
     office_targets,
     program_targets,
     signature_targets,
@@ -19,6 +20,7 @@ __all__ = [
     "folder_targets",
     "format_targets",
     "inputs",
+    "keyd_targets",
     "office_targets",
     "program_targets",
     "signature_targets",
