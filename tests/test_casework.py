@@ -84,6 +84,15 @@ def test_a_recording_of_no_activity_and_without_kind_is_listed(unit: Unit) -> No
     assert unit.lists() == ["unrecorded", "loose"]
 
 
+def test_a_kind_that_was_chosen_while_it_ran_counts(unit: Unit) -> None:
+    unit.issue(DEVICE, ONE, 10, 2)
+    name = unit.record(6, 5, activity=None)
+    unit.camera().line("activity", recording=name, activity="service")
+    unit.hand_in(DEVICE)
+    assert unit.lists() == ["loose"]
+    assert [one.kind for one in unit.ledger().recordings] == ["service"]
+
+
 def test_a_gap_that_nobody_explained_is_listed_until_it_is_in_writing(unit: Unit) -> None:
     unit.issue(DEVICE, ONE, 10, 2)
     name = unit.record(6, 5, gap="heat", reason="unanswered")
