@@ -85,22 +85,23 @@ class Granted:
 
 def judge(known: Judge, roster: Mapping[str, Approver], asked: bytes, now: datetime) -> Granted:
     """Take a request, or raise `OfficeError` with the code of what does not hold; `now` is keyd's own clock."""
-    told = _told(asked)  # 1: shape
-    statements = [_signed(text, roster) for text in told["approvals"]]  # 2: approvers' signatures
+    request = told(asked)  # 1: shape
+    statements = [_signed(text, roster) for text in request["approvals"]]  # 2: approvers' signatures
     statement = _agreed(statements, known.origin)  # 3: enough of them, and over one thing
-    leaf, index, checkpoint = _registered(known, told, statement)  # 4: registered in the log
+    leaf, index, checkpoint = _registered(known, request, statement)  # 4: registered in the log
     _different(statements, leaf["by"])  # 5: persons
-    if told["viewer"] not in statement.viewers or told["viewer"] not in leaf["viewers"]:  # 6: viewer
+    if request["viewer"] not in statement.viewers or request["viewer"] not in leaf["viewers"]:  # 6: viewer
         raise OfficeError("viewer-not-named", "the approval names other viewers", 403)
     _in_time(statements, leaf, now)  # 7: term
-    header = _header(known, told, statement)  # 8: the camera's word that this header is of this recording
+    header = _header(known, request, statement)  # 8: the camera's word that this header is of this recording
     return Granted(
-        header, told["viewer"], statement.device, statement.recording, told["segment"], statement.request, index,
+        header, request["viewer"], statement.device, statement.recording, request["segment"], statement.request, index,
         checkpoint,
     )  # fmt: skip
 
 
-def _told(asked: bytes) -> dict[str, Any]:
+def told(asked: bytes) -> dict[str, Any]:
+    """The members of a request, unjudged. Raises `OfficeError` ("keyd-request")."""
     try:
         return shape.require("request", jose.parse_json(asked), ASKED)
     except EvidenceError as error:

@@ -6,6 +6,7 @@ library crashes, holds nobody up. A camera needs its token once a boot, so that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,11 +19,24 @@ from typing import Annotated, Any, NoReturn
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
+from evidence import jose, shape
+from evidence.errors import EvidenceError
 from runtime import token_child
 from runtime.config import Between
 from runtime.keys import CredentialError
 
 _HALF = 32  # bytes of r and of s
+_POINT = shape.text  # whether it is one of P-256, `_of_point` says
+_ANSWERS: dict[str, dict[str, shape.Check]] = {
+    "list": {"points": shape.list_of(_POINT, at_most=1000)},
+    "make": {"point": _POINT},
+    "destroy": {"destroyed": shape.number()},
+    "sign": {"signature": shape.hexadecimal(4 * _HALF), "guarded": shape.boolean},
+}
+_FAILED: dict[str, shape.Check] = {
+    "error": shape.one_of(token_child.MISSING, token_child.PIN, token_child.TOKEN),
+    "message": shape.long_text,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +147,13 @@ def _ask(config: TokenConfig, deed: str, **more: str) -> dict[str, Any]:
     named = {"module": str(config.module), "label": config.label, "key": config.key}
     request = json.dumps(
         {"do": deed, "pin": _pin(config.pin_file), "seconds": 2 * config.timeout_seconds, **named, **more}
-    )
+    ).encode()
     where = f"token {config.label!r} behind {config.module}"
     try:
         done = subprocess.run(
             [sys.executable, "-P", str(Path(token_child.__file__))],
             input=request,
             capture_output=True,
-            text=True,
             check=False,
             timeout=config.timeout_seconds,
         )
@@ -148,17 +161,21 @@ def _ask(config: TokenConfig, deed: str, **more: str) -> dict[str, Any]:
         raise TokenError(f"{where}: no answer within {config.timeout_seconds} s") from error
     except OSError as error:
         raise TokenError(f"{where}: its process cannot be started: {error}") from error
-    return _read(where, done)
+    return _read(where, deed, done.stdout, done.returncode)
 
 
-def _read(where: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])  # a module may print what it likes before
-    except (ValueError, IndexError) as error:
-        raise TokenError(f"{where}: its library ended with status {done.returncode} and no answer") from error
+def _read(where: str, deed: str, told: bytes, status: int) -> dict[str, Any]:
+    """The answer in what the process printed: foreign machine code prints there, too, before and after it."""
+    answer: dict[str, Any] = {}
+    for line in told.splitlines():
+        with contextlib.suppress(EvidenceError):
+            found = jose.parse_json(line)
+            answer = shape.require("answer", found, _FAILED if "error" in found else _ANSWERS[deed])
+    if not answer:
+        raise TokenError(f"{where}: its library ended with status {status} and no answer")
     if "error" in answer:
         raise TokenError(f"{where}: {answer['message']}", again=answer["error"] == token_child.TOKEN)
-    return dict(answer)
+    return answer
 
 
 def _pin(path: Path) -> str:

@@ -71,7 +71,7 @@ class Orders:
         with contextlib.suppress(FileNotFoundError):
             try:
                 found = jose.parse_json(self._path.read_bytes()).get("orders", [])
-                return [text for text in found if isinstance(text, str)]
+                return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
             except EvidenceError as error:
                 _log.warning("order-kept: %s cannot be read: %s", self._path, error)
         return []

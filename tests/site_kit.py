@@ -24,7 +24,7 @@ from office.person import Person, Role
 from office.site.app import PAGES, application
 from office.site.call import csrf_of
 from office.site.listener import context, settings
-from office.site.sessions import COOKIE, Session
+from office.site.sessions import COOKIE, Session, Sessions
 from office.watching import Plays
 from runtime.config import load
 from tests.office_kit import OfficeKit, wait_for
@@ -101,14 +101,17 @@ class Browser:
 class SiteKit:
     """The page of an office that does not run: its archive in this process, its server in a thread."""
 
-    def __init__(self, office: OfficeKit, pages: tuple[ModuleType, ...] = PAGES, plays: PlaysOf | None = None) -> None:
+    def __init__(self, office: OfficeKit, pages: tuple[ModuleType, ...] = PAGES, plays: PlaysOf | None = None,
+                 sessions: Callable[[Archive], Sessions] | None = None) -> None:  # fmt: skip
         self.office = office
         self.config = load(office.config, OfficeConfig)
         self.archive = Archive(self.config)
         self.sessions = TokenSessions()
         self.refused: list[tuple[str, str, str]] = []
         self.plays = plays(self.archive) if plays else None
-        self.site = application(self.archive, self.sessions, self._refuse, pages, self.plays)
+        self.site = application(
+            self.archive, sessions(self.archive) if sessions else self.sessions, self._refuse, pages, self.plays
+        )  # fmt: skip
         certificate, key = office.agency.issue(DeviceRole.OFFICE, "OFFICE-1").write(office.folder, "page")
         self._server = uvicorn.Server(settings(self.site, context(certificate, key), 5))
         self._socket = socket.create_server(("127.0.0.1", 0))

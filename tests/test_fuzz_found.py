@@ -28,8 +28,9 @@ from firmware.config import CameraConfig
 from firmware.hal.gpsd_positioning import GnssConfig, GpsdPositioning
 from firmware.hal.linux_clock import LinuxClock, LinuxClockConfig
 from hw_sim.scenario.plan import Expect
-from runtime import config
+from runtime import config, token
 from runtime.config import ConfigError
+from runtime.token import TokenError
 from syncd.office import Signers
 from tests.evidence_builder import Camera, MemoryFolder
 from tests.evidence_keys import AGENCY
@@ -293,3 +294,15 @@ def test_a_clock_at_the_end_of_the_calendar_can_be_listed_in_the_east(monkeypatc
 def test_an_address_that_is_no_text_is_not_the_offices_fault(address: str) -> None:
     for method in ("GET", "POST", "HEAD"):
         TARGETS["office-request"](f"{method} {address}\nhost: [\n\n".encode("latin-1"))
+
+
+def test_a_file_of_orders_that_holds_none_keeps_no_dock_from_starting() -> None:
+    TARGETS["kept-orders"](b'{"orders": 99999}')
+
+
+@pytest.mark.parametrize("printed", [b"0\n", b"[]", b'{"points":[4]}', b"\xff\xfe\n", b"{}", b'{"error":7}'])
+def test_what_a_tokens_library_prints_is_no_answer(printed: bytes) -> None:
+    with pytest.raises(TokenError, match="no answer"):
+        token._read("a token", "list", printed, 0)
+    good = b'{"destroyed":1}\n'
+    assert token._read("a token", "destroy", good + printed, 0) == {"destroyed": 1}, "it prints as it is unloaded, too"

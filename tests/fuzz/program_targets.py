@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from evidence import jose, records
+from evidence import jose, pki, records
 from evidence.documents import Order, Receipt, TimeAnchor
 from evidence.journal import JournalReader
 from evidence.records import Chain, Stamp
@@ -40,6 +40,7 @@ from syncd.errors import DockError
 from syncd.events import Events
 from syncd.handin import Dock, HandIn
 from syncd.office import Office
+from syncd.returns import Lists
 from syncd.spool import Spool
 from tests.evidence_keys import AGENCY, key, kid
 from tests.fuzz.folder_targets import spoiled
@@ -242,6 +243,16 @@ def _answer(body: bytes, status: bytes = b"200 OK", headers: bytes = b"") -> byt
     return b"HTTP/1.1 " + status + b"\r\n" + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
+_PAPERS: jose.Json = {
+    "configuration": {"held": "0" * 64, "in_force": "0" * 64, "issued": "2026-11-24T06:00:00.000Z"},
+    "revocations": None,
+    "fitness": {
+        "wrong": ["card_worn"], "battery_percent": 97, "battery_minutes": 571, "charging": True,
+        "storage_minutes": None, "clock_trusted": True, "assigned": True, "planned_minutes": 540,
+    },
+}  # fmt: skip
+
+
 def _answers() -> list[bytes]:
     documents = vector("documents")
     told = {name: document_of(documents[name]["payload"].encode(), f"bodycam-{name.replace(' ', '-')}")
@@ -249,6 +260,9 @@ def _answers() -> list[bytes]:
     return [
         _answer(jose.dump_json(_host().state().to_json())),
         _answer(told["receipt"]),
+        _answer(jose.dump_json({"device": DEVICE, "standing": "lost"})),
+        _answer(jose.dump_json(_PAPERS)),
+        _answer(pki.to_pem(AGENCY.issuing)),
         _answer(told["time anchor"]),
         _answer(b"", b"201 Created", b"Location: https://office:1/v1/uploads/BWC-0001/journal/0\r\n"),
         _answer(b"", b"204 No Content", b"Upload-Offset: 4\r\n"),
@@ -267,9 +281,14 @@ def http_answer(data: bytes) -> None:
     asks: list[Callable[[], Any]] = [
         lambda: _link(camera, data).state(),
         lambda: _link(camera, data).give_receipt(b"a.b.c"),
+        lambda: _link(camera, data).papers(),
+        lambda: _link(camera, data).challenge("0" * 32),
         lambda: b"".join(map(bytes, _link(camera, data).journal(0, 0, 4))),
         lambda: _link(office, data).receipt(DEVICE, "bfe3b5b1-1", 2, "0" * 64, 4),
         lambda: _link(office, data).anchor(DEVICE, "0" * 32),
+        lambda: _link(office, data).papers.standing(AGENCY.signer),
+        lambda: _link(office, data).papers.configuration(DEVICE),
+        lambda: Lists(scratch() / "lists.pem", [AGENCY.root]).refresh(_link(office, data)),
         lambda: _link(office, data).uploads.create({"kind": "journal"}, None),
         lambda: _link(office, data).uploads.offset("/v1/uploads/a"),
         lambda: _link(office, data).uploads.append("/v1/uploads/a", 0, b"abcd"),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.fuzz import folder_targets, format_targets, office_targets, program_targets, signature_targets
+from tests.fuzz import (
+    folder_targets,
+    format_targets,
+    keyd_targets,
+    office_targets,
+    program_targets,
+    signature_targets,
+    trust_targets,
+)
 from tests.fuzz.target import SEEDS, TARGETS, corpus, inputs
 
 __all__ = [
@@ -12,7 +20,9 @@ __all__ = [
     "folder_targets",
     "format_targets",
     "inputs",
+    "keyd_targets",
     "office_targets",
     "program_targets",
     "signature_targets",
+    "trust_targets",
 ]

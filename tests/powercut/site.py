@@ -218,6 +218,14 @@ class _Patience:
         pass
 
 
+class _NoDeadlines:
+    """Likewise, of the dock's links."""
+
+    @contextmanager
+    def within(self, _seconds: float, _cut: Callable[[], None]) -> Iterator[None]:
+        yield
+
+
 async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
     """In the place of a thread, whose end is waited for anyway."""
     return act(*arguments)
@@ -240,6 +248,7 @@ def connected(world: World) -> Iterator[None]:
 
     replaced: list[tuple[Any, str, Any]] = [
         (link, "_Connection", wire.Connection),
+        (link, "_DEADLINES", _NoDeadlines()),
         (threading, "Timer", _Patience),
         (asyncio, "to_thread", _at_once),
         (time, "monotonic", lambda: world.now_ns / 1e9),

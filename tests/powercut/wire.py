@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from tests.memory_disk import PowerCut
 
 Answerer = Callable[[bytes], bytes]
 CAMERA, OFFICE = ("camera", 1), ("office", 2)  # addresses
+_SILENT = os.eventfd(0, os.EFD_CLOEXEC)
 
 
 class Wire:
@@ -49,6 +51,10 @@ class Wire:
             return io.BytesIO(self._answer(asked))
         except PowerCut as cut:
             raise ConnectionResetError("the other end has lost its power") from cut
+
+    def fileno(self) -> int:
+        """To be polled: nothing is answered before the body has ended."""
+        return _SILENT
 
     def getpeercert(self, *, binary_form: bool) -> bytes:
         assert binary_form

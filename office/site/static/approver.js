@@ -51,7 +51,8 @@ async function approve(card) {
   const [head, payload] = input.split(".").map((part) => JSON.parse(new TextDecoder().decode(bytesOf(part))));
   for (const place of card.querySelectorAll("[data-member]")) {
     const value = payload[place.dataset.member];
-    place.textContent = Array.isArray(value) ? value.join("、") : (place.dataset[value] ?? value ?? "—");
+    if (place.tagName === "TIME") place.textContent = new Date(value).toLocaleString(document.documentElement.lang);
+    else place.textContent = Array.isArray(value) ? value.join("、") : (place.dataset[value] ?? value ?? "—");
   }
   const own = await told((await keys("readonly")).get(card.dataset.account));
   const ready = own && payload.approver === card.dataset.account && (await kidOf(own)).kid === head.kid;
