@@ -8,7 +8,7 @@ from typing import Any
 from evidence.jose import Json
 from office.listing import CAUSES, columns, local
 
-_WHATS = {
+WHATS = {
     **CAUSES, "notice_not_heard": "未听到告知", "explanation_due": "须书面说明", "camera_frozen": "画面停止",
     "camera_black": "没有图像",
 }  # fmt: skip
@@ -44,7 +44,7 @@ def _row(alert: Json) -> tuple[str, ...]:
     return (
         local(alert["at"]) + ("" if alert["clock_source"] != "none" else "?"),
         alert["device"],
-        f"{_WHATS[what]} {what}" if what in _WHATS else what,
+        f"{WHATS[what]} {what}" if what in WHATS else what,
         alert["recording"] or "—",
         _STANDINGS[alert["standing"]] + ("" if alert["signed"] else "，未签名 unsigned"),
         alert["detail"],

@@ -15,7 +15,7 @@ from cryptography import x509
 from evidence import pki
 from evidence.certificate import Role
 from evidence.errors import EvidenceError
-from office import catalogue, disposal, ledger, orders, people, retention, scrub, viewing_rows
+from office import casework, catalogue, disposal, ledger, orders, people, retention, scrub, viewing_rows
 from office.accounts import Accounts
 from office.book import Book, leaves
 from office.catalogue import Catalogue
@@ -55,6 +55,7 @@ ENTERS: Final = {
     **scrub.ENTERS,
     **people.ENTERS,
     **viewing_rows.ENTERS,
+    **casework.ENTERS,
 }
 """What makes the rows of each act: each domain's own."""
 

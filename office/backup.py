@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ from evidence.documents import Receipt
 from office import rebuild
 from office.archive import Archive
 from office.catalogue import utc_now
+from office.disposal import gone
 from office.errors import OfficeError
 from runtime.disk import sync_folder
 
@@ -41,7 +42,7 @@ TOLD: Final = "told.jsonl"
 DATA: Final = "data"
 _FORMAT: Final = 1
 _WRITTEN_ONCE = re.compile(rf"{DATA}/store/[^/]+/(segments|receipts)/")
-_RECEIPT = re.compile(rf"{DATA}/store/[^/]+/receipts/")
+_RECEIPT = re.compile(rf"{DATA}/store/([^/]+)/receipts/([^/]+)/.+")
 _SEGMENT = re.compile(rf"{DATA}/store/[^/]+/segments/")
 _BLOCK = 1024 * 1024
 _PRIVATE = 0o700
@@ -104,7 +105,8 @@ def backup(archive: Archive, folder: Path, by: str, *, whole: bool) -> Made:
             held_up = time.monotonic() - frozen
         _write_told(archive, half / TOLD)
         about = About(_FORMAT, archive.office, archive.log.origin, made, whole, leaves, root.hex())
-        copy.close(about)
+        with archive.database.read() as db:
+            copy.close(about, gone(db))
         os.sync()
         target = folder / half.name[1:].removesuffix(".part")
         half.rename(target)
@@ -158,7 +160,8 @@ class _Copy:
         target = self._half / name
         target.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         if _WRITTEN_ONCE.match(name) and target.exists():
-            return  # only its lock has changed since it was copied
+            shutil.copystat(path, target)  # only its lock has changed since it was copied
+            return
         if self._link(path, name, target):
             return
         digest = hashlib.sha256()
@@ -179,15 +182,17 @@ class _Copy:
             if old.stat().st_size != path.stat().st_size:
                 return False
             target.hardlink_to(old)
+            shutil.copystat(path, target)  # its lock may have been extended since
         except OSError:  # it is not there any more, or the disk has no links
             return False
         self.sums[name] = self._known[name]
         self.linked += 1
         return True
 
-    def close(self, about: About) -> None:
-        """Write the lists, the backup's own last."""
-        held = sorted((name, sha256) for name, sha256 in map(self._held, filter(_RECEIPT.match, self.sums)))
+    def close(self, about: About, disposed: Collection[tuple[str, str]]) -> None:
+        """Write the lists, the backup's own last. `disposed`: devices and recordings that are not held any more."""
+        receipts = (_RECEIPT.match(name) for name in self.sums)
+        held = sorted(self._held(found[0]) for found in receipts if found and (found[1], found[2]) not in disposed)
         (self._half / HELD).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in held))
         for name in (TOLD, HELD):
             self.sums[name] = hashlib.sha256((self._half / name).read_bytes()).hexdigest()
@@ -214,7 +219,7 @@ def _files(data: Path, *, log: bool) -> Iterator[Path]:
     """The files of the office that a backup has, or would have but for the log."""
     for folder, folders, names in os.walk(data):
         inside = Path(folder).relative_to(data).parts
-        skipped = {"staging"} if log or inside else {"staging", "log"}
+        skipped = {"staging", "scratch"} if log or inside else {"staging", "scratch", "log"}
         folders[:] = [name for name in folders if name not in skipped and not name.startswith(".")]
         for name in names:
             path = Path(folder, name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from office.notify_config import NotifyConfig
 from runtime.config import Between, Matches
 
 _Port = Annotated[int, Between(0, 65_535)]
@@ -83,6 +84,7 @@ class OfficeConfig:
     desks: tuple[Annotated[str, Matches("[A-Z0-9-]{3,32}")], ...] = ()  # who of role `desk` may read and command
     time_zone: str = "Asia/Shanghai"  # of the county: where a day ends (rule 19)
     warn_hours: Annotated[int, Between(0, 24)] = 4  # before a deadline
+    notify: NotifyConfig | None = None  # without it nobody is told by mail or webhook
     page_address: str | None = None  # where people's browsers come to (HTTPS); without it there is no page
     page_port: _Port = 8444  # 0: any free one, told when ready
     page_certificate: Path | None = None  # PEM chain of an authority that people's browsers trust, leaf first

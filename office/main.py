@@ -15,7 +15,7 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.jose import Json
 from evidence.standing import Standing
-from office import account_acts, acts, alerts, keeping, listing, register, upkeep
+from office import account_acts, acts, alerts, case_commands, keeping, listing, register, upkeep
 from office import export as exporting
 from office.archive import Archive, look
 from office.config import OfficeConfig
@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         required=True,
         metavar="run|list|alerts|export|cameras|camera|deadlines|issue|return|remote|back|order|account|"
-        "scrub|missing|dispose|rebuild|backup|restore",
+        "scrub|missing|dispose|rebuild|backup|restore|activities|worklists|conduct|custody|foreign|announce|draw|"
+        "inspection",
     )
     run = commands.add_parser("run", help="接收 receive from docks until stopped")
     run.set_defaults(command=_run)
@@ -87,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     camera.add_argument("device", metavar="ID")
     camera.add_argument("standing", choices=[standing.value for standing in (*MARKS, Standing.GOOD)])
     camera.set_defaults(command=_camera)
-    added = [command for module in (acts, upkeep, keeping) for command in module.add(commands)]
+    added = [command for module in (acts, case_commands, upkeep, keeping) for command in module.add(commands)]
     for command in (run, listed, alerts, export, cameras, camera, account_acts.add(commands), *added):
         command.add_argument("--config", type=Path, required=True, metavar="office.toml")
     return parser

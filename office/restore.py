@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
@@ -32,6 +33,7 @@ from office.schema import SEGMENTS
 from runtime.disk import make_folder, sync_folder
 
 _BLOCK = 1024 * 1024
+_APART: Final[dict[str, Any]] = {"database": None, "store": None, "second": None}  # a drill touches nothing but its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def drill(config: OfficeConfig, folder: Path, by: str) -> Restored:
         if archive.log.size < about.leaves or archive.log.root(about.leaves).hex() != about.root:
             raise OfficeError("restore-newer", "the office's log does not continue that of the backup: ask why")
         with tempfile.TemporaryDirectory(prefix=f".{config.data.name}.drill.", dir=config.data.parent) as beside:
-            done = _restore(replace(config, data=Path(beside) / "data", database=None), folder, about)
+            done = _restore(replace(config, data=Path(beside) / "data", **_APART), folder, about)
         with archive.book.turn() as turn:
             seconds = round(done.copying + done.rebuilding + done.proving, 1)
             turn.enter("restore-drill", by=by, made=about.made, leaves=about.leaves, milliseconds=int(seconds * 1000))

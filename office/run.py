@@ -23,6 +23,7 @@ from office.desk import Desk
 from office.errors import OfficeError
 from office.events import Subscriber
 from office.ingest import Ingest
+from office.notify import Notifier
 from office.papers import Papers
 from office.peer import protocol
 from office.quarantine import Quarantine
@@ -70,6 +71,7 @@ class _Office:
         self._quarantine = Quarantine(archive)
         self._quarantined = Ingest(self._quarantine)
         self._stamper = Stamper(archive.stamps, config.stamp_seconds)
+        self._notifier = Notifier(archive, config.notify) if config.notify else None
         self._caretaker = Caretaker(archive)
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
@@ -81,11 +83,15 @@ class _Office:
             self._subscriber.start()
             self._desk.start(self._subscriber)
             self._stamper.start()
+            if self._notifier:
+                self._notifier.start()
             self._caretaker.start()
             try:
                 await self._serve_pages(listener, context)
             finally:
                 self._quarantine.close()
+                if self._notifier:
+                    await asyncio.to_thread(self._notifier.stop)
                 await asyncio.to_thread(self._caretaker.stop)
                 await asyncio.to_thread(self._stamper.stop)
                 await asyncio.to_thread(self._desk.stop)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from syncd.camera import Camera
+from syncd.camera import ANSWER_SECONDS, Camera
 from syncd.errors import AwayError, Stopped
 from syncd.gate import EMPTY, Offer
 from syncd.guest import Guest
@@ -15,7 +15,6 @@ from syncd.handin import Dock, HandIn
 from syncd.office import Office
 from syncd.presence import Stay
 
-_EAGER_SECONDS = 10.0  # a camera opens its port soon after the contact has closed
 _AGAIN_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class Bay:
         self._present: Guest | None = None
         self._stay: Stay | None = None  # of the one who is present
         self._cut: Callable[[], Exception] | None = None
-        self._eager_until = time.monotonic() + _EAGER_SECONDS if eager else None
+        self._eager_until = time.monotonic() + ANSWER_SECONDS if eager else None
 
     @property
     def offer(self) -> Offer:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from syncd.camera import Camera, CameraState, Listed
+from syncd.camera import ANSWER_SECONDS, Camera, CameraState, Listed
 from syncd.errors import AwayError
 from syncd.events import Events, State
 from syncd.gate import RED
@@ -25,7 +25,6 @@ from syncd.words import WAITING
 _Key = tuple[str, int]
 _RATE_SECONDS = 10
 _MOVING_SECONDS = 3.0
-_ANSWER_SECONDS = 15.0  # a camera opens its port soon after the contact has closed
 
 Due = Callable[[str, _Key], int | None]
 Objections = Callable[[str], Sequence[str]]
@@ -242,7 +241,7 @@ class Board:
             return "fault", "camera-lost"
         if seat.began is None or seat.ended:
             return "empty", None
-        return ("connecting", None) if now - seat.began < _ANSWER_SECONDS else ("fault", "camera-silent")
+        return ("connecting", None) if now - seat.began < ANSWER_SECONDS else ("fault", "camera-silent")
 
 
 def _lamp(state: BayState, code: str | None) -> Lamp:

@@ -6,7 +6,7 @@ import contextlib
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 
@@ -16,17 +16,14 @@ from evidence.pki import Role
 from syncd.errors import AwayError, RefusedError
 from syncd.link import Blocks, Link, Patience
 
+ANSWER_SECONDS: Final = 15.0
+"""How long a bay that has contact waits for an answer: a camera opens its port soon after the contact has closed."""
 _LIST_LIMIT = 100_000
 
 _SIZE = shape.number(0, 2**50)
 _HEAD = {"seq": shape.number(), "sha256": shape.SHA256}
-_JOURNAL = {"file": shape.number(0, 99_999_999), "size": _SIZE}
-_SEGMENT = {"recording": shape.recording_id, "segment": shape.number(0, 999_999), "size": _SIZE}
-
-
-def _long_list(member: dict[str, shape.Check]) -> shape.Check:
-    check = shape.nested(member)
-    return lambda value: isinstance(value, list) and len(value) <= _LIST_LIMIT and all(map(check, value))
+_JOURNAL = shape.nested({"file": shape.number(0, 99_999_999), "size": _SIZE})
+_SEGMENT = shape.nested({"recording": shape.recording_id, "segment": shape.number(0, 999_999), "size": _SIZE})
 
 
 _STATE: dict[str, shape.Check] = {
@@ -34,8 +31,8 @@ _STATE: dict[str, shape.Check] = {
     "boot": shape.BOOT,
     "nonce": shape.optional(shape.hexadecimal(32)),
     "head": shape.nested(_HEAD),
-    "journal": _long_list(_JOURNAL),
-    "segments": _long_list(_SEGMENT),
+    "journal": shape.list_of(_JOURNAL, at_most=_LIST_LIMIT),
+    "segments": shape.list_of(_SEGMENT, at_most=_LIST_LIMIT),
 }
 
 

@@ -6,12 +6,11 @@ By hand: the client library would bring a registry of its own, and everything to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, get_args
 
-from syncd.status import BayStatus, DockStatus
+from syncd.status import BayStatus, DockStatus, State
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_STATES = ("empty", "connecting", "handing_in", "waiting", "done", "fault")
 
 _Sample = tuple[dict[str, str], float]
 _Metric = tuple[str, str, str, Iterable[_Sample]]
@@ -39,7 +38,7 @@ def _metrics(status: DockStatus, now_ms: int) -> Iterator[_Metric]:
     bays, spool = status.bays, status.spool
     docked = [bay for bay in bays if bay.camera]
     yield "info", "gauge", "Which dock, and its program.", [({"dock": status.dock, "version": status.version}, 1)]
-    states = [({"bay": bay.name, "state": state}, int(bay.state == state)) for bay in bays for state in _STATES]
+    states = [({"bay": bay.name, "state": state}, int(bay.state == state)) for bay in bays for state in get_args(State)]
     yield "bay_state", "gauge", "1 for the state that a bay is in.", states
     came = [(_of(bay), bay.bytes_total) for bay in docked]
     yield "camera_bytes", "gauge", "Ciphertext that the camera came with.", came

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from evidence import jose, pki, shape
 from evidence.documents import Configuration, Order, Receipt, TimeAnchor
@@ -22,6 +22,7 @@ from syncd.tus import Uploads
 _NOT_FOUND = 404
 _PEM = "application/x-pem-file"
 _STANDING: dict[str, shape.Check] = {"device": shape.identifier, "standing": shape.one_of(*Standing)}
+_D = TypeVar("_D", Receipt, TimeAnchor, Configuration, Order)
 
 
 class Signers:
@@ -38,37 +39,28 @@ class Signers:
 
     def receipt(self, text: bytes) -> Receipt:
         """Verify a receipt; its signer must have been valid when it says it was made. Raises `EvidenceError`."""
-        chain = self._chain(text, Receipt.TYP)
-        receipt = Receipt.read(text, _key(chain))
-        _check_time(chain, receipt.received)
-        return receipt
+        return self._read(Receipt, text, lambda receipt: receipt.received)
 
     def anchor(self, text: bytes) -> TimeAnchor:
         """Verify a time anchor. As `receipt`."""
-        chain = self._chain(text, TimeAnchor.TYP)
-        anchor = TimeAnchor.read(text, _key(chain))
-        _check_time(chain, anchor.utc)
-        return anchor
+        return self._read(TimeAnchor, text, lambda anchor: anchor.utc)
 
     def configuration(self, text: bytes) -> Configuration:
         """Verify a configuration. As `receipt`."""
-        chain = self._chain(text, Configuration.TYP)
-        configuration = Configuration.read(text, _key(chain))
-        _check_time(chain, configuration.issued)
-        return configuration
+        return self._read(Configuration, text, lambda configuration: configuration.issued)
 
     def order(self, text: bytes) -> Order:
         """Verify an order. As `receipt`."""
-        chain = self._chain(text, Order.TYP)
-        order = Order.read(text, _key(chain))
-        _check_time(chain, order.issued)
-        return order
+        return self._read(Order, text, lambda order: order.issued)
 
-    def _chain(self, text: bytes, typ: str) -> pki.Chain:
-        chain = self._chains.get(jose.parse(text, typ).kid)
+    def _read(self, kind: type[_D], text: bytes, utc: Callable[[_D], str]) -> _D:
+        chain = self._chains.get(jose.parse(text, kind.TYP).kid)
         if chain is None:
             raise EvidenceError("signer-unknown", "signed by a key that is not the office's; fetch its new certificate")
-        return chain
+        document = kind.read(text, pki.public_key(chain.leaf))
+        if not chain.covers(utc(document)):
+            raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc(document)}")
+        return document
 
 
 class Office:
@@ -176,13 +168,3 @@ def check_receipt(signers: Signers, text: bytes, expected: tuple[str, str, int, 
     if (receipt.device, receipt.recording, receipt.segment, receipt.sha256, receipt.size) != expected:
         raise DockError("receipt-wrong", "the receipt is for another segment or for other bytes")
     return text
-
-
-def _key(chain: pki.Chain) -> ec.EllipticCurvePublicKey:
-    return pki.public_key(chain.leaf)
-
-
-def _check_time(chain: pki.Chain, utc: str) -> None:
-    ms = shape.utc_ms(utc)
-    if not chain.not_before.timestamp() * 1000 <= ms <= chain.not_after.timestamp() * 1000:
-        raise EvidenceError("chain-dates", f"the signer's certificate was not valid at {utc}")

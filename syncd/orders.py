@@ -55,11 +55,6 @@ class Orders:
             self._apply(order, text)
             return True
 
-    def in_force(self) -> list[Order]:
-        """What is held, and what goes first."""
-        with self._lock:
-            return [order for order, _ in self._kept.values() if order.act in _URGENCY]
-
     def _apply(self, order: Order, text: str) -> None:
         self._kept[order.target] = order, text
         if order.act in _URGENCY:

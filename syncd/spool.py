@@ -42,7 +42,7 @@ class Spool:
         return sorted(path.name for path in self.root.iterdir() if (path / "journal").is_dir())
 
     def device(self, name: str) -> DeviceSpool:
-        """The folder of one camera, which is made if it is not there."""
+        """The folder of one camera, which its first line makes."""
         return DeviceSpool(self, name)
 
     def used_bytes(self) -> int:
@@ -86,7 +86,6 @@ class DeviceSpool:
         self.folder = spool.root / device
         self._spool = spool
         self._partial = spool.root / "partial" / device
-        spool.folders.make(self.folder / "journal")
 
     # --- journal
 
@@ -105,6 +104,7 @@ class DeviceSpool:
 
     def append_journal(self, file: int, data: Buffer) -> None:
         """Append verified lines; durable on return."""
+        self._spool.folders.make(self.folder / "journal")
         _append(self.folder / records.journal_path(file), data)
 
     def persist_journal(self, file: int) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,33 @@ def test_without_segments_it_says_which_are_to_be_put_back(lived_in: LivedIn, tm
         shutil.copy(kept / name, segments / name)
     lived_in.start()
     assert lived_in.archive.receipts.get(lived_in.camera.device, lived_in.recording, 1) is not None
+
+
+def test_what_was_disposed_of_is_not_missed(lived_in: LivedIn, tmp_path: Path) -> None:
+    of = {"device": lived_in.camera.device, "recording": lived_in.recording}
+    with lived_in.archive.book.turn() as turn:
+        index = turn.enter("disposal-proposed", by="keeper", **of, term="2026-11-24T00:00:00.000Z", reason="到期")
+        turn.enter("disposed", by="director", proposal=index)
+    shutil.rmtree(lived_in.config.data / "store" / of["device"] / "segments" / of["recording"])
+    made = backup(lived_in.archive, tmp_path / "backups", "keeper", whole=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", "segments.sha256"], cwd=made.folder, check=True)
+    done = restore(_lost(lived_in), made.folder, "keeper")
+    assert done.lacking == 0
+
+
+def test_locks_come_back(lived_in: LivedIn, tmp_path: Path) -> None:
+    """The date until which a segment is locked is its time of change, also where it is linked to, not copied."""
+    name = f"{lived_in.camera.device}/{records.segment_path(lived_in.recording, 0)}"
+    store = lived_in.archive.store.segments
+    backup(lived_in.archive, tmp_path / "backups", "keeper", whole=True)
+    store.extend(name, datetime(2040, 1, 1, tzinfo=UTC))
+    store.hold(name, on=True)
+    lock = store.lock(name)
+    made = backup(lived_in.archive, tmp_path / "backups", "keeper", whole=True)
+    assert made.linked > 0
+    restore(_lost(lived_in), made.folder, "keeper")
+    lived_in.start()
+    assert lived_in.archive.store.segments.lock(name) == lock
 
 
 # --- Attacks ---------------------------------------------------------------------------------------------------------

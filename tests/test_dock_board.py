@@ -13,14 +13,13 @@ import pytest
 from evidence import records
 from syncd import status
 from syncd.bay import Bay, HandIns
-from syncd.board import Board, Rate, WatchedCamera, WatchedEvents
+from syncd.board import Board, Rate, Seat, WatchedCamera, WatchedEvents
 from syncd.camera import CameraState, Listed
 from syncd.status import BayStatus, DockStatus, SpoolStatus, Waiting
 from syncd.urgency import due_ms
 from syncd.words import REASONS, STATES, WAITING
 from tests.agency import Agency, Holder
 from tests.dock_site import MIB, PATIENCE, Site
-from tests.tus_office import Fault
 
 
 class Shown(Site):
@@ -77,20 +76,21 @@ def test_a_camera_comes_is_emptied_and_goes(site: Shown) -> None:
 def test_one_that_is_pulled_out_too_early_is_asked_for_until_it_is_back(site: Shown) -> None:
     site.record(8 * MIB)
     address = site.camera.port.address
+    moved = site.board.moved
 
-    def pull(method: str, _path: str) -> Fault | None:
-        if method == "PATCH" and site.shows().bytes_done > 2 * MIB and site.camera.port._server:
+    def pull(seat: Seat, size: int, key: tuple[str, int] | None = None, end: int = 0) -> None:
+        moved(seat, size, key, end)
+        if end > 2 * MIB and site.camera.port._server:
             site.camera.port._server.cut_all()
             site.camera.port.stop()
-        return None
 
-    site.office.faults.append(pull)
+    site.board.moved = pull  # type: ignore[method-assign]
     for _ in range(3):
         site.bay.work()
     gone = site.shows()
     assert (gone.state, gone.lamp, gone.code, gone.camera) == ("fault", "red", "camera-lost", "BWC-0001")
     assert 0 < gone.percent < 100
-    site.office.faults.clear()
+    site.board.moved = moved  # type: ignore[method-assign]
     site.camera.port._wanted = address  # the same place
     site.camera.port.start()
     site.until(lambda: site.shows().lamp == "green")

@@ -4,93 +4,26 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from evidence import age
-from office.archive import Archive
 from office.person import Role
 from office.site.sessions import COOKIE
-from office.watching import Plays
 from tests.chromium import Tab, chromium
+from tests.cinema import SECONDS, Cinema, showing
 from tests.evidence_media import media
-from tests.footage import Camera
-from tests.office_kit import OfficeKit, running, wait_for
-from tests.site_kit import Browser, SiteKit
-from tests.watch_kit import IdentityKeys, TestViewings, plays
+from tests.office_kit import wait_for
+from tests.site_kit import Browser
 
 pytestmark = pytest.mark.net
-SECONDS = 12  # of the first part
-
-
-@dataclass
-class Cinema:
-    """A page over an office with two officers' recordings of one activity."""
-
-    site: SiteKit
-    viewings: TestViewings
-    keys: IdentityKeys
-    recordings: list[tuple[str, str]]  # device and id
-
-    def viewer(self, account: str = "wang") -> Browser:
-        return self.site.browser(account, Role.OFFICER)
-
-    def begin(self, viewer: Browser, *which: int) -> str:
-        """Begin to watch recordings; the path of the player."""
-        fields = zip(("shown", "beside"), ("/".join(self.recordings[number]) for number in which), strict=False)
-        answer = viewer.post("/watch", **dict(fields))
-        assert answer.status == 303, answer
-        return answer.headers["location"]
-
-    def film(self, path: str, shown: int = 0, part: int = 1) -> str:
-        return f"/play/{path.rpartition('/')[2]}/{shown}/{part}"
-
-
-def _film(camera: Camera) -> str:
-    """Twelve seconds with a notice, a marker and a still; a power cut; four seconds more."""
-    recording = camera.start()
-    begin = camera.now_ns
-    camera.line("notice", recording=recording, attempt=1, heard=True, score_permille=990, from_ns=begin + 10**9,
-                to_ns=begin + 5 * 10**9)  # fmt: skip
-    for segment in range(3):
-        numbers = range(segment * 8, segment * 8 + 8)
-        camera.film(recording, 1, segment, list(numbers), of=24, still=media().still if segment == 1 else b"")
-    camera.line("marker", recording=recording, at_ns=camera._part_ns + 5_000_000_000)
-    camera.boot()
-    camera.utc_ms += SECONDS * 1000 + 8_000
-    camera.start(recording, 2)
-    camera.film(recording, 2, 3, list(range(8)), of=24)
-    camera.gap(recording, 1)
-    camera.end(recording, 2, 4)
-    return recording
 
 
 @pytest.fixture(scope="module")
 def cinema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cinema]:
-    office = OfficeKit(tmp_path_factory.mktemp("office"))
-    identity = age.generate_identity()
-    recipients = [age.recipient_of(identity), age.recipient_of(age.generate_identity())]
-    cameras = [Camera(office.agency, recipients, device) for device in ("BWC-0001", "BWC-0002")]
-    cameras[1].utc_ms += 3_000
-    recordings = [(camera.device, _film(camera)) for camera in cameras]
-    with running(office):
-        client = office.client()
-        for camera in cameras:
-            client.hand_in_journal(camera.device, camera.journal)
-            for name, data in camera.segments.items():
-                assert client.patch(client.segment(camera.device, name, data), 0, data).status == 204
-    kits: list[tuple[TestViewings, IdentityKeys]] = []
-
-    def watched(archive: Archive) -> Plays:
-        made, viewings, keys = plays(archive, identity)
-        kits.append((viewings, keys))
-        return made
-
-    with SiteKit(office, plays=watched).serving() as site:
-        yield Cinema(site, *kits[0], recordings)
+    with showing(tmp_path_factory.mktemp("office")) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -210,6 +143,7 @@ def test_keys_are_asked_for_as_they_are_needed(cinema: Cinema) -> None:
     assert cinema.keys.asked == [0]
 
 
+@pytest.mark.long
 def test_the_picture_moves_seeks_and_sounds(cinema: Cinema, tabs: Callable[[], Tab]) -> None:
     viewer = cinema.viewer()
     tab = shown(cinema, tabs, viewer, cinema.begin(viewer, 0))
@@ -232,6 +166,7 @@ def test_the_picture_moves_seeks_and_sounds(cinema: Cinema, tabs: Callable[[], T
     assert tab.complaints() == []
 
 
+@pytest.mark.long
 def test_it_goes_on_behind_a_gap_and_says_why(cinema: Cinema, tabs: Callable[[], Tab]) -> None:
     viewer = cinema.viewer()
     tab = shown(cinema, tabs, viewer, cinema.begin(viewer, 0))
@@ -247,6 +182,7 @@ def test_it_goes_on_behind_a_gap_and_says_why(cinema: Cinema, tabs: Callable[[],
     assert "断电" in tab.run("document.getElementById('said').textContent")
 
 
+@pytest.mark.long
 def test_two_recordings_run_on_one_clock(cinema: Cinema, tabs: Callable[[], Tab]) -> None:
     viewer = cinema.viewer()
     tab = shown(cinema, tabs, viewer, cinema.begin(viewer, 0, 1))
@@ -264,6 +200,7 @@ def test_two_recordings_run_on_one_clock(cinema: Cinema, tabs: Callable[[], Tab]
     assert tab.complaints() == []
 
 
+@pytest.mark.long
 def test_speeds_and_keys(cinema: Cinema, tabs: Callable[[], Tab]) -> None:
     viewer = cinema.viewer()
     tab = shown(cinema, tabs, viewer, cinema.begin(viewer, 0))

@@ -17,14 +17,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from office.archive import Archive
 from office.site.actions import Action, Table, by_path
 from office.site.frame import Frame, Refused
+from office.site.pages import (
+    activities,
+    cases,
+    inspections,
+    log_in,
+    overview,
+    people,
+    recordings,
+    requests,
+    statements,
+    watch,
+)
 from office.site.pages import frame as frame_pages
-from office.site.pages import log_in, overview, people, recordings, requests, watch
 from office.site.pictures import STATIC, static_files
 from office.site.sessions import Sessions
 from office.site.text import Text
 from office.watching import Plays
 
-PAGES: Final[tuple[ModuleType, ...]] = (frame_pages, log_in, overview, recordings, requests, watch, people)
+PAGES: Final[tuple[ModuleType, ...]] = (
+    frame_pages, log_in, overview, recordings, requests, watch, activities, statements, cases, inspections, people,
+)  # fmt: skip
 """Modules of pages: each has `ACTIONS`, and may have `REFUSALS` (wordings for codes of `OfficeError`)."""
 
 _POLICY = (

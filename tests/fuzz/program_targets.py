@@ -232,7 +232,8 @@ class _Answered:
 
 
 def _link(client: Any, data: bytes) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", 1)
+    connection: Any = http.client.HTTPConnection("127.0.0.1", 1)
+    connection.cut = connection.close
     connection.sock = cast("Any", _Answered(data))
     client._link._connection, client._link.peer = connection, DEVICE
     client._link.connect = lambda: DEVICE  # the connection stands
