@@ -27,6 +27,7 @@ from office.restore import drill, restore
 from office.schema import ALERTS
 from tests.agency import Agency
 from tests.lived_in import LivedIn
+from tests.postgres_kit import Server
 
 
 @pytest.fixture(scope="module")
@@ -307,11 +308,10 @@ def test_alerts_that_were_only_told_come_back_too(lived_in: LivedIn, tmp_path: P
         assert list(told) == [lived_in.camera.device, "BWC-0007"]
 
 
-def test_a_database_apart_knows_how_long_the_log_was(tmp_path: Path, agency: Agency, database: str | None) -> None:
+@pytest.mark.slow
+def test_a_database_apart_knows_how_long_the_log_was(tmp_path: Path, agency: Agency, postgres: Server) -> None:
     """A catalogue on another machine tells of a restored backup."""
-    if database is None:
-        pytest.skip("a catalogue in a file goes with the folder")
-    office = LivedIn(tmp_path / "office", agency, database)
+    office = LivedIn(tmp_path / "office", agency, postgres.create())
     office.live()
     made = backup(office.archive, tmp_path / "backups", "keeper", whole=True)
     office.record()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ from office.orders import ORDER_DOCKS, ORDERS
 from office.rebuild import rebuild
 from office.schema import ALERTS, BAYS, DEVICES, DOCKINGS, LOANS, RECORDINGS
 from tests.agency import Agency
+from tests.builders import RECIPIENTS
+from tests.footage import Camera
 from tests.lived_in import DOCK, LivedIn
+from tests.office_kit import OfficeKit, running
 from tests.postgres_kit import Server
 
 HINTS = {"events", "docks", "bays", "telemetry", "order_docks"}
@@ -331,6 +335,29 @@ def test_orders_go_to_the_docks_that_have_not_answered(lived_in: LivedIn) -> Non
 def _act(database: Database, order: str) -> str:
     with database.read() as db:
         return str(db.execute(select(ORDERS.c.act).where(ORDERS.c.id == order)).scalar_one())
+
+
+@pytest.mark.slow
+@pytest.mark.net
+def test_a_running_office_keeps_its_catalogue_elsewhere(tmp_path: Path, postgres: Server) -> None:
+    """The whole program over PostgreSQL: hand-in over HTTPS, messages, commands beside it, killed and started again."""
+    office = OfficeKit(tmp_path, database=postgres.create())
+    camera = Camera(office.agency, RECIPIENTS)
+    recording = camera.start()
+    data = camera.noise(recording, 0, 5000)
+    camera.end(recording, 1, 1)
+    with running(office):
+        client = office.client()
+        client.hand_in_journal(camera.device, camera.journal)
+        assert client.patch(client.segment(camera.device, (recording, 0), data), 0, data).status == 204
+        assert office.call("issue", camera.device, "--officer", "1", "--shift-end", "23:59").returncode == 0
+        office.kill()
+    with running(office):
+        (listed,) = json.loads(office.call("list", "--json").stdout)["recordings"]
+        assert (listed["recording"], listed["held"], listed["missing"]) == (recording, 1, [])
+        due = json.loads(office.call("deadlines", "--json").stdout)["deadlines"]
+        assert [one["recording"] for one in due] == [None]
+    assert not list(office.data.glob("catalogue.sqlite*"))
 
 
 def test_the_desk_sees_acts_of_people_only(lived_in: LivedIn) -> None:
