@@ -260,7 +260,7 @@ def test_a_request_to_watch_that_waits_is_told_at_each_step(unit: Unit) -> None:
         with unit.archive.database.begin() as db:
             db.execute(update(requests).values(state="reviewed"))
         told.turn()
-    assert "调阅申请待审查\n编号 99" in box.taken[0].get_content()
+    assert "调阅申请待审查\r\n编号 99" in box.taken[0].get_content()
     assert "调阅申请待审批" in box.taken[1].get_content()
     assert "zhang" not in box.taken[0].get_content()
 
