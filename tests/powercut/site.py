@@ -226,14 +226,6 @@ class _Patience:
         pass
 
 
-class _NoDeadlines:
-    """Likewise, of the dock's links."""
-
-    @contextmanager
-    def within(self, _seconds: float, _cut: Callable[[], None]) -> Iterator[None]:
-        yield
-
-
 async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
     """In the place of a thread, whose end is waited for anyway."""
     return act(*arguments)
