@@ -215,7 +215,7 @@ def _revoke(arguments: argparse.Namespace, now: datetime) -> None:
 
 
 def _services(arguments: argparse.Namespace, _: datetime) -> None:
-    command = f"{sys.executable} -m bodycam"
+    command = f"{service_files.quoted(sys.executable)} -m bodycam"
     for path in service_files.write(arguments.kind, arguments.dir, arguments.out, command):
         _say(f"written: {path}")
     _say(f"now: systemd-sysusers && systemctl daemon-reload && systemctl enable --now bodycam-{arguments.kind}")

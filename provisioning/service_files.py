@@ -34,5 +34,12 @@ def write(kind: str, folder: Path, out: Path, command: str) -> list[Path]:
     return [out / name for name in files]
 
 
+def quoted(word: str) -> str:
+    """One word of a command line as systemd reads it: spaces, quotes, its own `%` and `$` stand for themselves."""
+    for letter in '\\"':
+        word = word.replace(letter, f"\\{letter}")
+    return '"' + word.replace("%", "%%").replace("$", "$$") + '"'
+
+
 def _shipped(name: str) -> str:
     return (resources.files("provisioning") / "units" / name).read_text(encoding="utf-8")

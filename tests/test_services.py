@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioning import service_files
 from provisioning.main import main as provision
 
 KINDS = ("camera", "dock", "office")
@@ -46,6 +47,10 @@ def test_a_folder_that_a_unit_cannot_name_is_refused(tmp_path: Path) -> None:
     for folder in (str(Path("/home") / "dock"), "/srv/a dock", "/srv/%h"):
         assert provision(["services", "dock", "--dir", folder, "--out", str(tmp_path)]) == 64
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_in_a_folder_with_odd_letters_is_named_as_systemd_reads_it() -> None:
+    assert service_files.quoted('/opt/a "b" 5%/$py') == r'"/opt/a \"b\" 5%%/$$py"'
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
