@@ -1,4 +1,4 @@
-"""`bodycam office account`: people, their roles and their log-in, at the machine (docs/office-people.md).
+"""`bodycam office account`: people, their roles and their log-in, at the machine (docs/people.md).
 
 For the technician's first hour, and for whoever is locked out; everything is a leaf of the log that says so. The roles
 that open footage take a second person here too: he gives his password and code.

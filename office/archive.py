@@ -91,7 +91,7 @@ class Archive:
         self.orders = Orders(self.database, self.book, self.office, self.signer, self.signer_kid)
         self.people = People(self.book, self.database)
         self.viewing = Viewing(self.book, self.log.origin, self.catalogue.holds)
-        self.gate = Gate(Accounts(config.data / "accounts"), Sessions(), self.people, self.book)
+        self.gate = Gate(Accounts(config.data / "accounts"), Sessions(), self.people, self.book, config.oidc)
         self.revoked = OfficeRevoked(lambda: self.revocation_lists, self.signer_chain[1:], self.roots)
         self.heads = Heads(self.log, self.book, self.catalogue, config.clock_error_ms)
         self.journals = Journals(

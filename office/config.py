@@ -14,6 +14,18 @@ _Port = Annotated[int, Between(0, 65_535)]
 
 
 @dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """A provider that says who somebody is. `page`: the page's own address; `claim`: which member is the account."""
+
+    issuer: Annotated[str, Matches(r"https://\S+")]
+    client: str
+    secret_file: Path
+    page: Annotated[str, Matches(r"https://\S+")]
+    claim: str = "preferred_username"
+    roots: Path | None = None  # PEM; None: the machine's own
+
+
+@dataclass(frozen=True, slots=True)
 class KeydConfig:
     """`folder`: keyd's own. `peer`: the user whose processes get an answer; None: keyd's own user."""
 
@@ -89,6 +101,7 @@ class OfficeConfig:
     page_port: _Port = 8444  # 0: any free one, told when ready
     page_certificate: Path | None = None  # PEM chain of an authority that people's browsers trust, leaf first
     page_key: Path | None = None
+    oidc: OidcConfig | None = None  # besides accounts of the office's own
     keyd: KeydConfig | None = None  # without it nobody can watch
     stall_seconds: Annotated[int, Between(1, 600)] = 60  # an upload that brings nothing for so long is cut
 

@@ -8,7 +8,9 @@ from typing import Final
 
 from office.accounts import Accounts
 from office.book import Book
+from office.config import OidcConfig
 from office.errors import OfficeError
+from office.oidc import Oidc
 from office.people import People
 from office.person import Person
 from office.sessions import Sessions
@@ -23,8 +25,11 @@ _QUIET_SECONDS = 60.0  # between two leaves about the same refusal: nobody fills
 class Gate:
     """Who is logged in: `find` is the port `office.site.sessions.Sessions`."""
 
-    def __init__(self, accounts: Accounts, sessions: Sessions, people: People, book: Book) -> None:
+    def __init__(self, accounts: Accounts, sessions: Sessions, people: People, book: Book,
+                 oidc: OidcConfig | None = None) -> None:  # fmt: skip
+        """Raises `OfficeError` ("oidc")."""
         self.accounts = accounts
+        self.oidc = Oidc(oidc) if oidc else None
         self._sessions = sessions
         self._people = people
         self._book = book

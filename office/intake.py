@@ -80,6 +80,11 @@ def _started(db: Connection, record: Record, now: str) -> None:
         db.execute(update(RECORDINGS).where(_of(RECORDINGS, record)).values(parts=parts))
 
 
+def _activity(db: Connection, record: Record, _now: str) -> None:
+    """The kind that was chosen while it ran: the last one counts (rule 5)."""
+    db.execute(update(RECORDINGS).where(_of(RECORDINGS, record)).values(activity=record.body["activity"]))
+
+
 def _ended(db: Connection, record: Record, now: str) -> None:
     body, clock = record.body, record.clock
     names = ("parts", "frames_delivered", "frames_encoded", "frames_dropped")
@@ -148,6 +153,7 @@ def _add(db: Connection, table: Table, record: Record, *names: str, **more: Any)
 
 
 _HANDLERS: Final[dict[str, Callable[[Connection, Record, str], None]]] = {
+    "activity": _activity,
     "alert": _alert,
     "certified": _certified,
     "recording_started": _started,

@@ -1,4 +1,4 @@
-"""Whether keyd gives a file key: every check, in one place, without IO (docs/design/keyd.md has the same numbers).
+"""Whether keyd gives a file key: every check, in one place, without IO (docs/keyd.md has the same numbers).
 
 What comes in is from the office's own web process, and none of it is believed: what counts is the approvers'
 signatures, the log's proof, the camera's signature over the header of its file, and keyd's own clock.

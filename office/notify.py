@@ -1,4 +1,4 @@
-"""Who has to know is told: alerts of cameras, hand-ins that are overdue, statements that wait (rules 15, 19).
+"""Who has to know is told: of alerts, overdue hand-ins, statements and requests that wait (rules 15, 19, 22).
 
 A thread of the running office. What is told says which and where to look; nothing out of a recording, no person's name:
 mail goes through servers that are not the office's.
@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from sqlalchemy import select
+
 from office import alerts, statements
 from office.archive import Archive
 from office.catalogue import utc
@@ -22,10 +24,13 @@ from office.deadlines import State
 from office.duties import deadlines
 from office.notices import Notice, Notices
 from office.notify_config import NotifyConfig
+from office.rows import rows
 from office.statements import CONCERNS
+from office.viewing_rows import requests
 
 MOST: Final = 50  # notices in one message
 _RECENT: Final = timedelta(days=7)  # alerts before that are history, also to an office that was moved here
+_NEXT: Final = {"asked": "待审查", "reviewed": "待审批", "approved": "待登记"}
 Source = Callable[[Archive, datetime], Iterable[Notice]]
 
 _log = logging.getLogger(__name__)
@@ -61,7 +66,16 @@ def of_statements(archive: Archive, _: datetime) -> Iterable[Notice]:
         yield _notice("statement", name, f"{CONCERNS[row['concerns']]}{words}", f"编号 {row['statement']}")
 
 
-SOURCES: Final[tuple[Source, ...]] = (of_alerts, of_hand_ins, of_statements)
+def of_requests(archive: Archive, _: datetime) -> Iterable[Notice]:
+    """Requests to watch that wait for a review, an approval or the keeper's registration (rules 22 and 23)."""
+    with archive.database.read() as db:
+        found = rows(db, select(requests.c.leaf_index, requests.c.state).where(requests.c.state.in_(_NEXT)))
+    for row in found:
+        number, state = str(row["leaf_index"]), row["state"]
+        yield _notice("request", (number, state), f"调阅申请{_NEXT[state]}", f"编号 {number}")
+
+
+SOURCES: Final[tuple[Source, ...]] = (of_alerts, of_hand_ins, of_statements, of_requests)
 """Whatever else people wait for is added here."""
 
 

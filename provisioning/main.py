@@ -25,7 +25,7 @@ from evidence import shape
 from evidence.errors import EvidenceError
 from evidence.records import ACTIVITIES
 from evidence.revocation import REASONS
-from provisioning import agency, configuration, device, renewal, revocation
+from provisioning import agency, configuration, device, renewal, revocation, service_files
 from provisioning.errors import ProvisioningError
 from runtime import config
 from runtime.config import ConfigError
@@ -87,12 +87,13 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="bodycam provision", description="Set up an agency, its office, docks and cameras.")
-    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|desk|camera|configure|revoke")
+    commands = parser.add_subparsers(required=True, metavar="agency|office|dock|desk|camera|configure|revoke|services")
     _add_agency(commands.add_parser("agency", help="make the agency's authority, or sign a request with it"))
     for kind in _KINDS:
         command = commands.add_parser(kind, help=f"enrol a {kind}")
         _add_device(command, kind)
     _add_revoke(commands.add_parser("revoke", help="take the certificates of a key back, with the date"))
+    _add_services(commands.add_parser("services", help="write what systemd is to know of this machine's program"))
     command = commands.add_parser("configure", help="sign a camera's configuration with the office's key")
     command.add_argument("id", type=_identifier)
     command.add_argument("--office", type=Path, required=True, metavar="DIR", help="the office's folder")
@@ -129,6 +130,13 @@ def _add_revoke(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--out", type=Path, metavar="DIR", help="folder that gets a copy of the list")
     command.set_defaults(run=_revoke)
+
+
+def _add_services(command: argparse.ArgumentParser) -> None:
+    command.add_argument("kind", choices=service_files.KINDS)
+    command.add_argument("--dir", type=Path, required=True, metavar="DIR", help="the device's own folder")
+    command.add_argument("--out", type=Path, default=Path("/etc"), metavar="DIR", help="default /etc")
+    command.set_defaults(run=_services)
 
 
 def _add_device(command: argparse.ArgumentParser, kind: str) -> None:
@@ -204,6 +212,13 @@ def _renew(arguments: argparse.Namespace, now: datetime) -> None:
 def _revoke(arguments: argparse.Namespace, now: datetime) -> None:
     told = (arguments.what, arguments.reason, arguments.since)
     revocation.revoke(arguments.agency, *told, now.replace(microsecond=0), arguments.out, _say)
+
+
+def _services(arguments: argparse.Namespace, _: datetime) -> None:
+    command = f"{service_files.quoted(sys.executable)} -m bodycam"
+    for path in service_files.write(arguments.kind, arguments.dir, arguments.out, command):
+        _say(f"written: {path}")
+    _say(f"now: systemd-sysusers && systemctl daemon-reload && systemctl enable --now bodycam-{arguments.kind}")
 
 
 def _configure(arguments: argparse.Namespace, now: datetime, former: Path | None = None) -> None:

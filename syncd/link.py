@@ -164,10 +164,8 @@ class Link:
 
     def answered(self) -> bool:
         """Whether the answer is there before the end of the body, or the end of the connection: no more is wanted."""
-        poll = select.poll()
         with self._guarded():
-            poll.register(self._live().sock, select.POLLIN)
-        return bool(poll.poll(0))
+            return self._live().answered()
 
     def answer(self) -> Answer:
         """The answer to what was begun. As `request`."""
@@ -275,6 +273,12 @@ class _Connection(http.client.HTTPConnection):
             raise ConnectionAbortedError("cut")
         self.sock.do_handshake()
         self.sock.settimeout(None)  # from here on each step has its deadline, and the kernel waits at the least cost
+
+    def answered(self) -> bool:
+        """Whether something has come that was not read."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def cut(self) -> None:
         """Wake whatever waits on the connection, in any thread, and make it fail."""

@@ -237,11 +237,15 @@ def _receipt_of(segment: Path) -> Path:
 
 def _append(path: Path, data: Buffer) -> None:
     with path.open("ab") as stream:
-        if not stream.tell():  # ahead of its bytes: a file that has some has a durable name
+        if not (before := stream.tell()):  # ahead of its bytes: a file that has some has a durable name
             sync_folder(path.parent)
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+        try:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            os.truncate(path, before)  # nobody can tell what of it is durable, and the next sync would not fail
+            raise
 
 
 def _remove(path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import pytest
 
 from evidence import records, shape
 from evidence.documents import Receipt
@@ -14,6 +17,7 @@ from office.activities import Entry
 from office.archive import Archive
 from office.catalogue import utc
 from office.config import OfficeConfig
+from office.errors import OfficeError
 from office.worklists import Item, Ledger
 from runtime.config import load
 from tests.agency import Agency
@@ -114,3 +118,11 @@ class Unit:
 
     def lists(self) -> list[str]:
         return [one.list for one in self.items()]
+
+
+def refused(code: str, act: Callable[..., Any], *arguments: Any, **named: Any) -> str:
+    """The message with which an act is refused; its code is that one."""
+    with pytest.raises(OfficeError) as caught:
+        act(*arguments, **named)
+    assert caught.value.code == code, caught.value
+    return caught.value.message

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+
 PROGRAM = "/usr/bin/chromium"
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--ignore-certificate-errors",
@@ -156,6 +158,8 @@ class NewTab(Protocol):
 def chromium(*flags: str) -> Iterator[NewTab]:
     """Run the browser with a profile of its own; opens tabs, each `alone` as another person's would be."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        if not Path(PROGRAM).exists():
+            pytest.skip(f"{PROGRAM} is not installed: scripts/setup browser")
         command = [PROGRAM, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         tabs: list[Tab] = []

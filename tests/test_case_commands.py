@@ -10,10 +10,10 @@ import pytest
 
 from tests.agency import Agency
 from tests.casework_kit import ONE, Unit
-from tests.test_casework import TABLE
+from tests.test_activity_table import TABLE
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_keeper_and_an_inspector_do_without_the_page(tmp_path: Path, agency: Agency) -> None:
     unit = Unit(tmp_path, agency)
     unit.issue("BWC-0001", ONE, 10, 2)

@@ -14,7 +14,7 @@ from office.site.actions import STAFF
 from tests.agency import Agency
 from tests.casework_kit import COUNTY, ONE, Unit
 from tests.site_kit import Browser, PageAnswer, SiteKit
-from tests.test_casework import TABLE
+from tests.test_activity_table import TABLE
 
 pytestmark = pytest.mark.net
 NONCE = "4-1-6-2-5-3-3-1"

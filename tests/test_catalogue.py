@@ -24,6 +24,7 @@ from evidence.merkle import Tree, leaf_hash
 from office import migrations
 from office.alone import alone
 from office.archive import Archive
+from office.catalogue import utc_now
 from office.contact import meet
 from office.database import METADATA, Database, put, put_new, sqlite_url
 from office.errors import OfficeError
@@ -312,6 +313,8 @@ def test_uses_and_stays_in_docks_in_either_order(opened: Database) -> None:
 def test_orders_go_to_the_docks_that_have_not_answered(lived_in: LivedIn) -> None:
     orders, catalogue = lived_in.archive.orders, lived_in.archive.catalogue
     database = lived_in.archive.database
+    with database.begin() as db:
+        db.execute(update(ORDER_DOCKS).values(sent=utc_now()))
     assert orders.due() == []  # sent just now
     with database.begin() as db:
         db.execute(update(ORDER_DOCKS).values(sent="2000"))

@@ -23,8 +23,7 @@ from office import conduct, draw, inspection, inspection_acts, inspection_report
 from office.draw import Unit as DrawUnit
 from office.inspection import Plan
 from tests.agency import Agency
-from tests.casework_kit import ONE, TWO, Unit
-from tests.test_casework import refused
+from tests.casework_kit import ONE, TWO, Unit, refused
 
 SPEC = Path(__file__).parent.parent / "docs" / "spec" / "inspection.md"
 NONCE = "4-1-6-2-5-3-3-1"

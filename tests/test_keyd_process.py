@@ -35,7 +35,7 @@ from tests.keyd_kit import (
 from tests.office_kit import ROOT, wait_for
 from tests.people_kit import Town
 
-pytestmark = pytest.mark.net
+pytestmark = [pytest.mark.net, pytest.mark.long]
 NOBODY = 65534
 
 

@@ -23,6 +23,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from sqlalchemy import insert, update
 
 from office import statements
 from office.channels import sign
@@ -30,6 +31,7 @@ from office.notices import LONGEST_SECONDS, Notice, Notices
 from office.notify import Notifier
 from office.notify_config import MailConfig, NotifyConfig, WebhookConfig
 from office.statements import About
+from office.viewing_rows import requests
 from runtime.config import ConfigError, fill
 from runtime.keys import CredentialError
 from tests.agency import Agency, Holder, new_key
@@ -245,6 +247,22 @@ def test_a_signature_is_that_of_the_standards_own_example() -> None:
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     signed = sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}')
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_request_to_watch_that_waits_is_told_at_each_step(unit: Unit) -> None:
+    with unit.archive.database.begin() as db:
+        row = {"leaf_index": 99, "requester": "zhang", "device": "BWC-0001", "recording": "0-1", "purpose": "case",
+               "reason": "核对", "secrecy": "none", "at": unit.text(1), "state": "asked"}  # fmt: skip
+        db.execute(insert(requests).values(**row))
+    box = Mailbox()
+    with mail_server(box) as port, notifier(unit, mail=plain_mail(port)) as told:
+        told.turn()
+        with unit.archive.database.begin() as db:
+            db.execute(update(requests).values(state="reviewed"))
+        told.turn()
+    assert "调阅申请待审查\r\n编号 99" in box.taken[0].get_content()
+    assert "调阅申请待审批" in box.taken[1].get_content()
+    assert "zhang" not in box.taken[0].get_content()
 
 
 def test_one_channel_that_fails_holds_up_no_other(unit: Unit, tmp_path: Path) -> None:

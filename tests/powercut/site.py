@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -203,6 +203,14 @@ class Site:
         return found
 
 
+class _NoDeadlines:
+    """As `_Patience`, of the dock's steps."""
+
+    @staticmethod
+    def within(_seconds: float, _cut: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
 class _Patience:
     """A deadline in real time, which does not pass here."""
 
@@ -218,14 +226,6 @@ class _Patience:
         pass
 
 
-class _NoDeadlines:
-    """Likewise, of the dock's links."""
-
-    @contextmanager
-    def within(self, _seconds: float, _cut: Callable[[], None]) -> Iterator[None]:
-        yield
-
-
 async def _at_once(act: Callable[..., Any], *arguments: Any) -> Any:
     """In the place of a thread, whose end is waited for anyway."""
     return act(*arguments)
@@ -237,7 +237,7 @@ def _leaf(log: Path, index: int) -> dict[str, Any]:
     return leaf
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(world: World) -> Iterator[None]:
     """Links in memory, clocks on the world's time, no other threads than the dock's own."""
 
@@ -250,6 +250,7 @@ def connected(world: World) -> Iterator[None]:
         (link, "_Connection", wire.Connection),
         (link, "_DEADLINES", _NoDeadlines()),
         (threading, "Timer", _Patience),
+        (link, "_DEADLINES", _NoDeadlines()),
         (asyncio, "to_thread", _at_once),
         (time, "monotonic", lambda: world.now_ns / 1e9),
         (office.catalogue, "datetime", _WorldTime),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Final
 
 import segno
 from markupsafe import Markup
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from office.accounts import PASSWORD, factor_address
+from office.errors import OfficeError
+from office.gate import OIDC
+from office.oidc import BACK, Oidc
 from office.people import ACCOUNT
 from office.person import Role
 from office.sessions import LAST_SECONDS
 from office.site.actions import ANYONE, Action
-from office.site.call import Call, log_in, log_out
+from office.site.call import Call, log_in, log_out, set_cookie
 from office.site.fields import Field
 from office.site.frame import LOGIN
 from office.site.pages.frame import NEXT
 from office.site.sessions import COOKIE
 from office.site.text import Text
 
+_STATE: Final = "__Host-oidc"
+_STATE_SECONDS: Final = 600
 _ACCOUNT: Final = Field("account", Text("账号", "Account"), pattern=ACCOUNT, autocomplete="username")
 _PASSWORD: Final = Field("password", Text("口令", "Password"), "password", autocomplete="current-password",
                          limit=PASSWORD[1])  # fmt: skip
@@ -35,12 +41,36 @@ _NEW: Final = Field("password", Text("设置口令", "Choose a password"), "pass
 
 
 def _log_in(call: Call) -> Response:
-    return call.page("log-in.html", {"next": call["next"]})
+    return call.page("log-in.html", {"next": call["next"], "oidc": call.archive.gate.oidc is not None})
 
 
 def _enter(call: Call) -> Response:
     token = call.archive.gate.log_in(call["account"], call["password"], call["digits"])
     return log_in(call.done(call["next"] or "/"), token, LAST_SECONDS)
+
+
+def _provider(call: Call) -> Oidc:
+    if call.archive.gate.oidc is None:
+        raise OfficeError("unknown-address", "no provider is configured", 404)
+    return call.archive.gate.oidc
+
+
+def _go(call: Call) -> Response:
+    """To the provider; its answer counts in this browser alone."""
+    address, state = _provider(call).begin(call["next"] or "/")
+    response = RedirectResponse(address, status_code=303)
+    set_cookie(response, _STATE, state, _STATE_SECONDS)
+    return response
+
+
+def _back(call: Call) -> Response:
+    mine = call.request.cookies.get(_STATE, "")
+    if call["code"] is None or not secrets.compare_digest(mine.encode(), call["state"].encode()):
+        raise OfficeError("log-in", "the provider refused, or this log-in was begun in another browser", 403)
+    account, to = _provider(call).finish(call["code"], call["state"])
+    response = log_in(call.done(to), call.archive.gate.admit(account, OIDC), LAST_SECONDS)
+    response.delete_cookie(_STATE, path="/", secure=True, httponly=True, samesite="lax")
+    return response
 
 
 def _leave(call: Call) -> Response:
@@ -71,6 +101,13 @@ ACTIONS: Final = (
     Action(LOGIN, "GET", "/log-in", Text("登录", "Log in"), ANYONE, _log_in, fields=(NEXT,)),
     Action("log-in-local", "POST", "/log-in", Text("登录", "Log in"), ANYONE, _enter,
            fields=(_ACCOUNT, _PASSWORD, _DIGITS, NEXT)),
+    Action("log-in-oidc", "GET", "/log-in/oidc", Text("统一身份认证登录", "Log in by the county"), ANYONE, _go,
+           fields=(NEXT,)),
+    Action("log-in-oidc-back", "GET", BACK, Text("登录", "Log in"), ANYONE, _back, fields=(
+        Field("state", Text("状态", "State"), "hidden", limit=100), *(
+            Field(name, Text(name, name), "hidden", required=False, limit=4096)
+            for name in ("code", "iss", "session_state", "scope", "error", "error_description", "error_uri")),
+    )),
     Action("log-out", "POST", "/log-out", Text("退出", "Log out"), frozenset(Role), _leave),
     Action("take-over", "GET", "/take-over", Text("启用账号", "Take over your account"), ANYONE, _take_over),
     Action("factor", "POST", "/take-over", Text("下一步", "Next"), ANYONE, _factor, fields=(_ACCOUNT, _CODE)),
@@ -82,5 +119,6 @@ REFUSALS: Final = {
     "log-in": Text("账号、口令或验证码不正确", "Account, password or code is wrong"),
     "locked": Text("尝试次数过多，请十分钟后再试", "Too many tries: wait ten minutes"),
     "code-expired": Text("开户码已过期，请技术员重新发放", "This code has expired: ask the technician for another"),
+    "oidc-away": Text("统一身份认证没有应答", "The county's log-in does not answer"),
     "password": Text("口令长度不符合要求", "The password is too short or too long"),
 }

@@ -30,8 +30,7 @@ const problem = () => document.getElementById("approver-problem");
 
 async function enter(card) {
   const form = card.querySelector("form");
-  const own = await told((await keys("readonly")).get(card.dataset.account));
-  if (own) document.getElementById("own-fingerprint").textContent = inFours((await kidOf(own)).kid);
+  // Before anything is waited for: a form that is sent without its key is refused.
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
@@ -43,10 +42,13 @@ async function enter(card) {
       problem().hidden = false;
     }
   });
+  const own = await told((await keys("readonly")).get(card.dataset.account));
+  if (own) document.getElementById("own-fingerprint").textContent = inFours((await kidOf(own)).kid);
 }
 
 async function approve(card) {
   const form = card.querySelector("form");
+  form.querySelector("button").disabled = true;
   const input = form.elements.signing_input.value;
   const [head, payload] = input.split(".").map((part) => JSON.parse(new TextDecoder().decode(bytesOf(part))));
   for (const place of card.querySelectorAll("[data-member]")) {
