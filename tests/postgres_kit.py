@@ -67,7 +67,9 @@ def serving() -> Iterator[Server]:
         )  # type: ignore[call-overload] # fmt: skip
         with (folder / "server.log").open("wb") as log:
             settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB", "-k", str(folder)]
-            process = subprocess.Popen([*guard, postgres, "-D", folder / "data", *settings], stderr=log, cwd=folder, **as_who)  # type: ignore[call-overload]
+            process = subprocess.Popen(
+                [*guard, postgres, "-D", folder / "data", *settings], stderr=log, cwd=folder, **as_who
+            )  # type: ignore[call-overload]
         try:
             wait_for(lambda: b"ready to accept" in (folder / "server.log").read_bytes(), 60)
             yield Server(folder)
