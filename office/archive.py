@@ -17,7 +17,7 @@ from evidence.certificate import Role
 from evidence.errors import EvidenceError
 from office import casework, catalogue, disposal, ledger, orders, people, retention, scrub, viewing_rows
 from office.accounts import Accounts
-from office.book import Book, leaves
+from office.book import Book, leaves, together
 from office.catalogue import Catalogue
 from office.clock import Clock
 from office.config import OfficeConfig
@@ -46,17 +46,17 @@ from runtime.disk import make_folder
 from runtime.keys import load_certificates
 from runtime.keys import load_key as load_p256
 
-ENTERS: Final = {
-    **catalogue.ENTERS,
-    **ledger.ENTERS,
-    **orders.ENTERS,
-    **retention.ENTERS,
-    **disposal.ENTERS,
-    **scrub.ENTERS,
-    **people.ENTERS,
-    **viewing_rows.ENTERS,
-    **casework.ENTERS,
-}
+ENTERS: Final = together(
+    catalogue.ENTERS,
+    ledger.ENTERS,
+    orders.ENTERS,
+    retention.ENTERS,
+    disposal.ENTERS,
+    scrub.ENTERS,
+    people.ENTERS,
+    viewing_rows.ENTERS,
+    *casework.ENTERS,
+)
 """What makes the rows of each act: each domain's own."""
 
 

@@ -15,7 +15,8 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,23 @@ _READ: Final = Table(
     Column("root", Text, nullable=False),  # of the log over them
     Column("acts", BigInteger, nullable=False),  # leaves up to the last act of a person
 )
+
+
+def together(*domains: Mapping[str, Enter]) -> Mapping[str, Enter]:
+    """What all of these domains make of each act, in their order."""
+    found: defaultdict[str, list[Enter]] = defaultdict(list)
+    for domain in domains:
+        for act, enter in domain.items():
+            found[act].append(enter)
+    return {act: _each(enters) for act, enters in found.items()}
+
+
+def _each(enters: Sequence[Enter]) -> Enter:
+    def enter(db: Connection, index: int, leaf: Leaf) -> None:
+        for one in enters:
+            one(db, index, leaf)
+
+    return enter
 
 
 def leaves(database: Database) -> int:

@@ -187,12 +187,10 @@ def _asked(db: Connection, index: int, leaf: Leaf) -> None:
 
 
 def _held(db: Connection, index: int, leaf: Leaf) -> None:
-    retention.ENTERS["hold"](db, index, leaf)
     db.execute(insert(_HOLD_ACTS).values(leaf_index=index, by=leaf["by"], at=leaf["at"]))
 
 
-def _closed(db: Connection, index: int, leaf: Leaf) -> None:
-    retention.ENTERS["case-closed"](db, index, leaf)
+def _closed(db: Connection, _: int, leaf: Leaf) -> None:
     values = {"closed": leaf["at"], "closed_by": leaf["by"], "file_until": leaf["until"]}
     db.execute(_CASES.update().where(_CASES.c.number == leaf["case"]).values(**values))
 
@@ -201,6 +199,7 @@ ENTERS: Final[Mapping[str, Enter]] = {
     "case-opened": _opened,
     "case-activity": _activity,
     "hold-release-asked": _asked,
-    "hold": _held,  # as `office.retention` does, and who did it
+    "hold": _held,
     "case-closed": _closed,
 }
+"""`office.retention` makes rows of holds and of the end of a case, too: what they do to terms."""

@@ -8,12 +8,12 @@ from typing import Final
 from office import activities, cases, custody, foreign, inspection_acts, notes, statements
 from office.book import Enter
 
-ENTERS: Final[Mapping[str, Enter]] = {
-    **activities.ENTERS,
-    **statements.ENTERS,
-    **cases.ENTERS,
-    **custody.ENTERS,
-    **notes.ENTERS,
-    **foreign.ENTERS,
-    **inspection_acts.ENTERS,
-}
+ENTERS: Final[tuple[Mapping[str, Enter], ...]] = (
+    activities.ENTERS,
+    statements.ENTERS,
+    cases.ENTERS,
+    custody.ENTERS,
+    notes.ENTERS,
+    foreign.ENTERS,
+    inspection_acts.ENTERS,
+)
