@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from office import activities, activity_table
 from office.words import KINDS
-from tests.agency import Agency
 from tests.casework_kit import COUNTY, ONE, TWO, Unit, refused
 
 TABLE = """编号,类别,地点,开始,结束,科室,执法人员,当事人
@@ -18,14 +13,6 @@ TABLE = """编号,类别,地点,开始,结束,科室,执法人员,当事人
 承安检〔2026〕2号,强制措施,"三沟镇,乙厂",2026-11-20 14:00,2026-11-20 15:00:30,二股,012345 054321,
 
 """
-
-
-@pytest.fixture
-def unit(tmp_path: Path, agency: Agency) -> Iterator[Unit]:
-    unit = Unit(tmp_path, agency)
-    yield unit
-    with contextlib.suppress(Exception):
-        unit.archive.close()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])

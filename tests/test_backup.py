@@ -30,14 +30,6 @@ from tests.lived_in import LivedIn
 from tests.postgres_kit import Server
 
 
-@pytest.fixture(scope="module")
-def worked_in(tmp_path_factory: pytest.TempPathFactory, agency: Agency) -> LivedIn:
-    made = LivedIn(tmp_path_factory.mktemp("office"), agency)
-    made.live()
-    made.stop()
-    return made
-
-
 @pytest.fixture
 def lived_in(tmp_path: Path, worked_in: LivedIn) -> Iterator[LivedIn]:
     made = worked_in.copy(tmp_path / "office")

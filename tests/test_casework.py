@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from office import activities, cases, custody, entry, foreign, notes, statements
 from office.archive import Archive
 from office.config import OfficeConfig
 from office.statements import About, State
 from runtime.config import load
-from tests.agency import Agency
 from tests.casework_kit import COUNTY, ONE, TWO, Unit, refused
 
 DEVICE = "BWC-0001"
-
-
-@pytest.fixture
-def unit(tmp_path: Path, agency: Agency) -> Iterator[Unit]:
-    unit = Unit(tmp_path, agency)
-    yield unit
-    with contextlib.suppress(Exception):
-        unit.archive.close()
 
 
 # --- Activities ------------------------------------------------------------------------------------------------------

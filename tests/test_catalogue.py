@@ -55,14 +55,6 @@ def opened(url: str) -> Iterator[Database]:
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def worked_in(tmp_path_factory: pytest.TempPathFactory, agency: Agency) -> LivedIn:
-    made = LivedIn(tmp_path_factory.mktemp("office"), agency)
-    made.live()
-    made.stop()
-    return made
-
-
 @pytest.fixture
 def lived_in(tmp_path: Path, worked_in: LivedIn, agency: Agency, database: str | None) -> Iterator[LivedIn]:
     if database is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import zlib
 from base64 import a85decode
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,19 +20,10 @@ from evidence.merkle import Tree, leaf_hash
 from office import conduct, draw, inspection, inspection_acts, inspection_report
 from office.draw import Unit as DrawUnit
 from office.inspection import Plan
-from tests.agency import Agency
 from tests.casework_kit import ONE, TWO, Unit, refused
 
 SPEC = Path(__file__).parent.parent / "docs" / "spec" / "inspection.md"
 NONCE = "4-1-6-2-5-3-3-1"
-
-
-@pytest.fixture
-def unit(tmp_path: Path, agency: Agency) -> Iterator[Unit]:
-    unit = Unit(tmp_path, agency)
-    yield unit
-    with contextlib.suppress(Exception):
-        unit.archive.close()
 
 
 @pytest.fixture

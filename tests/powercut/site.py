@@ -204,7 +204,7 @@ class Site:
 
 
 class _NoDeadlines:
-    """As `_Patience`, of the dock's steps."""
+    """As `_Patience`, of the dock's links."""
 
     @staticmethod
     def within(_seconds: float, _cut: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
@@ -250,7 +250,6 @@ def connected(world: World) -> Iterator[None]:
         (link, "_Connection", wire.Connection),
         (link, "_DEADLINES", _NoDeadlines()),
         (threading, "Timer", _Patience),
-        (link, "_DEADLINES", _NoDeadlines()),
         (asyncio, "to_thread", _at_once),
         (time, "monotonic", lambda: world.now_ns / 1e9),
         (office.catalogue, "datetime", _WorldTime),
