@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from evidence import jose, pki, records, shape
 from evidence.account import Account, RecordingAccount, SegmentAccount
@@ -124,7 +123,7 @@ def to_json(report: Report) -> jose.Json:
         "findings": [finding.to_json() for finding in report.findings],
         "notes": [finding.to_json() for finding in report.notes],
         "revocation_lists": [
-            {"issuer": one.crl.issuer.rfc4514_string(), "number": one.number, "as_of": _utc(one.as_of)}
+            {"issuer": one.crl.issuer.rfc4514_string(), "number": one.number, "as_of": shape.utc_of(one.as_of)}
             for one in report.revocations.lists
         ],
         "stamps": [_stamp(size, stamp) for size, stamp in sorted(report.stamps.items())],
@@ -149,8 +148,8 @@ def to_json_recording(report: Report, recording: RecordingAccount) -> jose.Json:
         "key": {
             "certified": all(session.signed for session in sessions),
             "store": min((session.key_store for session in sessions), key=_STORES.index),
-            "valid_from": max((_utc(s.chain.not_before) for s in sessions if s.chain), default=None),
-            "valid_to": min((_utc(s.chain.not_after) for s in sessions if s.chain), default=None),
+            "valid_from": max((shape.utc_of(s.chain.not_before) for s in sessions if s.chain), default=None),
+            "valid_to": min((shape.utc_of(s.chain.not_after) for s in sessions if s.chain), default=None),
             "revoked": _revoked(report, sessions),
         },
         "time": {
@@ -174,7 +173,7 @@ def _revoked(report: Report, sessions: list[Session]) -> jose.Json | None:
     first = min(found, key=lambda one: one.entry.since)
     role, name = pki.role_and_id(first.certificate)
     entry = first.entry
-    told = {"revoked": _utc(entry.at), "since": _utc(entry.since), "reason": entry.reason.value}
+    told = {"revoked": shape.utc_of(entry.at), "since": shape.utc_of(entry.since), "reason": entry.reason.value}
     return {"certificate": f"{role}/{name}", **told}
 
 
@@ -185,10 +184,6 @@ def _still(record: records.Record) -> jose.Json:
 
 def _stamp(size: int, stamp: Stamp) -> jose.Json:
     return {"log_size": size, **stamp.bound.to_json(), "authority": stamp.authority}
-
-
-def _utc(moment: datetime) -> str:
-    return shape.utc_text(int(moment.timestamp() * 1000))
 
 
 def cut_by(report: Report, segment: SegmentAccount) -> str | None:

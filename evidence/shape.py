@@ -126,6 +126,11 @@ def utc_text(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
 
 
+def utc_of(at: datetime) -> str:
+    """A moment, which knows its zone, as `utc_text`."""
+    return utc_text(int(at.timestamp() * 1000))
+
+
 def utc_ms(value: str) -> int:
     """Milliseconds since 1970 of a text that `utc` accepted."""
     whole = datetime.fromisoformat(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
-import json
 import os
 import re
 import sys
@@ -20,7 +19,7 @@ from office.archive import Archive, look
 from office.config import OfficeConfig
 from office.duties import OPEN, deadlines, describe, table
 from office.errors import OfficeError
-from office.listing import columns
+from office.listing import tell, titled
 from office.orders import RESULTS, Orders
 from office.orders import describe as describe_answers
 
@@ -88,10 +87,7 @@ def _deadlines(config: OfficeConfig, options: argparse.Namespace) -> int:
     since = now - timedelta(days=_DAYS) if options.all else None
     with contextlib.closing(look(config)) as catalogue:
         found = deadlines(catalogue, now, config.zone, timedelta(hours=config.warn_hours), done_since=since)
-    if options.json:
-        sys.stdout.write(json.dumps({"deadlines": [*map(describe, found)]}, ensure_ascii=False, indent=1) + "\n")
-    else:
-        sys.stdout.write(table(found, config.zone))
+    tell({"deadlines": [*map(describe, found)]}, table(found, config.zone), as_json=options.json)
     return _CHECK_FAILED if any(one.state is OPEN[0] for one in found) else os.EX_OK
 
 
@@ -146,16 +142,10 @@ def _order(config: OfficeConfig, options: argparse.Namespace) -> int:
             return os.EX_OK
         order = archive.orders.give(options.act, *target, options.by)
         answers = _await(archive.orders, order)
-    if options.json:
-        told = {"order": order, "answers": describe_answers(answers)}
-        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-    elif answers:
-        rows = [(str(one["dock"]), RESULTS[one["result"]], one["detail"] or "—") for one in answers]
-        sys.stdout.write(columns([("采集站 dock", "结果 result", "说明 detail"), *rows]))
-    else:
-        sys.stdout.write(
-            "尚无采集站答复：指令已登记，采集站或档案库上线后送达 kept until a dock and the office are there\n"
-        )
+    rows = [(str(one["dock"]), RESULTS[one["result"]], one["detail"] or "—") for one in answers]
+    nobody = "尚无采集站答复：指令已登记，采集站或档案库上线后送达 kept until a dock and the office are there\n"
+    text = titled(("采集站 dock", "结果 result", "说明 detail"), rows, nobody)
+    tell({"order": order, "answers": describe_answers(answers)}, text, as_json=options.json)
     return os.EX_OK if any(one["result"] == "done" for one in answers) else _CHECK_FAILED
 
 

@@ -6,9 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import getpass
-import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +17,7 @@ from office.archive import Archive
 from office.catalogue import utc
 from office.config import OfficeConfig
 from office.errors import OfficeError
-from office.listing import CAUSES, columns
+from office.listing import CAUSES, minute, tell, titled
 from office.words import KINDS, MISCONDUCT
 from runtime.disk import write_once
 
@@ -218,13 +216,13 @@ def _report(archive: Archive, options: argparse.Namespace) -> int:
 
 
 def _tell(options: argparse.Namespace, told: dict[str, Any], text: str) -> int:
-    sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n" if options.json else text)
+    tell(told, text, as_json=options.json)
     return os.EX_OK
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return columns([headings, *rows]) if rows else "无 none\n"
+    return titled(headings, rows, "无 none\n")
 
 
 def _local(archive: Archive, text: str | None) -> str:
-    return datetime.fromisoformat(text).astimezone(archive.config.zone).strftime("%Y-%m-%d %H:%M") if text else "—"
+    return minute(datetime.fromisoformat(text), archive.config.zone) if text else "—"

@@ -295,7 +295,7 @@ def utc_now() -> str:
 
 def utc(at: datetime) -> str:
     """A time as records write it."""
-    return shape.utc_text(int(at.timestamp() * 1000))
+    return shape.utc_of(at)
 
 
 def _rows(db: Connection, query: Executable) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Executable, Select, func, not_, select, tu
 from evidence.jose import Json
 from office.catalogue import Catalogue, utc
 from office.deadlines import Deadline, Duty, Remote, State, begin_of_duty, judge
-from office.listing import columns
+from office.listing import columns, minute
 from office.schema import DEVICES, LOANS, RECORDINGS, REMOTES, SEGMENTS
 
 OPEN: Final = (State.OVERDUE, State.WARNING, State.AWAY, State.OPEN)
@@ -171,8 +171,8 @@ def _row(deadline: Deadline, zone: ZoneInfo) -> tuple[str, ...]:
         duty.device,
         duty.recording or "整机 camera",
         duty.officer or "—",
-        _local(duty.begins, zone),
-        _local(deadline.due, zone) if deadline.due else "返回后起算 from the return",
+        minute(duty.begins, zone),
+        minute(deadline.due, zone) if deadline.due else "返回后起算 from the return",
         _LIMITS[deadline.limit],
         "、".join(_notes(deadline, zone)) or "—",
     )
@@ -181,18 +181,14 @@ def _row(deadline: Deadline, zone: ZoneInfo) -> tuple[str, ...]:
 def _notes(deadline: Deadline, zone: ZoneInfo) -> list[str]:
     duty, remote, notes = deadline.duty, deadline.remote, []
     if duty.met is not None:
-        notes.append(f"移交 handed in {_local(duty.met, zone)}")
+        notes.append(f"移交 handed in {minute(duty.met, zone)}")
     if remote is not None:
         notes.append(f"异地 remote：{remote.reason}")
         if remote.declared > remote.since + timedelta(hours=1):
-            notes.append(f"事后申报 declared {_local(remote.declared, zone)}")
+            notes.append(f"事后申报 declared {minute(remote.declared, zone)}")
         if remote.until is not None and remote.returned is None:
-            notes.append(f"预计返回 expected {_local(remote.until, zone)}")
+            notes.append(f"预计返回 expected {minute(remote.until, zone)}")
     return notes
-
-
-def _local(at: datetime, zone: ZoneInfo) -> str:
-    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 def _time(text: str) -> datetime:

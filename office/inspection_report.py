@@ -14,6 +14,7 @@ from office import activities, inspection, inspection_acts, paper
 from office.archive import Archive
 from office.facts import Fact, suggested
 from office.inspection_acts import VERDICTS
+from office.listing import minute
 from office.words import KINDS, QUESTIONS
 
 _COLUMNS: Final = ("科室", "抽取项", "内容", "事项", "已知事实", "参考", "结论", "说明", "检查人", "时间")
@@ -124,7 +125,7 @@ def _points(points: int | None) -> str:
 
 
 def _time(text: str | None, zone: ZoneInfo) -> str:
-    return datetime.fromisoformat(text).astimezone(zone).strftime("%Y-%m-%d %H:%M") if text else ""
+    return minute(datetime.fromisoformat(text), zone) if text else ""
 
 
 def _plain(cell: str) -> str:

@@ -21,12 +21,12 @@ from typing import Final
 
 from cryptography import x509
 
-from evidence import age, jose
+from evidence import age, jose, shape
 from evidence.errors import EvidenceError
 from evidence.note import read_verifier_key
 from office.config import KeydConfig
 from office.errors import OfficeError
-from office.keyd_judge import Judge, judge, time_of
+from office.keyd_judge import Judge, judge
 from office.keyd_link import REQUEST_LIMIT, receive, send
 from office.roster import Roster
 from runtime import memory
@@ -65,7 +65,7 @@ class Given:
 
     def add(self, note: jose.Json, now: datetime) -> None:
         """Durable when this returns. Raises OSError, with nothing added."""
-        line = jose.dump_json({"at": time_of(now), **note}) + b"\n"
+        line = jose.dump_json({"at": shape.utc_of(now), **note}) + b"\n"
         try:
             view = memoryview(line)
             while view:

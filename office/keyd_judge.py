@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography import x509
@@ -209,8 +209,3 @@ def _camera_word(told: Mapping[str, Any], roots: Sequence[x509.Certificate]) -> 
         raise EvidenceError("foreign", "the line is of another camera or boot than its opening")
     line.jws.verify(session.key)
     return line
-
-
-def time_of(now: datetime) -> str:
-    """A time as keyd's record writes it."""
-    return shape.utc_text(int(now.astimezone(UTC).timestamp() * 1000))

@@ -1,11 +1,14 @@
-"""`bodycam office list`: what the office holds, as a table for people and as JSON for programs."""
+"""What the office's commands tell, as a table for people or as JSON for programs; `bodycam office list`."""
 
 from __future__ import annotations
 
+import json
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from evidence.jose import Json
 from evidence.report import printable
@@ -16,7 +19,7 @@ CAUSES = {
     "storage_failing": "存储故障", "slow_storage": "存储过慢", "battery_low": "电量不足", "heat": "过热",
     "weather": "天气", "change_of_site": "转移现场", "privacy": "隐私或秘密", "shutdown": "关机", "unknown": "原因不明",
 }  # fmt: skip
-_ACTIVITIES = {
+ACTIVITIES = {
     "inspection": "日常检查", "complaint": "投诉举报", "case": "案件调查", "service": "文书送达",
     "coercion": "强制措施", "other": "其他执法",
 }  # fmt: skip
@@ -85,7 +88,7 @@ def _row(recording: Json) -> tuple[str, ...]:
         recording["device"],
         local(recording["started"]) + ("" if recording["clock_source"] != "none" else "?"),
         _length(recording["recorded_ms"]),
-        _ACTIVITIES[activity] if activity else "未选",
+        ACTIVITIES[activity] if activity else "未选",
         str(recording["parts"]),
         f"{recording['held']}/{recording['segments']}",
         "；".join(_gap(gap) for gap in recording["gaps"]) or "无",
@@ -114,6 +117,21 @@ def _length(ms: int) -> str:
     minutes, seconds = divmod(ms / 1000, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{seconds:04.1f}"
+
+
+def titled(headings: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> str:
+    """As `columns`, below headings; `nothing` if there are no rows."""
+    return columns([headings, *rows]) if rows else nothing
+
+
+def tell(told: Json, text: str, *, as_json: bool) -> None:
+    """Write what a command has found: for programs, or for people."""
+    sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n" if as_json else text)
+
+
+def minute(at: datetime, zone: ZoneInfo) -> str:
+    """A time by the county's clock."""
+    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 def local(utc: str) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
-import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from evidence import shape
 from evidence.errors import EvidenceError
-from evidence.jose import Json
 from evidence.standing import Standing
 from office import account_acts, acts, alerts, case_commands, keeping, listing, register, upkeep
 from office import export as exporting
@@ -105,25 +102,21 @@ def _run(config: OfficeConfig, _: argparse.Namespace) -> int:
 def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
     with contextlib.closing(look(config)) as catalogue:
         rows = [listing.describe(row) for row in catalogue.recordings()]
-    _tell("recordings", rows, None if options.json else listing.table(rows))
+    listing.tell({"recordings": rows}, "" if options.json else listing.table(rows), as_json=options.json)
     return os.EX_OK
 
 
 def _alerts(config: OfficeConfig, options: argparse.Namespace) -> int:
     with contextlib.closing(look(config)) as catalogue:
         rows = [alerts.describe(row) for row in catalogue.alerts()]
-    _tell("alerts", rows, None if options.json else alerts.table(rows))
+    listing.tell({"alerts": rows}, "" if options.json else alerts.table(rows), as_json=options.json)
     return os.EX_OK
-
-
-def _tell(name: str, rows: Sequence[Json], table: str | None) -> None:
-    sys.stdout.write(table or json.dumps({name: rows}, ensure_ascii=False, indent=1) + "\n")
 
 
 def _cameras(config: OfficeConfig, options: argparse.Namespace) -> int:
     with contextlib.closing(Archive(config)) as archive:
         rows = register.describe(archive.register, held(config.data))
-    _tell("cameras", rows, None if options.json else register.table(rows))
+    listing.tell({"cameras": rows}, "" if options.json else register.table(rows), as_json=options.json)
     return os.EX_OK
 
 

@@ -22,6 +22,7 @@ from office.catalogue import utc
 from office.channels import Channel, ChannelError, mail, webhook
 from office.deadlines import State
 from office.duties import deadlines
+from office.listing import minute
 from office.notices import Notice, Notices
 from office.notify_config import NotifyConfig
 from office.rows import rows
@@ -138,4 +139,4 @@ def _notice(kind: str, name: tuple[str, ...], subject: str, text: str) -> Notice
 
 
 def _local(archive: Archive, text: str) -> str:
-    return datetime.fromisoformat(text).astimezone(archive.config.zone).strftime("%Y-%m-%d %H:%M")
+    return minute(datetime.fromisoformat(text), archive.config.zone)

@@ -25,7 +25,7 @@ from evidence.errors import EvidenceError
 from evidence.shape import Check
 from office import approval
 from office.errors import OfficeError
-from office.keyd_judge import Approver, time_of
+from office.keyd_judge import Approver
 from runtime.disk import sync_folder
 
 ENTERED: Final[Mapping[str, Check]] = {
@@ -91,7 +91,7 @@ def _leaf(proof: str, origin: str, log_key: Ed25519PublicKey, form: Mapping[str,
 
 
 def _now() -> str:
-    return time_of(datetime.now(UTC))
+    return shape.utc_of(datetime.now(UTC))
 
 
 class Roster:

@@ -6,17 +6,16 @@ import argparse
 import contextlib
 import dataclasses
 import getpass
-import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from office.archive import Archive
 from office.config import OfficeConfig
 from office.disposal import gone
-from office.listing import columns, local
+from office.listing import local, tell, titled
 
 _CHECK_FAILED = 1
 _CODES = {
@@ -73,7 +72,7 @@ def _scrub(config: OfficeConfig, options: argparse.Namespace) -> int:
     rows = [
         (_PLACES[one["place"]], one["name"], f"{_CODES[one['code']]} {one['code']}", one["detail"]) for one in found
     ]
-    _tell(options, "faults", found, headings, rows, "无异常 no faults\n")
+    tell({"faults": found}, titled(headings, rows, "无异常 no faults\n"), as_json=options.json)
     return _CHECK_FAILED if found else os.EX_OK
 
 
@@ -84,7 +83,11 @@ def _missing(config: OfficeConfig, options: argparse.Namespace) -> int:
         found = list(archive.copies.lacking(disposed))
     rows = [(_PLACES[one.place], one.name) for one in found]
     told = [dataclasses.asdict(one) for one in found]
-    _tell(options, "missing", told, ("位置 place", "文件 file"), rows, "无缺失 nothing is missing\n")
+    tell(
+        {"missing": told},
+        titled(("位置 place", "文件 file"), rows, "无缺失 nothing is missing\n"),
+        as_json=options.json,
+    )
     return _CHECK_FAILED if found else os.EX_OK
 
 
@@ -93,7 +96,7 @@ def _due(config: OfficeConfig, options: argparse.Namespace) -> int:
         found = [{**dataclasses.asdict(one), "term": one.term.isoformat()} for one in archive.disposals.due()]
     rows = [(one["device"], one["recording"], local(one["term"])) for one in found]
     headings = ("设备 device", "录像 recording", "到期 term")
-    _tell(options, "due", found, headings, rows, "无到期录像 nothing is due\n")
+    tell({"due": found}, titled(headings, rows, "无到期录像 nothing is due\n"), as_json=options.json)
     return os.EX_OK
 
 
@@ -106,27 +109,13 @@ def _list(config: OfficeConfig, options: argparse.Namespace) -> int:
          _state(one), one["reason"])
         for one in found
     ]  # fmt: skip
-    _tell(options, "disposals", found, headings, rows, "无销毁记录 no disposals\n")
+    tell({"disposals": found}, titled(headings, rows, "无销毁记录 no disposals\n"), as_json=options.json)
     return os.EX_OK
 
 
 def _state(row: dict[str, Any]) -> str:
     states = {"removed": "已销毁 done", "disposed": "销毁中 being removed", "withdrawn": "已撤回 withdrawn"}
     return next((text for name, text in states.items() if row[name] is not None), "待批准 waits for approval")
-
-
-def _tell(
-    options: argparse.Namespace,
-    name: str,
-    found: Sequence[Any],
-    headings: tuple[str, ...],
-    rows: Sequence[tuple[str, ...]],
-    nothing: str,
-) -> None:
-    if options.json:
-        sys.stdout.write(json.dumps({name: found}, ensure_ascii=False, indent=1) + "\n")
-    else:
-        sys.stdout.write(columns([headings, *rows]) if rows else nothing)
 
 
 def _propose(config: OfficeConfig, options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from office.listing import ACTIVITIES as _ACTIVITIES
 from office.listing import CAUSES as _CAUSES
 from office.site.text import Text
 
@@ -31,14 +32,11 @@ STANDINGS: Final = {
     "handed_in": Text("随移交得知", "told at hand-in"),
     "contradicted": Text("移交的日志中没有，须查明", "not in the journal handed in: ask why"),
 }
-ACTIVITIES: Final = {
-    "inspection": Text("日常检查", "Inspection"),
-    "complaint": Text("投诉举报", "Complaint"),
-    "case": Text("案件调查", "Case"),
-    "service": Text("文书送达", "Service of documents"),
-    "coercion": Text("强制措施", "Coercive measure"),
-    "other": Text("其他执法", "Other"),
-}
+_ACTIVITIES_EN = {
+    "inspection": "Inspection", "complaint": "Complaint", "case": "Case", "service": "Service of documents",
+    "coercion": "Coercive measure", "other": "Other",
+}  # fmt: skip
+ACTIVITIES: Final = {name: Text(zh, _ACTIVITIES_EN[name]) for name, zh in _ACTIVITIES.items()}
 REASONS: Final = {
     "unanswered": Text("未说明原因", "no reason given"),
     "button_held": Text("已按键说明", "told by button"),
