@@ -220,6 +220,7 @@ def watch(bureau: Bureau) -> None:
     tab = bureau.open("zhang", place)
     press(tab, "/watch")
     tab.wait("location.pathname.startsWith('/watch/') && document.querySelector('video') !== null")
+    tab.wait("document.querySelector('video').readyState > 0")  # the page's script has said what to load
     tab.run("document.querySelector('video').play()")
     tab.wait("document.querySelector('video').currentTime > 0.5")
     bureau.picture(tab, "watch")
